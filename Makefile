@@ -1,0 +1,63 @@
+# The one door to DepthBox. Every target sets up what it needs.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.depthbox-ready
+CODE := depthbox scripts tests tools setup.py
+# More arguments for demo, test and test-slow: make test ARGS="-k mapper"
+ARGS ?=
+
+.PHONY: help venv demo test test-slow check format lint types clean
+
+help: ## say what there is
+	@echo "DepthBox. First run: 'make demo' (sets up $(VENV) by itself, about 6 GB). Targets:"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo "Options: PYTHON=python3.11 chooses the Python of a new $(VENV); ARGS='...' goes to demo and the tests."
+
+venv: $(STAMP) ## set up .venv with DepthBox, its tested dependencies and Detectron2
+
+$(STAMP): setup.py constraints.txt scripts/install_detectron2.py scripts/detectron2_wheel.py
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+	  echo "DepthBox needs Python 3.10 or newer, but '$(PYTHON)' is: $$($(PYTHON) --version 2>&1)." >&2; \
+	  echo "Choose another one: make PYTHON=python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
+	@test -x $(BIN)/pip || { echo "[venv] creating $(VENV)"; $(PYTHON) -m venv $(VENV); }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pip<26.3' # newer: no detectron2-cdo
+	@echo "[venv] installing DepthBox and its dependencies (minutes; torch alone is 2.5 GB to download)"
+	@$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev]' | awk '\
+	  /^Collecting/ && ++n % 20 == 0 { print "[venv]   " n " packages found"; fflush() } \
+	  /^Installing collected/ { print "[venv]   unpacking " NF - 3 " packages"; fflush() }'
+	@echo "[venv] Detectron2"
+	@$(BIN)/python scripts/install_detectron2.py
+	@touch $@
+	@echo "[venv] ready: $(BIN)/python"
+
+demo: venv ## train and test a small network on made-up images, on the CPU
+	@$(BIN)/python tools/demo.py $(ARGS)
+
+test: venv ## run the quick tests
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow" $(ARGS)
+
+test-slow: venv ## run the slow tests (trainings)
+	@$(BIN)/python -m pytest -m slow $(ARGS)
+
+check: venv ## everything a change must pass: format, lint, types, quick tests
+	@$(BIN)/ruff format --check $(CODE)
+	@$(MAKE) --no-print-directory lint types test
+
+format: venv ## rewrite the code in the house format
+	@$(BIN)/ruff format $(CODE)
+	@$(BIN)/ruff check --fix --quiet $(CODE) || true
+
+lint: venv ## look for mistakes with ruff
+	@$(BIN)/ruff check $(CODE)
+
+types: venv ## check the types with mypy
+	@$(BIN)/mypy
+
+clean: ## remove .venv, caches and build outputs (never output/ or datasets/)
+	@rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	@find depthbox scripts tests tools -name __pycache__ -type d -prune -exec rm -rf {} +

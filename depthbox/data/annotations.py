@@ -1,0 +1,119 @@
+"""Annotations of one image -> the ``Instances`` that training wants."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pycocotools.mask as mask_util
+import torch
+from detectron2.structures import BitMasks, Boxes, BoxMode, Instances
+from fvcore.transforms.transform import Transform
+from numpy.typing import NDArray
+
+Annotation = Mapping[str, Any]
+
+
+def boxes_to_instances(
+    annotations: Sequence[Annotation], transforms: Transform, size: tuple[int, int]
+) -> Instances:
+    """Boxes and classes of the objects after the transforms; no other key of an annotation is looked at.
+
+    Args:
+        annotations: with ``bbox``, ``bbox_mode`` (absolute) and ``category_id`` (contiguous).
+        transforms: what the image went through.
+        size: (height, width) of the image after them.
+
+    Returns:
+        Instances with ``gt_boxes`` (N, 4) float32 clipped to the image and ``gt_classes`` (N,) int64; N may
+        be 0, boxes may be empty.
+    """
+    height, width = size
+    boxes = np.array([_xyxy(annotation) for annotation in annotations], dtype=np.float64).reshape(-1, 4)
+    if len(boxes):
+        boxes = transforms.apply_box(boxes)
+    boxes = np.clip(boxes, 0, (width, height, width, height))
+    instances = Instances(size)
+    instances.gt_boxes = Boxes(torch.as_tensor(boxes, dtype=torch.float32))
+    instances.gt_classes = torch.tensor([int(a["category_id"]) for a in annotations], dtype=torch.int64)
+    return instances
+
+
+def transform_mask(
+    segmentation: Any, transforms: Transform, image_size: tuple[int, int], size: tuple[int, int]
+) -> NDArray[np.bool_]:
+    """Rasterise one object's segmentation after the transforms.
+
+    Args:
+        segmentation: polygons ``[[x0, y0, x1, y1, ...], ...]``, a COCO RLE (compressed or not), or an (H, W)
+            array.
+        transforms: what the image went through. Polygons are moved point by point and drawn at the new size,
+            so they stay sharp; bitmaps are resampled (nearest).
+        image_size: (height, width) of the image before the transforms.
+        size: (height, width) after them.
+
+    Returns:
+        (height, width) bool.
+
+    Raises:
+        ValueError: an empty or malformed segmentation, or a bitmap of another size than the image.
+    """
+    if isinstance(segmentation, list):
+        return _draw_polygons(segmentation, transforms, size)
+    if isinstance(segmentation, Mapping):
+        if isinstance(segmentation["counts"], list):
+            segmentation = mask_util.frPyObjects(dict(segmentation), *segmentation["size"])
+        segmentation = mask_util.decode(segmentation)
+    if not isinstance(segmentation, np.ndarray):
+        raise ValueError(f"a segmentation is polygons, an RLE or an array, not {type(segmentation).__name__}")
+    if segmentation.shape != tuple(image_size):
+        raise ValueError(f"the mask is {segmentation.shape} (height, width), the image {tuple(image_size)}")
+    return transforms.apply_segmentation(segmentation.astype(np.uint8)).astype(bool)
+
+
+def add_masks(instances: Instances, masks: Sequence[NDArray[np.bool_] | None], mixed: bool) -> Instances:
+    """A copy with ``gt_masks`` and, where some objects may have none, ``gt_has_mask``.
+
+    Args:
+        instances: N rows.
+        masks: N bool arrays (height, width), or None for an object without a mask, whose bitmap is all zero.
+        mixed: whether to set ``gt_has_mask``.
+
+    Returns:
+        Instances that gained ``gt_masks`` (BitMasks) and, if ``mixed``, ``gt_has_mask`` (N,) bool.
+    """
+    instances = Instances(instances.image_size, **instances.get_fields())
+    tensor = torch.zeros((len(masks), *instances.image_size), dtype=torch.bool)
+    for row, mask in enumerate(masks):
+        if mask is not None:
+            tensor[row] = torch.from_numpy(np.ascontiguousarray(mask))
+    instances.gt_masks = BitMasks(tensor)
+    if mixed:
+        instances.gt_has_mask = torch.tensor([mask is not None for mask in masks], dtype=torch.bool)
+    return instances
+
+
+def drop_empty(instances: Instances) -> Instances:
+    """Keep the objects of which a box of positive area and, where there is a mask, a pixel of it is left."""
+    keep = instances.gt_boxes.nonempty()
+    if instances.has("gt_masks"):
+        drawn = instances.gt_masks.tensor.flatten(1).any(dim=1)
+        keep &= drawn | ~instances.gt_has_mask if instances.has("gt_has_mask") else drawn
+    return instances[keep]
+
+
+def _xyxy(annotation: Annotation) -> list[float]:
+    box = [float(value) for value in annotation["bbox"]]
+    return BoxMode.convert(box, annotation["bbox_mode"], BoxMode.XYXY_ABS)
+
+
+def _draw_polygons(polygons: list, transforms: Transform, size: tuple[int, int]) -> NDArray[np.bool_]:
+    height, width = size
+    points = [np.asarray(polygon, dtype=np.float64).reshape(-1) for polygon in polygons]
+    if not points or any(len(p) < 6 or len(p) % 2 for p in points):
+        raise ValueError("a polygon needs three points or more, as x0, y0, x1, y1, ...")
+    # apply_coords, not apply_polygons: the drawing clips to the image by itself, and no polygon library is
+    # needed.
+    moved = [transforms.apply_coords(p.reshape(-1, 2).copy()).reshape(-1).tolist() for p in points]
+    return mask_util.decode(mask_util.merge(mask_util.frPyObjects(moved, height, width))).astype(bool)

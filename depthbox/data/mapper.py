@@ -1,0 +1,176 @@
+"""From a dataset dict to what the network is fed: image, depth and objects, moved together."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from detectron2.config import CfgNode, configurable
+from detectron2.data import detection_utils
+from detectron2.data import transforms as T
+from detectron2.structures import Instances
+from fvcore.transforms.transform import Transform
+from numpy.typing import NDArray
+
+from .annotations import add_masks, boxes_to_instances, drop_empty, transform_mask
+from .depth_io import DEPTH_TOOL, read_depth, resize_depth
+from .depth_transforms import transform_depth
+
+MASK_SUPERVISION = ("box", "mask", "mixed")
+
+
+class BoxDepthMapper:
+    """Reads an image with its depth map and objects, and moves all of them by the same augmentation.
+
+    All randomness comes from numpy's global generator: seed it, and a call repeats bit for bit.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        is_train: bool,
+        *,
+        augmentations: Sequence[T.Augmentation | Transform],
+        image_format: str,
+        mask_supervision: str = "box",
+        read_depth: bool = False,
+    ) -> None:
+        """
+        Args:
+            is_train: whether to return ``instances``.
+            augmentations: applied in this order to the image; the geometric ones also to all else.
+            image_format: channel order, "BGR" or "RGB".
+            mask_supervision: "box" never touches an annotation's ``segmentation``; "mask" needs one for each
+                object; "mixed" takes those that are there.
+            read_depth: whether to read ``depth_file_name`` and return ``depth``.
+
+        Raises:
+            ValueError: an unknown ``mask_supervision``.
+        """
+        if mask_supervision not in MASK_SUPERVISION:
+            raise ValueError(f"MODEL.MASK_SUPERVISION is one of {MASK_SUPERVISION}, not '{mask_supervision}'")
+        self.is_train = is_train
+        self.augmentations = T.AugmentationList(augmentations)
+        self.image_format = image_format
+        self.mask_supervision = mask_supervision
+        self.read_depth = read_depth
+        mode = "training" if is_train else "inference"
+        logging.getLogger(__name__).info("Augmentations in %s: %s", mode, list(augmentations))
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, is_train: bool = True) -> dict[str, Any]:
+        """Arguments from ``INPUT`` and ``MODEL.MASK_SUPERVISION``; depth is read in training only."""
+        augmentations = detection_utils.build_augmentation(cfg, is_train)
+        if is_train and cfg.INPUT.CROP.ENABLED:
+            augmentations.insert(0, T.RandomCrop(cfg.INPUT.CROP.TYPE, cfg.INPUT.CROP.SIZE))
+        return {
+            "is_train": is_train,
+            "augmentations": augmentations,
+            "image_format": cfg.INPUT.FORMAT,
+            "mask_supervision": cfg.MODEL.MASK_SUPERVISION,
+            "read_depth": is_train and cfg.INPUT.DEPTH.ENABLED,
+        }
+
+    def __call__(self, dataset_dict: Mapping[str, Any]) -> dict[str, Any]:
+        """
+        Args:
+            dataset_dict: one image in Detectron2's format, with ``depth_file_name`` where depth is read; not
+                changed.
+
+        Returns:
+            The dict without ``annotations``, with ``image`` (3, H, W) uint8, ``depth`` (1, H, W) float32 in
+            [0, 1], 1 = near (where read), and in training ``instances`` with ``gt_boxes``, ``gt_classes``, in
+            modes "mask" and "mixed" ``gt_masks`` (BitMasks, H x W), in mode "mixed" also ``gt_has_mask`` (N,)
+            bool. ``height`` and ``width`` are the original image's. Crowds and objects that the crop cut away
+            are left out.
+
+        Raises:
+            OSError: the image is missing or broken.
+            SizeMismatchError: the image has another size than its dict says.
+            DepthFileError: see ``depth_io.read_depth``.
+            ValueError: an object has no usable segmentation though the mode is "mask", or no depth file is
+                named.
+        """
+        result = {key: value for key, value in dataset_dict.items() if key != "annotations"}
+        image = self._read_image(result)
+        image_size = (image.shape[0], image.shape[1])
+        depth = self._read_depth(result, image_size) if self.read_depth else None
+
+        aug_input = T.AugInput(image)
+        transforms = self.augmentations(aug_input)
+        size = (aug_input.image.shape[0], aug_input.image.shape[1])
+        result["image"] = torch.from_numpy(np.ascontiguousarray(aug_input.image.transpose(2, 0, 1)))
+        if depth is not None:
+            result["depth"] = self._moved_depth(depth, transforms, size)
+        if self.is_train:
+            objects = [a for a in dataset_dict.get("annotations", ()) if not a.get("iscrowd", 0)]
+            result["instances"] = self._instances(objects, transforms, image_size, size, result["file_name"])
+        return result
+
+    def _read_image(self, result: dict[str, Any]) -> NDArray[np.uint8]:
+        file_name = result["file_name"]
+        try:
+            image = detection_utils.read_image(file_name, format=self.image_format)
+        except (OSError, SyntaxError, ValueError) as error:
+            raise OSError(f"the image {file_name} is missing or cannot be read: {error}") from error
+        detection_utils.check_image_size(result, image)
+        return image
+
+    @staticmethod
+    def _read_depth(result: dict[str, Any], image_size: tuple[int, int]) -> NDArray[np.float32]:
+        if not result.get("depth_file_name"):
+            raise ValueError(
+                f"INPUT.DEPTH.ENABLED is on, but {result['file_name']} comes with no depth file. Register "
+                f"its data set with a depth folder (made by {DEPTH_TOOL}), or set INPUT.DEPTH.ENABLED False."
+            )
+        return resize_depth(read_depth(result["depth_file_name"], image_size), image_size)
+
+    @staticmethod
+    def _moved_depth(
+        depth: NDArray[np.float32], transforms: Transform, size: tuple[int, int]
+    ) -> torch.Tensor:
+        depth = transform_depth(transforms, depth)
+        if depth.shape != size:
+            raise ValueError(f"the rules for {transforms} gave depth of {depth.shape} for an image of {size}")
+        return torch.from_numpy(np.ascontiguousarray(depth, dtype=np.float32))[None]
+
+    def _instances(
+        self,
+        objects: Sequence[Mapping[str, Any]],
+        transforms: Transform,
+        image_size: tuple[int, int],
+        size: tuple[int, int],
+        file_name: str,
+    ) -> Instances:
+        instances = boxes_to_instances(objects, transforms, size)
+        if self.mask_supervision != "box":
+            masks = [
+                self._mask(annotation, transforms, image_size, size, file_name) for annotation in objects
+            ]
+            instances = add_masks(instances, masks, mixed=self.mask_supervision == "mixed")
+        return drop_empty(instances)
+
+    def _mask(
+        self,
+        annotation: Mapping[str, Any],
+        transforms: Transform,
+        image_size: tuple[int, int],
+        size: tuple[int, int],
+        file_name: str,
+    ) -> NDArray[np.bool_] | None:
+        segmentation = annotation.get("segmentation")
+        where = f"annotation {annotation.get('id', '(no id)')} of {file_name}"
+        if segmentation is None or len(segmentation) == 0:
+            if self.mask_supervision == "mask":
+                raise ValueError(
+                    f"{where} has no segmentation. Set MODEL.MASK_SUPERVISION mixed to train such objects by "
+                    "their box and the others by their mask, or box to use no mask at all."
+                )
+            return None
+        try:
+            return transform_mask(segmentation, transforms, image_size, size)
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{where} has a broken segmentation: {error}") from error

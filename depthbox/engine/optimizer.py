@@ -1,0 +1,110 @@
+"""Optimiser and gradient clipping from the SOLVER keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode
+from torch import nn
+
+NORMS = (
+    nn.BatchNorm1d,
+    nn.BatchNorm2d,
+    nn.BatchNorm3d,
+    nn.SyncBatchNorm,
+    nn.InstanceNorm1d,
+    nn.InstanceNorm2d,
+    nn.InstanceNorm3d,
+    nn.GroupNorm,
+    nn.LayerNorm,
+    nn.LocalResponseNorm,
+)
+CLIP_TYPES = ("value", "norm", "full_model")
+
+
+def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
+    """Build SGD or AdamW over the trainable parameters.
+
+    Args:
+        cfg: SOLVER.OPTIMIZER "SGD" (MOMENTUM, NESTEROV) or "ADAMW"; BASE_LR; WEIGHT_DECAY, and
+            WEIGHT_DECAY_NORM for the parameters of norm layers, WEIGHT_DECAY_BIAS (None = WEIGHT_DECAY) and
+            BIAS_LR_FACTOR for other biases; BACKBONE_MULTIPLIER on the learning rate of parameters under
+            ``backbone.``.
+        model: not wrapped in DistributedDataParallel.
+
+    Raises:
+        ValueError: an unknown optimiser, or nothing to train.
+    """
+    solver = cfg.SOLVER
+    groups = parameter_groups(cfg, model)
+    if not groups:
+        raise ValueError("the model has no trainable parameter")
+    if solver.OPTIMIZER == "SGD":
+        return torch.optim.SGD(groups, lr=solver.BASE_LR, momentum=solver.MOMENTUM, nesterov=solver.NESTEROV)
+    if solver.OPTIMIZER == "ADAMW":
+        return torch.optim.AdamW(groups, lr=solver.BASE_LR)
+    raise ValueError(f"SOLVER.OPTIMIZER is SGD or ADAMW, not '{solver.OPTIMIZER}'")
+
+
+def parameter_groups(cfg: CfgNode, model: nn.Module) -> list[dict[str, Any]]:
+    """Sort the trainable parameters into at most six groups: weights, norms and biases, of the backbone and
+    the rest.
+
+    The groups do not depend on the config's numbers, so that a run can be resumed with others.
+    """
+    solver = cfg.SOLVER
+    bias_decay = solver.WEIGHT_DECAY if solver.WEIGHT_DECAY_BIAS is None else solver.WEIGHT_DECAY_BIAS
+    kinds = {
+        "weight": (solver.BASE_LR, solver.WEIGHT_DECAY),
+        "norm": (solver.BASE_LR, solver.WEIGHT_DECAY_NORM),
+        "bias": (solver.BASE_LR * solver.BIAS_LR_FACTOR, bias_decay),
+    }
+    groups: dict[tuple[bool, str], list[nn.Parameter]] = {}
+    seen: set[nn.Parameter] = set()
+    for prefix, module in model.named_modules():
+        in_backbone = f"{prefix}.".startswith("backbone.")
+        for name, parameter in module.named_parameters(recurse=False):
+            if not parameter.requires_grad or parameter in seen:
+                continue
+            seen.add(parameter)
+            kind = "norm" if isinstance(module, NORMS) else "bias" if name == "bias" else "weight"
+            groups.setdefault((in_backbone, kind), []).append(parameter)
+    return [
+        {
+            "params": parameters,
+            "lr": kinds[kind][0] * (solver.BACKBONE_MULTIPLIER if in_backbone else 1.0),
+            "weight_decay": kinds[kind][1],
+        }
+        for (in_backbone, kind), parameters in groups.items()
+    ]
+
+
+def build_clipper(cfg: CfgNode) -> Callable[[Sequence[nn.Parameter]], None] | None:
+    """Build the function that clips gradients in place, or None where SOLVER.CLIP_GRADIENTS is off.
+
+    Args:
+        cfg: SOLVER.CLIP_GRADIENTS.CLIP_TYPE "value" (each entry to ±CLIP_VALUE), "norm" (each parameter's
+            gradient to the norm CLIP_VALUE) or "full_model" (all gradients as one vector); NORM_TYPE.
+
+    Raises:
+        ValueError: an unknown CLIP_TYPE.
+    """
+    clip = cfg.SOLVER.CLIP_GRADIENTS
+    if not clip.ENABLED:
+        return None
+    kind, value, norm_type = clip.CLIP_TYPE, clip.CLIP_VALUE, clip.NORM_TYPE
+    if kind not in CLIP_TYPES:
+        raise ValueError(f"SOLVER.CLIP_GRADIENTS.CLIP_TYPE is one of {CLIP_TYPES}, not '{kind}'")
+
+    def clip_gradients(parameters: Sequence[nn.Parameter]) -> None:
+        if kind == "value":
+            torch.nn.utils.clip_grad_value_(parameters, value)
+        elif kind == "full_model":
+            torch.nn.utils.clip_grad_norm_(parameters, value, norm_type)
+        else:
+            for parameter in parameters:
+                torch.nn.utils.clip_grad_norm_(parameter, value, norm_type)
+
+    return clip_gradients

@@ -1,0 +1,121 @@
+"""What a checkpoint holds of a trainer, how a trainer takes it up again, and weights to start from."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING, Any
+
+import detectron2
+import torch
+import yaml
+from detectron2.checkpoint import DetectionCheckpointer
+from torch import nn
+from torch.optim import Optimizer
+
+from .checkpoint import State
+
+if TYPE_CHECKING:
+    from .trainer import Trainer
+
+
+def capture(trainer: Trainer) -> State:
+    """Everything that a resumed run needs, as plain data and tensors.
+
+    Random generators are not part of it: they are seeded anew before each step (see
+        ``step.seed_everything``). Nor is
+    the schedule: it is a function of the iteration.
+    """
+    progress = trainer.state_dict()
+    return {
+        "model": trainer.network.state_dict(),
+        "optimizer": trainer.optimizer.state_dict(),
+        "grad_scaler": trainer.scaler.state_dict(),
+        "trainer": progress,
+        "iteration": progress["iteration"],  # where Detectron2's own tools look for it
+        "seed": trainer.seed,
+        "config": trainer.cfg.dump(),
+        "versions": {"torch": torch.__version__.split("+")[0], "detectron2": detectron2.__version__},
+    }
+
+
+def restore(trainer: Trainer, state: State) -> None:
+    """Put a trainer where ``capture`` found another; its next iteration is the one after.
+
+    The config at hand rules where it differs from the checkpoint's; differences are logged.
+
+    Raises:
+        RuntimeError: the checkpoint's network or optimiser does not fit.
+    """
+    differences = config_differences(state.get("config", ""), trainer.cfg.dump())
+    if differences:
+        logging.getLogger(__name__).warning(
+            "The config is not the one that this run was started with; from here on it is:\n  %s",
+            "\n  ".join(differences),
+        )
+    try:
+        trainer.network.load_state_dict(state["model"])
+        _restore_optimizer(trainer.optimizer, state["optimizer"])
+    except (RuntimeError, ValueError) as error:
+        changed = "; ".join(differences) or "the code"
+        raise RuntimeError(
+            f"the checkpoint {trainer.store.last_good} does not fit the network: {error}\n"
+            f"Changed since: {changed}. To train another network from these weights give MODEL.WEIGHTS and a "
+            "new OUTPUT_DIR, without --resume."
+        ) from error
+    if state["grad_scaler"] and trainer.scaler.is_enabled():
+        trainer.scaler.load_state_dict(state["grad_scaler"])
+    trainer.seed = state["seed"]
+    trainer.load_state_dict(state["trainer"])
+    trainer.start_iter = trainer.iter + 1
+
+
+def load_weights(model: nn.Module, source: str) -> None:
+    """Load weights to start a training from, on all processes.
+
+    Args:
+        model: changed in place.
+        source: path or URL of anything that Detectron2 reads (its own and DepthBox's .pth, model-zoo and MSRA
+            .pkl); "" loads nothing.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+    """
+    if source and "://" not in source and not os.path.isfile(source):
+        raise FileNotFoundError(f"MODEL.WEIGHTS: there is no file {source}")
+    if source:
+        DetectionCheckpointer(model).load(source, checkpointables=[])
+    else:
+        logging.getLogger(__name__).info("MODEL.WEIGHTS is empty: the network starts from its random weights")
+
+
+def config_differences(old: str, new: str) -> list[str]:
+    """Keys but OUTPUT_DIR whose values differ between two dumped configs, as ``KEY old -> new``."""
+    before, after = (_flatten(yaml.safe_load(text) or {}) for text in (old, new))
+    keys = [key for key in sorted(before.keys() | after.keys()) if key != "OUTPUT_DIR"]
+    missing = "(none)"
+    return [
+        f"{key} {before.get(key, missing)} -> {after.get(key, missing)}"
+        for key in keys
+        if before.get(key, missing) != after.get(key, missing)
+    ]
+
+
+def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat = {}
+    for key, value in tree.items():
+        if isinstance(value, dict) and value:
+            flat.update(_flatten(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _restore_optimizer(optimizer: Optimizer, state: State) -> None:
+    """Take over momenta, but keep the rates and decays of the config at hand."""
+    settings = [
+        {key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups
+    ]
+    optimizer.load_state_dict(state)
+    for group, setting in zip(optimizer.param_groups, settings, strict=True):
+        group.update(setting)

@@ -1,0 +1,124 @@
+"""Learning rate as a function of the iteration, and schedules rescaled to another batch size."""
+
+from __future__ import annotations
+
+import logging
+import math
+from bisect import bisect_right
+from collections.abc import Callable
+from typing import Any
+
+from detectron2.config import CfgNode
+
+# Keys that count iterations. Those that a config does not have are passed over.
+ITERATION_KEYS = (
+    "SOLVER.MAX_ITER",
+    "SOLVER.STEPS",
+    "SOLVER.WARMUP_ITERS",
+    "SOLVER.CHECKPOINT_PERIOD",
+    "TEST.EVAL_PERIOD",
+    "MODEL.BOXINST.PAIRWISE.WARMUP_ITERS",
+    "MODEL.DISTILL.START_ITER",
+)
+RATE_KEYS = ("SOLVER.BASE_LR", "SOLVER.BASE_LR_END")
+
+
+def lr_multiplier(cfg: CfgNode) -> Callable[[int], float]:
+    """Build the factor on the learning rate as a function of the iteration, from Detectron2's SOLVER keys.
+
+    The values are those of ``detectron2.solver.build_lr_scheduler``, without its state: a resumed run needs
+    to know the iteration only.
+
+    Args:
+        cfg: SOLVER.LR_SCHEDULER_NAME ("WarmupMultiStepLR" or "WarmupCosineLR"), MAX_ITER, STEPS, GAMMA,
+            WARMUP_ITERS, WARMUP_FACTOR, WARMUP_METHOD ("linear" or "constant"), BASE_LR, BASE_LR_END.
+
+    Returns:
+        Function of the iteration (from 0), positive.
+
+    Raises:
+        ValueError: an unknown schedule or kind of warm-up.
+    """
+    solver = cfg.SOLVER
+    name, method = solver.LR_SCHEDULER_NAME, solver.WARMUP_METHOD
+    steps, gamma, max_iter = sorted(solver.STEPS), solver.GAMMA, solver.MAX_ITER
+    warmup_iters, warmup_factor = min(solver.WARMUP_ITERS, max_iter), solver.WARMUP_FACTOR
+    end = solver.get("BASE_LR_END", 0.0) / solver.BASE_LR
+    if name not in ("WarmupMultiStepLR", "WarmupCosineLR"):
+        raise ValueError(f"SOLVER.LR_SCHEDULER_NAME is WarmupMultiStepLR or WarmupCosineLR, not '{name}'")
+    if method not in ("linear", "constant"):
+        raise ValueError(f"SOLVER.WARMUP_METHOD is linear or constant, not '{method}'")
+
+    def after_warmup(iteration: int) -> float:
+        if name == "WarmupMultiStepLR":
+            return gamma ** bisect_right(steps, iteration)
+        return end + (1 - end) * 0.5 * (1 + math.cos(math.pi * iteration / max_iter))
+
+    def multiplier(iteration: int) -> float:
+        if iteration >= warmup_iters:
+            return after_warmup(iteration)
+        start = warmup_factor * after_warmup(0)
+        if method == "constant":
+            return start
+        return start + (after_warmup(warmup_iters) - start) * iteration / warmup_iters
+
+    return multiplier
+
+
+def scale_schedule(cfg: CfgNode) -> CfgNode:
+    """Rescale learning rate and schedule linearly when the batch is not the one the config was written for.
+
+    With r = SOLVER.IMS_PER_BATCH / SOLVER.REFERENCE_BATCH_SIZE, learning rates are multiplied by r and
+    everything counted in iterations is divided by r, so that the schedule is the same counted in images.
+
+    Args:
+        cfg: not changed. SOLVER.REFERENCE_BATCH_SIZE 0 means no rescaling.
+
+    Returns:
+        A new config whose REFERENCE_BATCH_SIZE is its IMS_PER_BATCH: rescaling it again changes nothing.
+
+    Raises:
+        ValueError: a batch or reference batch that is not positive.
+    """
+    batch, reference = cfg.SOLVER.IMS_PER_BATCH, cfg.SOLVER.REFERENCE_BATCH_SIZE
+    if batch < 1 or reference < 0:
+        raise ValueError(
+            f"SOLVER.IMS_PER_BATCH = {batch} must be positive, and "
+            f"SOLVER.REFERENCE_BATCH_SIZE = {reference} positive or 0"
+        )
+    scaled = cfg.clone()
+    if reference in (0, batch):
+        return scaled
+    ratio = batch / reference
+    scaled.defrost()
+    changes = []
+    for key in (*RATE_KEYS, *ITERATION_KEYS):
+        node, leaf = _find(scaled, key)
+        if node is None:
+            continue
+        old = node[leaf]
+        node[leaf] = old * ratio if key in RATE_KEYS else _scale_iterations(old, ratio)
+        if node[leaf] != old:
+            changes.append(f"  {key:36} {old} -> {node[leaf]}")
+    scaled.SOLVER.REFERENCE_BATCH_SIZE = batch
+    if cfg.is_frozen():
+        scaled.freeze()
+    logging.getLogger(__name__).info(
+        "Schedule rescaled from %d to %d images a batch:\n%s", reference, batch, "\n".join(changes)
+    )
+    return scaled
+
+
+def _find(cfg: CfgNode, key: str) -> tuple[CfgNode | None, str]:
+    *path, leaf = key.split(".")
+    for part in path:
+        if part not in cfg:
+            return None, leaf
+        cfg = cfg[part]
+    return (cfg if leaf in cfg else None), leaf
+
+
+def _scale_iterations(value: Any, ratio: float) -> Any:
+    if isinstance(value, (tuple, list)):
+        return type(value)(_scale_iterations(item, ratio) for item in value)
+    return max(1, round(value / ratio)) if value > 0 else value

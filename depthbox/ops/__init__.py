@@ -1,0 +1,19 @@
+"""Tensor functions without parameters or configuration."""
+
+from .boxes import box_extents, box_masks, integer_box_centers
+from .color import rgb_to_lab
+from .edges import color_similarity, neighbor_offsets, pack_edges, shift, unpack_edges
+from .resize import aligned_upsample
+
+__all__ = [
+    "aligned_upsample",
+    "box_extents",
+    "box_masks",
+    "color_similarity",
+    "integer_box_centers",
+    "neighbor_offsets",
+    "pack_edges",
+    "rgb_to_lab",
+    "shift",
+    "unpack_edges",
+]

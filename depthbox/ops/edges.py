@@ -1,0 +1,79 @@
+"""Pairs of neighbouring pixels: how alike they are, and which count as one surface.
+
+A pixel's neighbours are the cells of a ``size x size`` kernel with ``dilation``, in row-major order without the
+centre: 8 for the usual 3x3. A *directed* edge goes from a pixel to one of its neighbours.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def neighbor_offsets(size: int = 3, dilation: int = 2) -> list[tuple[int, int]]:
+    """List (dy, dx) of the neighbours of a pixel, row-major, without the centre.
+
+    Raises:
+        ValueError: the size is not odd and at least 3, or the dilation is below 1.
+    """
+    if size < 3 or size % 2 == 0 or dilation < 1:
+        raise ValueError(f"size must be odd and >= 3, dilation >= 1; got size {size}, dilation {dilation}")
+    steps = [dilation * (i - size // 2) for i in range(size)]
+    return [(dy, dx) for dy in steps for dx in steps if (dy, dx) != (0, 0)]
+
+
+def shift(x: Tensor, dy: int, dx: int) -> Tensor:
+    """Value of the neighbour at (y + dy, x + dx) for every pixel of (..., H, W); 0 where it is outside."""
+    height, width = x.shape[-2:]
+    if abs(dy) >= height or abs(dx) >= width:
+        return torch.zeros_like(x)
+    inside = x[..., max(dy, 0) : height + min(dy, 0), max(dx, 0) : width + min(dx, 0)]
+    return F.pad(inside, (max(-dx, 0), max(dx, 0), max(-dy, 0), max(dy, 0)))
+
+
+def color_similarity(lab: Tensor, valid: Tensor, size: int = 3, dilation: int = 2) -> Tensor:
+    """Colour similarity of every pixel to its neighbours: exp(-||LAB_i - LAB_j|| / 2) (BoxInst).
+
+    Args:
+        lab: (B, 3, H, W) float, CIE LAB.
+        valid: (B, H, W) bool or float, 0 where a pixel must not be a neighbour (padding, cut rows).
+        size, dilation: the kernel.
+
+    Returns:
+        (B, size * size - 1, H, W) in [0, 1]; 0 where the neighbour is outside or not valid.
+    """
+    _check_valid(lab, valid)
+    weight = valid.to(lab.dtype)
+    return torch.stack(
+        [
+            torch.exp(-0.5 * torch.linalg.vector_norm(lab - shift(lab, dy, dx), dim=1)) * shift(weight, dy, dx)
+            for dy, dx in neighbor_offsets(size, dilation)
+        ],
+        dim=1,
+    )
+
+
+def pack_edges(similar: Tensor) -> Tensor:
+    """Pack (B, 8, H, W) bool, one bit per directed edge, into (B, H, W) uint8; bit k is neighbour k.
+
+    Up to 24 neighbours (a 5x5 kernel) are packed into int32.
+    """
+    count = similar.shape[1]
+    if count > 24:
+        raise ValueError(f"at most 24 neighbours can be packed, got {count}")
+    dtype = torch.uint8 if count <= 8 else torch.int32
+    packed = torch.zeros_like(similar[:, 0], dtype=dtype)
+    for bit in range(count):
+        packed |= similar[:, bit].to(dtype) << bit
+    return packed
+
+
+def unpack_edges(packed: Tensor, count: int = 8) -> Tensor:
+    """Inverse of ``pack_edges``: (B, H, W) integers to (B, count, H, W) bool."""
+    return torch.stack([(packed >> bit) & 1 for bit in range(count)], dim=1).bool()
+
+
+def _check_valid(values: Tensor, valid: Tensor) -> None:
+    if valid.shape != (values.shape[0], *values.shape[2:]):
+        raise ValueError(f"valid must be (B, H, W) of {tuple(values.shape)}, got {tuple(valid.shape)}")

@@ -1,0 +1,71 @@
+"""Frozen records that travel between the rooms of the network.
+
+Shape letters, used everywhere in this package:
+
+========= ==================================================================
+``B``     images in the batch
+``N``     rows: any set of instances (objects, queries, detections)
+``Q``     queries: positions of the detector whose mask is computed
+``M``     annotated objects in the batch, all images concatenated
+``C``     classes, or channels where no class is meant
+``G``     numbers that the controller predicts for one query
+``L``     feature levels
+``P``     positions of all levels in one image (or ``K``, of the whole batch)
+``H, W``  height and width of the map at hand
+========= ==================================================================
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Queries:
+    """Positions of the detector whose dynamic filters, and so masks, are computed; sorted by image.
+
+    Attributes:
+        image_index: (Q,) int64, image of each query, ascending.
+        level: (Q,) int64, feature level, 0 = finest.
+        row, column: (Q,) int64, cell of that level.
+        locations: (Q, 2) float32, (x, y) of the cell's centre in input pixels.
+        target_index: (Q,) int64, object of the batch (0..M-1) that the query stands for; -1 at inference.
+        counts: queries of each image, a tuple of B integers on the host.
+    """
+
+    image_index: Tensor
+    level: Tensor
+    row: Tensor
+    column: Tensor
+    locations: Tensor
+    target_index: Tensor
+    counts: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return sum(self.counts)
+
+
+@dataclass(frozen=True)
+class MaskTargets:
+    """What the masks are trained with: per image or per object, never per query.
+
+    Attributes:
+        boxes: (M, 4) float32 xyxy, input pixels.
+        color_edges: (B, H, W) integer bit sets of similar neighbours on the mask grid (see ``ops.pack_edges``),
+            or None where no object is supervised by its box.
+        masks: (M, H, W) bool true masks sampled on the mask grid, or None where none is used.
+        has_mask: (M,) bool, objects supervised by their mask; None means all in ``mask`` mode, none in ``box`` mode.
+    """
+
+    boxes: Tensor
+    color_edges: Tensor | None = None
+    masks: Tensor | None = None
+    has_mask: Tensor | None = None
+
+
+def split_by_counts(values: Tensor, counts: tuple[int, ...]) -> tuple[Tensor, ...]:
+    """Split (N, ...) into one tensor per image; ``counts`` are the rows of each image."""
+    return torch.split(values, list(counts))

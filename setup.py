@@ -1,0 +1,57 @@
+"""Packaging of DepthBox. Detectron2 itself comes from scripts/install_detectron2.py (see there why)."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).resolve().parent
+
+
+def read_version() -> str:
+    """Return `__version__` of depthbox/__init__.py without importing it (that would need torch)."""
+    text = (HERE / "depthbox" / "__init__.py").read_text(encoding="utf-8")
+    match = re.search(r'^__version__ = "([^"]+)"$', text, re.MULTILINE)
+    if match is None:
+        raise RuntimeError('depthbox/__init__.py has no line of the form: __version__ = "1.2.3"')
+    return match.group(1)
+
+
+setup(
+    name="depthbox",
+    version=read_version(),
+    description="Box-supervised instance segmentation with pseudo-depth supervision",
+    author="The DepthBox Authors",
+    license="Apache-2.0",
+    packages=find_packages(include=["depthbox", "depthbox.*"]),
+    python_requires=">=3.10",
+    install_requires=[
+        "torch>=2.4",
+        "torchvision",
+        "numpy",
+        "scipy",
+        "Pillow",
+        "timm",
+        "pycocotools",
+        "faster-coco-eval",
+        # What Detectron2 imports; it is installed without dependencies.
+        "fvcore>=0.1.5",
+        "iopath",
+        "yacs",
+        "omegaconf",
+        "hydra-core",
+        "cloudpickle",
+        "tabulate",
+        "termcolor",
+        "tensorboard",
+        "tqdm",
+        "matplotlib",
+        "opencv-python-headless",
+    ],
+    extras_require={"dev": ["pytest>=8", "pytest-xdist", "ruff", "mypy"]},
+    classifiers=[
+        "License :: OSI Approved :: Apache Software License",
+        "Programming Language :: Python :: 3",
+        "Topic :: Scientific/Engineering :: Image Recognition",
+    ],
+)

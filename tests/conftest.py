@@ -1,0 +1,43 @@
+"""What all tests share: one thread, fixed seeds, and the folders with real images and recorded numbers."""
+
+import os
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+torch.set_num_threads(
+    1
+)  # pytest-xdist runs tests side by side; more threads only make them wait for each other
+
+
+@pytest.fixture(autouse=True)
+def seeds() -> None:
+    """Start every test from the same random state, whatever ran before it."""
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)
+
+
+def _folder_from(variable: str) -> Path:
+    value = os.environ.get(variable, "")
+    if not value:
+        pytest.skip(f"{variable} is not set")
+    folder = Path(value)
+    if not folder.is_dir():
+        pytest.fail(f"{variable} is {value!r}, but there is no such folder: correct it or unset it")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def test_data_dir() -> Path:
+    """The folder DEPTHBOX_TEST_DATA with real images; the test is skipped when that is not set."""
+    return _folder_from("DEPTHBOX_TEST_DATA")
+
+
+@pytest.fixture(scope="session")
+def parity_dir() -> Path:
+    """The folder DEPTHBOX_PARITY_DATA with recorded numbers; the test is skipped when that is not set."""
+    return _folder_from("DEPTHBOX_PARITY_DATA")

@@ -1,0 +1,116 @@
+"""The loaders: random numbers that belong to the sample, errors that name the image."""
+
+import random
+from itertools import islice
+
+import numpy as np
+import pytest
+import torch
+from detectron2.config import get_cfg
+from detectron2.data import DatasetCatalog, MetadataCatalog
+
+from depthbox.data.loader import SampleError, build_test_loader, build_train_loader, load_records, seeded
+
+
+def record(number, annotated=True):
+    boxes = [{"bbox": [0, 0, 4, 4], "iscrowd": 0}] if annotated else []
+    return {"file_name": f"{number}.png", "image_id": number, "width": 8, "height": 6, "annotations": boxes}
+
+
+@pytest.fixture
+def catalog():
+    """Register lists of dicts; they are gone after the test."""
+    names = []
+
+    def register(name, records, classes=("thing",)):
+        DatasetCatalog.register(name, lambda: records)
+        MetadataCatalog.get(name).thing_classes = list(classes)
+        names.append(name)
+        return name
+
+    yield register
+    for name in names:
+        DatasetCatalog.remove(name)
+        MetadataCatalog.remove(name)
+
+
+def config(name, workers=0, batch=4):
+    cfg = get_cfg()
+    cfg.DATASETS.TRAIN = (name,)
+    cfg.DATALOADER.NUM_WORKERS = workers
+    cfg.SOLVER.IMS_PER_BATCH = batch
+    cfg.MODEL.DEVICE = "cpu"
+    return cfg
+
+
+def draw(sample):
+    """A mapper that returns what the three generators give."""
+    return {"id": sample["image_id"], "drawn": (random.random(), np.random.rand(), torch.rand(()).item())}
+
+
+def test_seeded_restores_the_outer_generators():
+    outer = random.getstate(), np.random.get_state()[1].copy(), torch.get_rng_state()
+    with seeded(1, 2):
+        first = draw({"image_id": 0})
+    with seeded(1, 2):
+        assert draw({"image_id": 0}) == first
+    with seeded(1, 3):
+        other = draw({"image_id": 0})["drawn"]
+    assert all(a != b for a, b in zip(first["drawn"], other, strict=True))
+    assert random.getstate() == outer[0]
+    assert (np.random.get_state()[1] == outer[1]).all()
+    assert torch.equal(torch.get_rng_state(), outer[2])
+
+
+def test_batches_depend_on_seed_and_iteration_only(catalog):
+    name = catalog("loader-a", [record(i) for i in range(5)])
+    plain = list(islice(build_train_loader(config(name), draw, seed=7), 6))
+    workers = list(islice(build_train_loader(config(name, workers=2), draw, seed=7), 6))
+    resumed = list(islice(build_train_loader(config(name), draw, start_iter=4, seed=7), 2))
+    other = list(islice(build_train_loader(config(name), draw, seed=8), 6))
+    assert plain == workers
+    assert plain[4:] == resumed
+    assert plain != other
+    drawn = [item["drawn"] for batch in plain for item in batch]
+    assert len(set(drawn)) == len(drawn)
+
+
+def test_images_without_annotations_are_left_out_on_request(catalog):
+    name = catalog("loader-b", [record(0), record(1, annotated=False)])
+    assert [r["image_id"] for r in load_records([name], filter_empty=True)] == [0]
+    assert [r["image_id"] for r in load_records([name], filter_empty=False)] == [0, 1]
+
+
+def test_nothing_left_is_an_error(catalog):
+    name = catalog("loader-c", [record(0, annotated=False)])
+    with pytest.raises(ValueError, match="1 left out because nothing is annotated"):
+        load_records([name], filter_empty=True)
+    with pytest.raises(ValueError, match="data set is empty"):
+        load_records([catalog("loader-d", [])], filter_empty=False)
+    with pytest.raises(ValueError, match="unknown data set 'nowhere'"):
+        load_records(["nowhere"], filter_empty=False)
+    with pytest.raises(ValueError, match=r"DATASETS\.TRAIN"):
+        load_records([], filter_empty=False)
+
+
+def test_joined_data_sets_must_have_the_same_classes(catalog):
+    names = [catalog("loader-e", [record(0)]), catalog("loader-f", [record(1)], classes=("cat", "dog"))]
+    with pytest.raises(ValueError, match="'loader-f' has \\['cat', 'dog'\\]"):
+        load_records(names, filter_empty=False)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_errors_name_the_image(catalog, workers):
+    def fail(sample):
+        raise OSError("disk on fire")
+
+    name = catalog("loader-g", [record(3)])
+    with pytest.raises(SampleError, match=r"could not load image 3\.png: OSError: disk on fire"):
+        next(iter(build_train_loader(config(name, workers, batch=1), fail)))
+
+
+def test_test_loader_gives_every_image_once_in_order(catalog):
+    name = catalog("loader-h", [record(i, annotated=i % 2 == 0) for i in range(4)])
+    loader = build_test_loader(config(name), name, draw)
+    assert [[item["id"] for item in batch] for batch in loader] == [[0], [1], [2], [3]]
+    assert len(loader) == 4

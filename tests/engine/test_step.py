@@ -1,0 +1,69 @@
+"""Parts of a step: random numbers, precision, the mean of the losses."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from engine_toy import add_toy_config
+
+from depthbox.engine import load_config
+from depthbox.engine.step import LossMonitor, amp_dtype, seed_everything, shared_seed
+
+
+def draw():
+    return random.random(), np.random.rand(), torch.rand(()).item()
+
+
+def test_seeding_depends_on_every_number():
+    drawn = []
+    for entropy in [(1, 2, 3), (1, 2, 3), (1, 2, 4), (1, 3, 3), (2, 2, 3)]:
+        seed_everything(*entropy)
+        drawn.append(draw())
+    assert drawn[0] == drawn[1]
+    assert len({value for numbers in drawn[1:] for value in numbers}) == 12
+
+
+def test_negative_seed_is_drawn():
+    assert shared_seed(5) == 5
+    assert shared_seed(-1) >= 0
+    assert shared_seed(-1) != shared_seed(-1)
+
+
+@pytest.mark.parametrize(
+    ("device", "enabled", "expected"),
+    [
+        ("cpu", False, None),
+        ("cuda", False, None),
+        ("cpu", True, torch.bfloat16),
+        ("cuda", True, torch.float16),
+    ],
+)
+def test_amp_dtype(device, enabled, expected):
+    overrides = ["MODEL.DEVICE", device, "SOLVER.AMP.ENABLED", str(enabled)]
+    assert amp_dtype(load_config(add_toy_config, overrides=overrides)) is expected
+
+
+def batch(*ids):
+    return [{"image_id": number, "file_name": f"{number}.png"} for number in ids]
+
+
+def test_monitor_averages_micro_batches_and_scales_nothing():
+    monitor = LossMonitor()
+    monitor.add({"a": torch.tensor(1.0), "b": torch.tensor([4.0], dtype=torch.float16)}, batch(1))
+    monitor.add({"a": torch.tensor(2.0), "b": torch.tensor([8.0], dtype=torch.float16)}, batch(2))
+    monitor.send()
+    assert monitor.receive(0, None) == {"a": 1.5, "b": 6.0}
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan"), -float("inf")])
+def test_monitor_names_what_is_not_finite(value, tmp_path):
+    monitor = LossMonitor()
+    monitor.add({"good": torch.tensor(1.0), "bad": torch.tensor(1.0)}, batch(1, 2))
+    monitor.add({"good": torch.tensor(1.0), "bad": torch.tensor(value)}, batch(3, 4))
+    monitor.send()
+    with pytest.raises(FloatingPointError) as info:
+        monitor.receive(7, tmp_path / "model_0000005.pth")
+    message = str(info.value)
+    assert f"iteration 7: bad = {value} on image 3 (3.png), image 4 (4.png)." in message
+    assert "good" not in message.split(".")[0] and "model_0000005.pth" in message

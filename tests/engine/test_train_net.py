@@ -1,0 +1,31 @@
+"""The command line of tools/train_net.py."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / "tools" / "train_net.py"
+
+
+@pytest.fixture(scope="module")
+def train_net():
+    spec = importlib.util.spec_from_file_location("train_net", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_options_and_overrides_in_any_order(train_net):
+    words = ["MODEL.DEVICE", "cpu", "--num-gpus", "2", "--resume", "SEED", "-1", "--config-file", "a.yaml"]
+    arguments = train_net.parse_arguments(words)
+    assert arguments.overrides == ["MODEL.DEVICE", "cpu", "SEED", "-1"]
+    assert (arguments.num_gpus, arguments.resume, arguments.config_file) == (2, True, "a.yaml")
+    assert not arguments.eval_only and arguments.dist_url == "auto"
+
+
+def test_help_shows_examples(train_net, capsys):
+    with pytest.raises(SystemExit):
+        train_net.parse_arguments(["--help"])
+    shown = capsys.readouterr().out
+    assert "[KEY VALUE ...]" in shown and "--num-gpus 2 MODEL.DEVICE cpu" in shown and "torchrun" in shown

@@ -1,0 +1,95 @@
+"""What the console shows and metrics.json holds."""
+
+import json
+import logging
+from types import SimpleNamespace
+
+import pytest
+from detectron2.utils.events import EventStorage
+
+from depthbox.engine.setup import setup_logging
+from depthbox.engine.writers import ConsoleWriter, JsonLinesWriter, MetricsWriting
+
+
+def storage_with(iteration, **values):
+    storage = EventStorage(iteration)
+    for name, value in values.items():
+        storage.put_scalar(name, value, smoothing_hint="loss" in name)
+    return storage
+
+
+@pytest.mark.parametrize(("count", "expected"), [(0, 1), (2, 2), (9, 3)])
+def test_console_fits_into_a_hundred_columns(caplog, count, expected):
+    values = {f"loss_of_kind_{number}": 0.123456 for number in range(count)}
+    storage = storage_with(89_999, total_loss=1.5, time=0.5123, data_time=0.002, lr=0.01, **values)
+    with caplog.at_level("INFO"), storage:
+        ConsoleWriter(270_000).write()
+    shown = caplog.records[0].getMessage().splitlines()
+    assert len(shown) == expected and max(map(len, shown)) + len("12:34:56 ") <= 100
+    for part in ("iter 90000/270000", "eta 1 day", "0.512 s/it (data 0.002)", "lr 0.01"):
+        assert part in shown[0]
+    joined = " ".join(line.strip() for line in shown)
+    assert "loss 1.5:" + "".join(f" of_kind_{number} 0.123" for number in range(count)) in joined
+
+
+def test_console_before_anything_is_known(caplog):
+    with caplog.at_level("INFO"), EventStorage(0):
+        ConsoleWriter(10).write()
+    assert "iter 1/10" in caplog.text
+
+
+def lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_json_lines_hold_each_iteration_once(tmp_path):
+    path = tmp_path / "metrics.json"
+    writer = JsonLinesWriter(path)
+    for iteration in (19, 39, 59):
+        with storage_with(iteration, loss=1.0, lr=float("nan")):
+            writer.write()
+            writer.write()
+    writer.close()
+    assert [row["iteration"] for row in lines(path)] == [19, 39, 59]
+    assert lines(path)[0] == {"iteration": 19, "loss": 1.0, "lr": None}
+    path.write_text(path.read_text() + '{"iteration": 79, "lo')  # killed while writing
+    writer = JsonLinesWriter(path, start_iter=40)
+    with storage_with(59, loss=2.0):
+        writer.write()
+    writer.close()
+    assert [(row["iteration"], row["loss"]) for row in lines(path)] == [(19, 1.0), (39, 1.0), (59, 2.0)]
+
+
+class Counter(ConsoleWriter):
+    written = 0
+
+    def write(self):
+        self.written += 1
+
+
+def test_slow_trainings_are_not_silent(monkeypatch):
+    clock = iter(range(0, 10_000, 12))
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
+    console = Counter(40)
+    hook = MetricsWriting(lambda: [console], period=20)
+    hook.trainer = SimpleNamespace(max_iter=40)
+    hook.before_train()
+    for hook.trainer.iter in range(19):
+        hook.after_step()
+    assert console.written > 3
+
+
+def test_logs_go_to_file_and_console(tmp_path, capsys):
+    for _ in range(2):  # twice: handlers are replaced, not added
+        setup_logging(tmp_path)
+    logger = logging.getLogger("depthbox.test")
+    logger.info("hello")
+    logger.warning("careful")
+    logger.debug("details")
+    shown = capsys.readouterr().out.splitlines()
+    assert [line[9:] for line in shown] == ["hello", "WARNING careful"]
+    assert "depthbox.test DEBUG: details" in (tmp_path / "log.txt").read_text()
+    setup_logging(tmp_path, rank=1)
+    logger.info("from rank one")
+    assert capsys.readouterr().out == ""
+    assert "from rank one" in (tmp_path / "log.txt.rank1").read_text()

@@ -1,0 +1,87 @@
+#!/usr/bin/env python3
+"""Train and evaluate DepthBox (or any Detectron2 meta-architecture that is registered)."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import shlex
+import sys
+
+from depthbox import add_depthbox_config
+from depthbox.engine import ConfigError, launch, load_config, run
+
+EXAMPLES = """
+examples:
+  one GPU:            tools/train_net.py --config-file FILE
+  eight GPUs:         tools/train_net.py --config-file FILE --num-gpus 8
+  go on after a stop: tools/train_net.py --config-file FILE --resume
+  evaluate:           tools/train_net.py --config-file FILE --eval-only MODEL.WEIGHTS model_final.pth
+  change a key:       tools/train_net.py --config-file FILE SOLVER.IMS_PER_BATCH 8 OUTPUT_DIR output/r50
+  on the CPU:         tools/train_net.py --config-file FILE --num-gpus 2 MODEL.DEVICE cpu
+  two machines:       tools/train_net.py ... --num-machines 2 --machine-rank 0 --dist-url tcp://10.0.0.1:29500
+                      tools/train_net.py ... --num-machines 2 --machine-rank 1 --dist-url tcp://10.0.0.1:29500
+  with torchrun:      torchrun --nproc-per-node 8 tools/train_net.py --config-file FILE
+
+OUTPUT_DIR gets log.txt, config.yaml, metrics.json, TensorBoard events, checkpoints (model_*.pth, the best as
+model_best.pth) and inference/.
+"""
+
+
+def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    """Parse the command line; ``argv`` None means that of this process."""
+    parser = argparse.ArgumentParser(
+        usage="%(prog)s [options] [KEY VALUE ...]",
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--config-file", default="", metavar="FILE", help="YAML file with the settings of the run"
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="go on from the newest checkpoint in OUTPUT_DIR"
+    )
+    parser.add_argument(
+        "--eval-only", action="store_true", help="evaluate MODEL.WEIGHTS (or, with --resume, the newest)"
+    )
+    parser.add_argument(
+        "--num-gpus",
+        type=int,
+        default=1,
+        metavar="N",
+        help="processes on this machine; on the CPU as well (default 1)",
+    )
+    parser.add_argument(
+        "--num-machines", type=int, default=1, metavar="N", help="machines in all (default 1)"
+    )
+    parser.add_argument(
+        "--machine-rank", type=int, default=0, metavar="N", help="number of this machine, from 0"
+    )
+    parser.add_argument(
+        "--dist-url", default="auto", metavar="URL", help="where processes meet, tcp://host:port"
+    )
+    parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="settings that win over FILE")
+    return parser.parse_intermixed_args(argv)
+
+
+if __name__ == "__main__":
+    arguments = parse_arguments()
+    try:
+        cfg = load_config(add_depthbox_config, arguments.config_file, arguments.overrides)
+        launch(
+            functools.partial(
+                run,
+                cfg,
+                resume=arguments.resume,
+                eval_only=arguments.eval_only,
+                command=shlex.join(sys.argv),
+            ),
+            num_processes=arguments.num_gpus,
+            num_machines=arguments.num_machines,
+            machine_rank=arguments.machine_rank,
+            dist_url=arguments.dist_url,
+            device=cfg.MODEL.DEVICE,
+        )
+    except ConfigError as error:
+        sys.exit(f"{sys.argv[0]}: {error}")
