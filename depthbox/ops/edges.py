@@ -1,7 +1,7 @@
 """Pairs of neighbouring pixels: how alike they are, and which count as one surface.
 
-A pixel's neighbours are the cells of a ``size x size`` kernel with ``dilation``, in row-major order without the
-centre: 8 for the usual 3x3. A *directed* edge goes from a pixel to one of its neighbours.
+A pixel's neighbours are the cells of a ``size x size`` kernel with ``dilation``, in row-major order without
+the centre: 8 for the usual 3x3. A *directed* edge goes from a pixel to one of its neighbours.
 """
 
 from __future__ import annotations

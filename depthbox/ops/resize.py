@@ -9,8 +9,8 @@ from torch import Tensor
 def aligned_upsample(x: Tensor, factor: int) -> Tensor:
     """Upsample linearly so that cell j lands exactly on output cell ``factor * j + factor // 2``.
 
-    out[o] is the linear interpolation of x at clamp((o - factor // 2) / factor, 0, n - 1), on both axes; so the
-    coarse grid keeps the positions ``j * s + s // 2`` of the feature pyramid.
+    out[o] is the linear interpolation of x at clamp((o - factor // 2) / factor, 0, n - 1), on both axes; so
+    the coarse grid keeps the positions ``j * s + s // 2`` of the feature pyramid.
 
     Args:
         x: (..., H, W) float.
@@ -24,8 +24,8 @@ def aligned_upsample(x: Tensor, factor: int) -> Tensor:
     """
     if factor < 1:
         raise ValueError(f"the factor must be a whole number >= 1, got {factor}")
-    if factor == 1 or x.numel() == 0:
-        return x.new_zeros((*x.shape[:-2], x.shape[-2] * factor, x.shape[-1] * factor)) if factor > 1 else x
+    if factor == 1 or x.numel() == 0:  # no values to interpolate, but the result stays on the graph
+        return x.repeat_interleave(factor, -2).repeat_interleave(factor, -1) if factor > 1 else x
     return _upsample_axis(_upsample_axis(x, factor, -1), factor, -2)
 
 

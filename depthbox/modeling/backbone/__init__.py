@@ -1,0 +1,6 @@
+"""Backbones with feature pyramids; importing registers them with Detectron2."""
+
+from .resnet_fpn import build_depthbox_resnet_fpn_backbone
+from .timm_fpn import TimmBackbone, build_timm_fpn_backbone
+
+__all__ = ["TimmBackbone", "build_depthbox_resnet_fpn_backbone", "build_timm_fpn_backbone"]

@@ -1,0 +1,27 @@
+"""ResNet with a feature pyramid P3 to P7; P6 and P7 come from P5."""
+
+from __future__ import annotations
+
+from detectron2.config import CfgNode
+from detectron2.layers import ShapeSpec
+from detectron2.modeling import BACKBONE_REGISTRY, Backbone, build_resnet_backbone
+from detectron2.modeling.backbone.fpn import FPN, LastLevelP6P7
+
+
+def feature_pyramid(cfg: CfgNode, bottom_up: Backbone, in_features: list[str]) -> FPN:
+    """Detectron2's FPN on three stages of a network (strides 8, 16, 32), with P6 and P7 from P5."""
+    channels = cfg.MODEL.FPN.OUT_CHANNELS
+    return FPN(
+        bottom_up=bottom_up,
+        in_features=in_features,
+        out_channels=channels,
+        norm=cfg.MODEL.FPN.NORM,
+        top_block=LastLevelP6P7(channels, channels, in_feature="p5"),
+        fuse_type=cfg.MODEL.FPN.FUSE_TYPE,
+    )
+
+
+@BACKBONE_REGISTRY.register()
+def build_depthbox_resnet_fpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> FPN:
+    """ResNet-FPN of ``MODEL.RESNETS`` and ``MODEL.FPN`` with outputs p3..p7."""
+    return feature_pyramid(cfg, build_resnet_backbone(cfg, input_shape), list(cfg.MODEL.FPN.IN_FEATURES))

@@ -1,0 +1,170 @@
+"""FCOS: where the instances are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode, configurable
+from detectron2.layers import ShapeSpec
+from torch import Tensor, nn
+
+from ...structures import Queries
+from ..distributed import mean_over_processes, world_size
+from .head import FCOSHead, HeadOutputs
+from .inference import Detections, select_detections
+from .losses import fcos_losses
+from .queries import select_queries
+from .targets import Assignment, Positions, assign_targets, pyramid_positions
+
+
+class FCOS(nn.Module):
+    """The detector: a head on the feature pyramid, its losses, and what it selects.
+
+    Args:
+        head: predicts classes, boxes and quality.
+        in_features: names of the levels, finest first.
+        strides: input pixels per cell of each level.
+        sizes_of_interest: L - 1 bounds of the object sizes of the levels.
+        num_classes: C.
+        box_quality, loc_loss_type, loss: see ``fcos_losses``.
+        sampling: arguments of ``assign_targets``.
+        sample_mass_center: sample round the centre of the pixels that a box covers.
+        inference: arguments of ``select_detections``.
+        queries_per_image: cap on the positions that get a mask in training.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        head: FCOSHead,
+        in_features: list[str],
+        strides: list[int],
+        sizes_of_interest: list[int],
+        num_classes: int,
+        loss: dict[str, Any],
+        sampling: dict[str, Any],
+        sample_mass_center: bool,
+        inference: dict[str, Any],
+        queries_per_image: int,
+    ) -> None:
+        super().__init__()
+        if len(strides) != len(in_features) or len(sizes_of_interest) != len(in_features) - 1:
+            raise ValueError(
+                f"{len(in_features)} features need as many FPN_STRIDES and one fewer SIZES_OF_INTEREST, "
+                f"got {strides} and {sizes_of_interest}"
+            )
+        if loss["box_quality"] not in ("centerness", "iou"):
+            raise ValueError(f"MODEL.FCOS.BOX_QUALITY must be centerness or iou, got {loss['box_quality']!r}")
+        self.fcos_head = head
+        self.in_features, self.strides, self.sizes_of_interest = in_features, strides, sizes_of_interest
+        self.num_classes, self.loss, self.sampling = num_classes, loss, sampling
+        self.sample_mass_center, self.inference = sample_mass_center, inference
+        self.queries_per_image = queries_per_image
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> dict[str, Any]:
+        node = cfg.MODEL.FCOS
+        shapes = [input_shape[name] for name in node.IN_FEATURES]
+        return {
+            "head": FCOSHead(
+                shapes[0].channels,
+                node.NUM_CLASSES,
+                len(shapes),
+                num_share_convs=node.NUM_SHARE_CONVS,
+                num_cls_convs=node.NUM_CLS_CONVS,
+                num_box_convs=node.NUM_BOX_CONVS,
+                norm=node.NORM,
+                use_scale=node.USE_SCALE,
+                prior_prob=node.PRIOR_PROB,
+            ),
+            "in_features": list(node.IN_FEATURES),
+            "strides": list(node.FPN_STRIDES),
+            "sizes_of_interest": list(node.SIZES_OF_INTEREST),
+            "num_classes": node.NUM_CLASSES,
+            "loss": {
+                "box_quality": node.BOX_QUALITY,
+                "loc_loss_type": node.LOC_LOSS_TYPE,
+                "alpha": node.LOSS_ALPHA,
+                "gamma": node.LOSS_GAMMA,
+                "cls_weight": node.LOSS_WEIGHT_CLS,
+            },
+            "sampling": {"center_sample": node.CENTER_SAMPLE, "radius": node.POS_RADIUS},
+            "sample_mass_center": {"box": False, "box_mass": True}[node.SAMPLE_CENTER],
+            "inference": {
+                "score_threshold": node.INFERENCE_TH,
+                "pre_nms_topk": node.PRE_NMS_TOPK,
+                "nms_threshold": node.NMS_TH,
+                "post_nms_topk": cfg.TEST.DETECTIONS_PER_IMAGE,
+                "threshold_with_quality": node.THRESH_WITH_CTR,
+            },
+            "queries_per_image": cfg.MODEL.CONDINST.QUERIES_PER_IMAGE,
+        }
+
+    def forward(self, features: dict[str, Tensor]) -> HeadOutputs:
+        """Dense predictions from the backbone's named features."""
+        return self.fcos_head([features[name] for name in self.in_features])
+
+    def losses(
+        self, outputs: HeadOutputs, boxes: list[Tensor], classes: list[Tensor], image_size: tuple[int, int]
+    ) -> tuple[dict[str, Tensor], Queries]:
+        """Losses of the detector and the queries whose masks are to be trained.
+
+        Args:
+            outputs: of ``forward``.
+            boxes, classes: (N_b, 4) xyxy input pixels and (N_b,) of each image.
+            image_size: (height, width) of the padded batch.
+        """
+        positions = self._positions(outputs)
+        assignment = assign_targets(
+            positions,
+            boxes,
+            classes,
+            self.num_classes,
+            mass_center_size=image_size if self.sample_mass_center else None,
+            **self.sampling,
+        )
+        logits, deltas, quality = (_flatten(x) for x in (outputs.logits, outputs.deltas, outputs.quality))
+        image_index, position_index = torch.nonzero(assignment.labels != self.num_classes, as_tuple=True)
+        num_positives = mean_over_processes(logits.new_tensor(float(len(image_index)))).clamp(min=1 / world_size())
+        losses = fcos_losses(
+            logits.flatten(0, 1),
+            assignment.labels.flatten(),
+            deltas[image_index, position_index],
+            quality[image_index, position_index, 0],
+            assignment.deltas[image_index, position_index],
+            num_positives=num_positives,
+            global_sum=mean_over_processes,
+            **self.loss,
+        )
+        queries = self._queries(positions, assignment, image_index, position_index, logits, quality)
+        return losses, queries
+
+    def detect(self, outputs: HeadOutputs) -> list[Detections]:
+        """Detections of every image, best first."""
+        return select_detections(outputs.logits, outputs.deltas, outputs.quality, self.strides, **self.inference)
+
+    def _positions(self, outputs: HeadOutputs) -> Positions:
+        sizes = [(x.shape[2], x.shape[3]) for x in outputs.logits]
+        return pyramid_positions(sizes, self.strides, self.sizes_of_interest, outputs.logits[0].device)
+
+    @torch.no_grad()
+    def _queries(
+        self,
+        positions: Positions,
+        assignment: Assignment,
+        image_index: Tensor,
+        position_index: Tensor,
+        logits: Tensor,
+        quality: Tensor,
+    ) -> Queries:
+        best_class = logits[image_index, position_index].sigmoid().amax(1)
+        scores = best_class * quality[image_index, position_index, 0].sigmoid()
+        return select_queries(positions, assignment, image_index, position_index, scores, self.queries_per_image)
+
+
+def _flatten(levels: list[Tensor]) -> Tensor:
+    """Level maps (B, C, H, W) to (B, P, C) float32 (float64 stays)."""
+    flat = torch.cat([x.flatten(2) for x in levels], dim=2).transpose(1, 2)
+    return flat if flat.dtype == torch.float64 else flat.float()

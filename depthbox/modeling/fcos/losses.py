@@ -1,0 +1,96 @@
+"""Losses of the detector: focal, box IoU and box quality."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torchvision.ops import sigmoid_focal_loss
+
+
+def delta_ious(deltas: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """IoU and generalised IoU of boxes that share a location, given as (N, 4) distances l, t, r, b >= 0.
+
+    The IoU is (intersection + 1) / (union + 1) in squared units of the distances, as in the published FCOS.
+
+    Returns:
+        iou (N,) and giou (N,).
+    """
+    area = (deltas[:, 0] + deltas[:, 2]) * (deltas[:, 1] + deltas[:, 3])
+    target_area = (targets[:, 0] + targets[:, 2]) * (targets[:, 1] + targets[:, 3])
+    overlap, hull = torch.minimum(deltas, targets), torch.maximum(deltas, targets)
+    intersection = (overlap[:, 0] + overlap[:, 2]) * (overlap[:, 1] + overlap[:, 3])
+    hull_area = (hull[:, 0] + hull[:, 2]) * (hull[:, 1] + hull[:, 3])
+    union = area + target_area - intersection
+    iou = (intersection + 1) / (union + 1)
+    return iou, iou - (hull_area - union) / hull_area
+
+
+def box_loss(deltas: Tensor, targets: Tensor, kind: str = "giou") -> Tensor:
+    """Loss (N,) of each box: "giou" 1 - giou, "iou" -log(iou), "linear_iou" 1 - iou.
+
+    Raises:
+        ValueError: another kind.
+    """
+    iou, giou = delta_ious(deltas, targets)
+    if kind == "giou":
+        return 1 - giou
+    if kind == "iou":
+        return -iou.log()
+    if kind == "linear_iou":
+        return 1 - iou
+    raise ValueError(f"MODEL.FCOS.LOC_LOSS_TYPE must be giou, iou or linear_iou, got {kind!r}")
+
+
+def centerness(deltas: Tensor) -> Tensor:
+    """sqrt(min(l, r) / max(l, r) * min(t, b) / max(t, b)) of (N, 4) distances > 0: (N,) in (0, 1]."""
+    horizontal, vertical = deltas[:, 0::2], deltas[:, 1::2]
+    return torch.sqrt(
+        horizontal.amin(1) / horizontal.amax(1).clamp(min=1e-12) * vertical.amin(1) / vertical.amax(1).clamp(min=1e-12)
+    )
+
+
+def fcos_losses(
+    logits: Tensor,
+    labels: Tensor,
+    deltas: Tensor,
+    quality: Tensor,
+    target_deltas: Tensor,
+    *,
+    num_positives: Tensor,
+    global_sum,  # type: ignore[no-untyped-def]
+    box_quality: str = "centerness",
+    loc_loss_type: str = "giou",
+    alpha: float = 0.25,
+    gamma: float = 2.0,
+    cls_weight: float = 1.0,
+) -> dict[str, Tensor]:
+    """Losses of FCOS.
+
+    Args:
+        logits: (K, C) of all positions of the batch.
+        labels: (K,) int64, C = background.
+        deltas, quality, target_deltas: (N, 4), (N,), (N, 4) of the positive positions, in strides.
+        num_positives: positives of all processes per process, >= 1 / world size.
+        global_sum: tensor -> its sum over all processes divided by their number.
+        box_quality: "centerness" or "iou", what ``quality`` predicts.
+        loc_loss_type: see ``box_loss``.
+        alpha, gamma, cls_weight: of the focal loss.
+
+    Returns:
+        loss_fcos_cls, loss_fcos_loc and loss_fcos_ctr or loss_fcos_iou, scalars.
+    """
+    one_hot = F.one_hot(labels, logits.shape[1] + 1)[:, :-1].to(logits.dtype)
+    focal = sigmoid_focal_loss(logits, one_hot, alpha=alpha, gamma=gamma, reduction="sum")
+    losses = {"loss_fcos_cls": cls_weight * focal / num_positives}
+    box_terms = box_loss(deltas, target_deltas, loc_loss_type)
+    if box_quality == "iou":
+        target = delta_ious(deltas, target_deltas)[0].detach()
+        losses["loss_fcos_loc"] = box_terms.sum() / num_positives
+        name = "loss_fcos_iou"
+    else:
+        target = centerness(target_deltas)
+        losses["loss_fcos_loc"] = (box_terms * target).sum() / global_sum(target.sum()).clamp(min=1e-6)
+        name = "loss_fcos_ctr"
+    losses[name] = F.binary_cross_entropy_with_logits(quality, target, reduction="sum") / num_positives
+    return losses

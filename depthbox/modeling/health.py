@@ -1,0 +1,45 @@
+"""Signs of healthy training, written to the event storage each step with one copy to the host."""
+
+from __future__ import annotations
+
+import torch
+from detectron2.utils.events import get_event_storage
+from torch import Tensor
+
+from ..ops import box_extents
+from ..structures import MaskTargets, Queries
+from .warmup import training_iteration
+
+
+@torch.no_grad()
+def log_training(
+    mask_losses: dict[str, Tensor], warmup: float, logits: Tensor, queries: Queries, targets: MaskTargets, stride: int
+) -> None:
+    """Log raw mask losses, the warm-up factor, queries per image, and how much of its box the mask fills.
+
+    ``health/mask_fill`` near 1 for long means that masks have collapsed to their boxes. Nothing is logged outside a
+    training loop.
+
+    Args:
+        mask_losses: before the warm-up.
+        warmup: factor of the colour pairwise loss.
+        logits: (Q, 1, H, W) mask logits.
+        queries, targets: of the batch.
+        stride: input pixels per cell of the logits.
+    """
+    if training_iteration() is None:
+        return
+    rows, columns = box_extents(targets.boxes[queries.target_index], *logits.shape[2:], stride)
+    boxes = rows[:, :, None] & columns[:, None, :]
+    cells = boxes.sum((1, 2)).float()
+    filled = ((logits[:, 0] > 0) & boxes).sum((1, 2)).float()
+    fill = (filled / cells.clamp(min=1))[cells > 0]
+    values = [fill.mean(), *(loss.detach() for loss in mask_losses.values())]
+    numbers = torch.stack([value.float() for value in values]).tolist()
+    storage = get_event_storage()
+    if len(queries):
+        storage.put_scalar("health/mask_fill", numbers[0])
+    storage.put_scalar("health/queries_per_image", len(queries) / len(queries.counts))
+    storage.put_scalar("warmup/color_pairwise", warmup)
+    for name, number in zip(mask_losses, numbers[1:], strict=True):
+        storage.put_scalar(name.replace("loss_", "raw/"), number)

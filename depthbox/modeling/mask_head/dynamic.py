@@ -1,0 +1,88 @@
+"""Dynamic mask head: a small network per instance, its weights predicted by the controller."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ...ops import aligned_upsample
+from ...structures import Queries, split_by_counts
+
+
+class DynamicMaskHead(nn.Module):
+    """Mask logits of every query from the shared mask features and its own 1x1 convolutions (CondInst).
+
+    The first layer sees [relative x, relative y, mask features], where relative = (query - pixel) / size of interest
+    of the query's level. It is one matrix product per image on the shared features plus terms in x and y alone; the
+    others are batched matrix products. No feature is copied per instance.
+
+    Order of a query's G numbers: all weights, layer by layer, each [out][in] row-major, then all biases.
+
+    Args:
+        in_channels: channels of the mask features.
+        channels: hidden channels.
+        num_layers: layers, the last with one output; at least 2.
+        feature_stride: input pixels per cell of the mask features.
+        out_stride: input pixels per cell of the logits; divides ``feature_stride``.
+        sizes: divisor of the relative coordinates for each level, in pixels.
+    """
+
+    def __init__(
+        self,
+        *,
+        in_channels: int,
+        channels: int = 8,
+        num_layers: int = 3,
+        feature_stride: int = 8,
+        out_stride: int = 4,
+        sizes: tuple[float, ...] = (64, 128, 256, 512, 1024),
+    ) -> None:
+        super().__init__()
+        if num_layers < 2:
+            raise ValueError(f"MODEL.CONDINST.MASK_HEAD.NUM_LAYERS must be at least 2, got {num_layers}")
+        if feature_stride % out_stride:
+            raise ValueError(f"MODEL.CONDINST.MASK_OUT_STRIDE must divide {feature_stride}, got {out_stride}")
+        self.feature_stride, self.out_stride = feature_stride, out_stride
+        widths = [in_channels + 2, *[channels] * (num_layers - 1), 1]
+        self.layer_shapes = list(zip(widths[1:], widths[:-1], strict=True))
+        self.num_params = sum(out * inp + out for out, inp in self.layer_shapes)
+        self.register_buffer("sizes_of_interest", torch.tensor(sizes, dtype=torch.float32))
+
+    def parse(self, params: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """Split (Q, G) into weights (Q, out, in) and biases (Q, out) of each layer."""
+        sizes = [out * inp for out, inp in self.layer_shapes] + [out for out, _ in self.layer_shapes]
+        parts = params.split(sizes, dim=1)
+        layers = len(self.layer_shapes)
+        weights = [part.reshape(len(params), *s) for part, s in zip(parts, self.layer_shapes, strict=False)]
+        return weights, list(parts[layers:])
+
+    def forward(self, features: Tensor, params: Tensor, queries: Queries) -> Tensor:
+        """Mask logits (Q, 1, H, W) at ``out_stride`` from features (B, C, h, w) and filters (Q, G)."""
+        logits = self.coarse_logits(features, params, queries)
+        return aligned_upsample(logits, self.feature_stride // self.out_stride)
+
+    def coarse_logits(self, features: Tensor, params: Tensor, queries: Queries) -> Tensor:
+        """Mask logits (Q, 1, h, w) at the stride of the features."""
+        weights, biases = self.parse(params)
+        hidden = self._first_layer(features, weights[0], biases[0], queries)
+        for weight, bias in zip(weights[1:], biases[1:], strict=True):
+            hidden = torch.baddbmm(bias[:, :, None], weight, hidden.relu_())
+        return hidden.view(len(params), 1, *features.shape[2:])
+
+    def _first_layer(self, features: Tensor, weight: Tensor, bias: Tensor, queries: Queries) -> Tensor:
+        height, width = features.shape[2:]
+        out = weight.shape[1]
+        shared = [
+            (w.flatten(0, 1) @ f.flatten(1)).view(-1, out, height, width)
+            for w, f in zip(split_by_counts(weight[:, :, 2:], queries.counts), features, strict=True)
+        ]
+        size = self.sizes_of_interest[queries.level].to(weight.dtype)[:, None]
+        half = self.feature_stride // 2
+        x = torch.arange(width, device=weight.device, dtype=weight.dtype) * self.feature_stride + half
+        y = torch.arange(height, device=weight.device, dtype=weight.dtype) * self.feature_stride + half
+        relative_x = (queries.locations[:, :1].to(weight.dtype) - x) / size
+        relative_y = (queries.locations[:, 1:].to(weight.dtype) - y) / size
+        across = weight[:, :, 0, None] * relative_x[:, None] + bias[:, :, None]
+        down = weight[:, :, 1, None] * relative_y[:, None]
+        hidden = torch.cat(shared) + across[:, :, None, :]
+        return (hidden + down[:, :, :, None]).flatten(2)

@@ -1,0 +1,54 @@
+"""dice_loss against its formula, summed pixel by pixel in float64."""
+
+import pytest
+import torch
+
+from depthbox.losses import dice_loss
+
+
+def reference(scores: list[float], targets: list[float]) -> float:
+    product = sum(x * t for x, t in zip(scores, targets, strict=True))
+    squares = sum(x * x for x in scores) + sum(t * t for t in targets)
+    return 1 - 2 * product / (squares + 1e-5)
+
+
+def test_matches_the_formula() -> None:
+    scores, targets = torch.rand(4, 1, 5, 6, dtype=torch.float64), torch.rand(4, 1, 5, 6, dtype=torch.float64)
+    targets[1] = 0
+    expected = [
+        reference(x.flatten().tolist(), t.flatten().tolist()) for x, t in zip(scores, targets, strict=True)
+    ]
+    torch.testing.assert_close(dice_loss(scores, targets), torch.tensor(expected, dtype=torch.float64))
+
+
+def test_extremes() -> None:
+    ones, zeros = torch.ones(1, 30), torch.zeros(1, 30)
+    assert dice_loss(ones, ones) < 1e-6
+    assert dice_loss(ones, zeros) == 1
+    assert dice_loss(zeros, zeros) == 1
+
+
+def test_gradient() -> None:
+    scores = torch.rand(3, 7, dtype=torch.float64, requires_grad=True)
+    targets = torch.rand(3, 7) > 0.5
+    assert torch.autograd.gradcheck(lambda scores: dice_loss(scores, targets), scores)
+
+
+def test_no_rows_stay_on_the_graph() -> None:
+    scores = torch.zeros(0, 1, 4, 5, requires_grad=True)
+    loss = dice_loss(scores, torch.zeros(0, 1, 4, 5))
+    assert loss.shape == (0,) and loss.requires_grad
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_summed_in_float32(dtype: torch.dtype) -> None:
+    # 90,000 is more than float16 can hold.
+    scores = torch.full((1, 300, 300), 0.5, dtype=dtype)
+    loss = dice_loss(scores, torch.ones(1, 300, 300))
+    assert loss.dtype == torch.float32
+    torch.testing.assert_close(loss, torch.tensor([0.2]))
+
+
+def test_different_shapes_are_refused() -> None:
+    with pytest.raises(ValueError, match="one shape"):
+        dice_loss(torch.zeros(2, 3), torch.zeros(2, 1))

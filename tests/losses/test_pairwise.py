@@ -1,0 +1,157 @@
+"""The pairwise loss: the readable form against probabilities in loops, the fused form against that."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from depthbox.losses import pairwise_loss, pairwise_nll
+from depthbox.ops import box_extents, color_similarity, neighbor_offsets, pack_edges, unpack_edges
+
+KERNELS = [(3, 1), (3, 2), (5, 1), (5, 2)]
+
+
+def reference(logits: Tensor, size: int, dilation: int) -> Tensor:
+    """-log(p q + (1 - p)(1 - q)) of every pixel and neighbour; 0 where the neighbour is outside."""
+    rows, _, height, width = logits.shape
+    scores = logits.double().sigmoid()
+    offsets = neighbor_offsets(size, dilation)
+    result = torch.zeros(rows, len(offsets), height, width, dtype=torch.float64)
+    for n in range(rows):
+        for k, (dy, dx) in enumerate(offsets):
+            for y in range(height):
+                for x in range(width):
+                    if 0 <= y + dy < height and 0 <= x + dx < width:
+                        p, q = float(scores[n, 0, y, x]), float(scores[n, 0, y + dy, x + dx])
+                        result[n, k, y, x] = -math.log(p * q + (1 - p) * (1 - q))
+    return result
+
+
+def scene(
+    size: int, dilation: int, height: int = 9, width: int = 11
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Logits of four rows in two images, the images' edges, and the rows' boxes (the last hits no cell)."""
+    lab, valid = torch.randn(2, 3, height, width), torch.rand(2, height, width) > 0.15
+    edges = pack_edges(color_similarity(lab, valid, size, dilation) >= 0.3)
+    boxes = torch.tensor([[0, 0, 999, 999], [8, 4, 30, 21], [5, 13, 21, 36], [12, 4, 12.5, 30]])
+    logits = 2 * torch.randn(4, 1, height, width, dtype=torch.float64)
+    return logits, edges, torch.tensor([0, 0, 1, 1]), *box_extents(boxes, height, width, 4)
+
+
+def masked_sum(
+    logits: Tensor,
+    edges: Tensor,
+    image_index: Tensor,
+    rows: Tensor,
+    columns: Tensor,
+    size: int,
+    dilation: int,
+) -> tuple[Tensor, Tensor]:
+    """What pairwise_loss is to give: all directed pairs, masked by edges and the box of their centre."""
+    counted = unpack_edges(edges, size * size - 1)[image_index]
+    counted = counted & (rows[:, :, None] & columns[:, None, :])[:, None]
+    return (pairwise_nll(logits, size, dilation) * counted).sum((1, 2, 3)), counted.sum((1, 2, 3))
+
+
+@pytest.mark.parametrize(("size", "dilation"), KERNELS)
+@pytest.mark.parametrize(("height", "width"), [(5, 6), (1, 4), (2, 2), (1, 1)])
+def test_nll_is_the_probability_of_unequal_labels(size: int, dilation: int, height: int, width: int) -> None:
+    logits = 3 * torch.randn(2, 1, height, width, dtype=torch.float64)
+    torch.testing.assert_close(pairwise_nll(logits, size, dilation), reference(logits, size, dilation))
+
+
+def test_gradient_of_nll() -> None:
+    logits = 2 * torch.randn(1, 1, 4, 5, dtype=torch.float64)
+    logits[0, 0, 0, 0] = 0
+    assert torch.autograd.gradcheck(lambda x: pairwise_nll(x, 3, 2), logits.requires_grad_())
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "expected"),
+    # At a = -b both "foreground" and "background" are equally likely to be the common label: ln 2 less.
+    [(100, -100, 100 - math.log(2)), (100, 100, 0), (-100, -100, 0), (90, -40, 40), (0, 100, math.log(2))],
+)
+def test_nll_of_large_logits_does_not_cancel(a: float, b: float, expected: float) -> None:
+    logits = torch.tensor([[[[a, b]]]], dtype=torch.float32)
+    assert float(pairwise_nll(logits, 3, 1)[0, 4, 0, 0]) == pytest.approx(expected, rel=1e-6, abs=1e-30)
+
+
+@pytest.mark.parametrize(("size", "dilation"), KERNELS)
+@pytest.mark.parametrize(("height", "width"), [(9, 11), (1, 6), (2, 2)])
+def test_fused_equals_masked_sum(size: int, dilation: int, height: int, width: int) -> None:
+    logits, *others = scene(size, dilation, height, width)
+    logits.requires_grad_()
+    sums, counts = pairwise_loss(logits, *others, size, dilation)
+    expected, pairs = masked_sum(logits, *others, size, dilation)
+    torch.testing.assert_close(sums, expected)
+    assert counts.tolist() == pairs.tolist()
+    assert not counts.requires_grad
+    upstream = torch.randn(4, dtype=torch.float64)  # rows are weighted apart
+    (gradient,) = torch.autograd.grad(sums, logits, upstream)
+    torch.testing.assert_close(gradient, torch.autograd.grad(expected, logits, upstream)[0])
+
+
+def test_the_scene_is_not_trivial() -> None:
+    sums, counts = pairwise_loss(*scene(3, 2))
+    assert (counts[:3] > 5).all() and (sums[:3] > 1).all()
+    assert counts[3] == 0 and sums[3] == 0
+
+
+@pytest.mark.parametrize("size", [3, 5])
+def test_gradient_of_fused(size: int) -> None:
+    logits, *others = scene(size, 1, 4, 5)
+    assert torch.autograd.gradcheck(lambda x: pairwise_loss(x, *others, size, 1)[0], logits.requires_grad_())
+
+
+def test_large_logits_stay_exact() -> None:
+    logits, *others = scene(3, 2)
+    logits = torch.empty_like(logits).uniform_(-100, 100)
+    exact = masked_sum(logits, *others, 3, 2)[0]
+    single = logits.float().requires_grad_()
+    sums, _ = pairwise_loss(single, *others)
+    torch.testing.assert_close(sums.double(), exact, rtol=1e-5, atol=1e-5)
+    sums.sum().backward()
+    assert single.grad is not None and single.grad.isfinite().all() and single.grad.abs().max() > 0.5
+
+
+def test_flipping_changes_nothing() -> None:
+    logits, edges, image_index, rows, columns = scene(3, 2)
+    offsets = neighbor_offsets(3, 2)
+    mirrored = [offsets.index((dy, -dx)) for dy, dx in offsets]
+    flipped_edges = pack_edges(unpack_edges(edges).flip(3)[:, mirrored])
+    sums, counts = pairwise_loss(logits, edges, image_index, rows, columns)
+    flipped = pairwise_loss(logits.flip(3), flipped_edges, image_index, rows, columns.flip(1))
+    torch.testing.assert_close(flipped[0], sums)
+    torch.testing.assert_close(flipped[1], counts)
+
+
+def test_inverting_all_labels_changes_nothing() -> None:
+    logits, *others = scene(3, 2)
+    torch.testing.assert_close(pairwise_loss(-logits, *others)[0], pairwise_loss(logits, *others)[0])
+
+
+def test_order_of_rows_changes_nothing() -> None:
+    logits, edges, *others = scene(3, 2)
+    order = torch.tensor([2, 0, 3, 1])
+    shuffled, _ = pairwise_loss(logits[order], edges, *(x[order] for x in others))
+    torch.testing.assert_close(shuffled, pairwise_loss(logits, edges, *others)[0][order])
+
+
+def test_no_rows_stay_on_the_graph() -> None:
+    logits, edges, *others = scene(3, 2)
+    empty = logits[:0].clone().requires_grad_()
+    sums, counts = pairwise_loss(empty, edges, *(x[:0] for x in others))
+    assert sums.shape == counts.shape == (0,)
+    sums.sum().backward()
+    assert empty.grad is not None
+    assert pairwise_nll(empty).shape == (0, 8, 9, 11)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_close(dtype: torch.dtype) -> None:
+    logits, *others = scene(3, 2)
+    exact, counts = pairwise_loss(logits, *others)
+    sums, _ = pairwise_loss(logits.to(dtype), *others)
+    assert ((sums - exact).abs() <= 0.03 * counts).all()
+    assert (pairwise_nll(logits.to(dtype)) - pairwise_nll(logits)).abs().max() < 0.1

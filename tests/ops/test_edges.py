@@ -1,0 +1,118 @@
+"""Neighbours and colour similarity against loops over pixels."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from depthbox.ops import color_similarity, neighbor_offsets, pack_edges, shift, unpack_edges
+
+KERNELS = [(3, 1), (3, 2), (5, 1), (5, 2)]
+
+
+def reference_similarity(lab: Tensor, valid: Tensor, size: int, dilation: int) -> Tensor:
+    """Every image, pixel and neighbour in turn; what lies outside or is not valid has similarity 0."""
+    images, _, height, width = lab.shape
+    steps = [dilation * (i - size // 2) for i in range(size)]
+    offsets = [(dy, dx) for dy in steps for dx in steps if dy or dx]
+    result = torch.zeros(images, len(offsets), height, width, dtype=torch.float64)
+    for b in range(images):
+        for k, (dy, dx) in enumerate(offsets):
+            for y in range(height):
+                for x in range(width):
+                    v, u = y + dy, x + dx
+                    if 0 <= v < height and 0 <= u < width and valid[b, v, u]:
+                        distance = math.dist(lab[b, :, y, x].tolist(), lab[b, :, v, u].tolist())
+                        result[b, k, y, x] = math.exp(-distance / 2)
+    return result
+
+
+def test_offsets_are_row_major_without_the_centre() -> None:
+    assert neighbor_offsets(3, 2) == [
+        (-2, -2), (-2, 0), (-2, 2),
+        (0, -2), (0, 2),
+        (2, -2), (2, 0), (2, 2),
+    ]  # fmt: skip
+    for size, dilation in KERNELS:
+        offsets = neighbor_offsets(size, dilation)
+        assert len(offsets) == size * size - 1
+        # The opposite neighbour is found by counting from the other end; the fused loss relies on it.
+        assert offsets == [(-dy, -dx) for dy, dx in reversed(offsets)]
+
+
+@pytest.mark.parametrize(("size", "dilation"), [(1, 1), (2, 1), (4, 2), (3, 0)])
+def test_kernels_without_a_centre_are_refused(size: int, dilation: int) -> None:
+    with pytest.raises(ValueError, match="odd"):
+        neighbor_offsets(size, dilation)
+
+
+def test_shift_reads_the_neighbour() -> None:
+    x = torch.arange(1, 13.0).view(3, 4)
+    for dy in range(-4, 5):
+        for dx in range(-5, 6):
+            expected = [
+                [float(x[v + dy, u + dx]) if 0 <= v + dy < 3 and 0 <= u + dx < 4 else 0.0 for u in range(4)]
+                for v in range(3)
+            ]
+            assert shift(x, dy, dx).tolist() == expected
+
+
+@pytest.mark.parametrize(("size", "dilation"), KERNELS)
+@pytest.mark.parametrize(("height", "width"), [(6, 7), (1, 5), (2, 2), (1, 1)])  # most are below the dilation
+def test_color_similarity_matches_loops(size: int, dilation: int, height: int, width: int) -> None:
+    lab = torch.randn(2, 3, height, width, dtype=torch.float64)
+    valid = torch.rand(2, height, width) > 0.3
+    expected = reference_similarity(lab, valid, size, dilation)
+    torch.testing.assert_close(color_similarity(lab, valid, size, dilation), expected)
+    torch.testing.assert_close(color_similarity(lab, valid.double(), size, dilation), expected)
+
+
+def test_color_similarity_of_equal_and_of_opposite_colors() -> None:
+    lab = torch.tensor([0.0, 0.0, 100.0]).view(1, 1, 1, 3).expand(1, 3, 1, 3)
+    left, right = color_similarity(lab, torch.ones(1, 1, 3), 3, 1)[0, 3:5, 0]
+    assert left[0] == 0 and right[0] == 1 and left[1] == 1
+    assert right[1] < 1e-30 and right[2] == 0
+
+
+def test_color_similarity_turns_with_the_image() -> None:
+    lab, valid = torch.randn(1, 3, 5, 6), torch.rand(1, 5, 6) > 0.2
+    upright = color_similarity(lab, valid, 3, 2)
+    flipped = color_similarity(lab.flip(3), valid.flip(2), 3, 2).flip(3)
+    offsets = neighbor_offsets(3, 2)
+    mirrored = [offsets.index((dy, -dx)) for dy, dx in offsets]
+    torch.testing.assert_close(flipped[:, mirrored], upright, rtol=0, atol=0)
+
+
+def test_color_similarity_is_symmetric_where_both_ends_are_valid() -> None:
+    similarity = color_similarity(torch.randn(1, 3, 6, 6), torch.ones(1, 6, 6), 3, 2)
+    for k, (dy, dx) in enumerate(neighbor_offsets(3, 2)):
+        torch.testing.assert_close(shift(similarity[:, 7 - k], dy, dx), similarity[:, k], rtol=0, atol=0)
+
+
+def test_color_similarity_takes_no_images_and_half_precision() -> None:
+    assert color_similarity(torch.zeros(0, 3, 4, 5), torch.ones(0, 4, 5)).shape == (0, 8, 4, 5)
+    lab, valid = torch.randn(1, 3, 5, 5), torch.ones(1, 5, 5)
+    half = color_similarity(lab.bfloat16(), valid.bool())
+    assert half.dtype == torch.bfloat16
+    torch.testing.assert_close(half.float(), color_similarity(lab, valid), rtol=0, atol=0.02)
+
+
+def test_valid_of_another_shape_is_refused() -> None:
+    with pytest.raises(ValueError, match="valid must be"):
+        color_similarity(torch.zeros(1, 3, 4, 5), torch.ones(1, 5, 4))
+
+
+@pytest.mark.parametrize(("count", "dtype"), [(8, torch.uint8), (24, torch.int32)])
+def test_packed_edges_come_back(count: int, dtype: torch.dtype) -> None:
+    similar = torch.rand(2, count, 3, 4) > 0.5
+    similar[0, :, 0, 0] = True
+    packed = pack_edges(similar)
+    assert packed.dtype == dtype and packed.shape == (2, 3, 4)
+    assert packed[1, 2, 3] == sum(1 << k for k in range(count) if similar[1, k, 2, 3])
+    assert torch.equal(unpack_edges(packed, count), similar)
+
+
+def test_too_many_neighbours_cannot_be_packed() -> None:
+    with pytest.raises(ValueError, match="48"):
+        pack_edges(torch.ones(1, 48, 2, 2, dtype=torch.bool))

@@ -1,0 +1,75 @@
+"""aligned_upsample against its definition, cell by cell."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from depthbox.ops import aligned_upsample
+
+
+def sample_axis(values: list[float], factor: int) -> list[float]:
+    """Linear interpolation at clamp((o - factor // 2) / factor, 0, n - 1)."""
+    result = []
+    for o in range(factor * len(values)):
+        place = min(max((o - factor // 2) / factor, 0), len(values) - 1)
+        low = math.floor(place)
+        high = min(low + 1, len(values) - 1)
+        result.append(values[low] + (place - low) * (values[high] - values[low]))
+    return result
+
+
+def reference(x: Tensor, factor: int) -> Tensor:
+    rows = torch.tensor([sample_axis(row.tolist(), factor) for row in x], dtype=torch.float64)
+    return torch.tensor([sample_axis(column.tolist(), factor) for column in rows.T], dtype=torch.float64).T
+
+
+@pytest.mark.parametrize("factor", [1, 2, 3, 4, 8])
+@pytest.mark.parametrize(("height", "width"), [(5, 7), (1, 4), (1, 1)])
+def test_matches_the_definition(factor: int, height: int, width: int) -> None:
+    x = torch.randn(2, 2, height, width, dtype=torch.float64)
+    expected = torch.stack([torch.stack([reference(m, factor) for m in image]) for image in x])
+    torch.testing.assert_close(aligned_upsample(x, factor), expected)
+
+
+@pytest.mark.parametrize("factor", [2, 4])
+def test_coarse_cells_keep_their_place(factor: int) -> None:
+    x = torch.randn(1, 1, 5, 6)
+    kept = aligned_upsample(x, factor)[..., factor // 2 :: factor, factor // 2 :: factor]
+    torch.testing.assert_close(kept, x, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("factor", [2, 3])
+def test_gradient(factor: int) -> None:
+    x = torch.randn(1, 2, 2, 3, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x: aligned_upsample(x, factor), x)
+
+
+def test_odd_factors_flip_with_the_image() -> None:
+    x = torch.randn(1, 1, 4, 5)
+    torch.testing.assert_close(aligned_upsample(x.flip(3), 3), aligned_upsample(x, 3).flip(3))
+
+
+def test_no_rows_stay_on_the_graph() -> None:
+    # A batch without queries must still reach every parameter, or processes wait for each other.
+    x = torch.zeros(0, 1, 3, 4, requires_grad=True)
+    result = aligned_upsample(x, 2)
+    assert result.shape == (0, 1, 6, 8)
+    assert result.requires_grad
+
+
+def test_empty_maps() -> None:
+    assert aligned_upsample(torch.zeros(2, 1, 0, 4), 2).shape == (2, 1, 0, 8)
+
+
+def test_half_precision() -> None:
+    x = torch.randn(1, 1, 4, 5)
+    result = aligned_upsample(x.bfloat16(), 4)
+    assert result.dtype == torch.bfloat16
+    torch.testing.assert_close(result.float(), aligned_upsample(x, 4), rtol=0, atol=0.05)
+
+
+def test_factor_below_one_is_refused() -> None:
+    with pytest.raises(ValueError, match="got 0"):
+        aligned_upsample(torch.zeros(1, 1, 2, 2), 0)
