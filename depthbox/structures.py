@@ -34,6 +34,7 @@ class Queries:
         locations: (Q, 2) float32, (x, y) of the cell's centre in input pixels.
         target_index: (Q,) int64, object of the batch (0..M-1) that the query stands for; -1 at inference.
         counts: queries of each image, a tuple of B integers on the host.
+        num_positives: positions of the batch that stand for an object, of which these were chosen; 0 at inference.
     """
 
     image_index: Tensor
@@ -43,6 +44,7 @@ class Queries:
     locations: Tensor
     target_index: Tensor
     counts: tuple[int, ...]
+    num_positives: int = 0
 
     def __len__(self) -> int:
         return sum(self.counts)
@@ -57,7 +59,7 @@ class MaskTargets:
         color_edges: (B, H, W) integer bit sets of similar neighbours on the mask grid (see ``ops.pack_edges``),
             or None where no object is supervised by its box.
         masks: (M, H, W) bool true masks sampled on the mask grid, or None where none is used.
-        has_mask: (M,) bool, objects supervised by their mask; None means all in ``mask`` mode, none in ``box`` mode.
+        has_mask: (M,) bool, objects supervised by their mask; None where ``MODEL.MASK_SUPERVISION`` is not ``mixed``.
     """
 
     boxes: Tensor

@@ -130,9 +130,7 @@ def build_wheel(sdist: Path, wheel_dir: Path) -> Path:
         "Summary: Detectron2 0.5, changed by DepthBox scripts/install_detectron2.py to need no compiler\n"
         "Home-page: https://github.com/facebookresearch/detectron2\nLicense: Apache-2.0\n"
     )
-    files[f"{info}/WHEEL"] = (
-        "Wheel-Version: 1.0\nGenerator: depthbox\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-    )
+    files[f"{info}/WHEEL"] = "Wheel-Version: 1.0\nGenerator: depthbox\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
     record = [f"{path},{_record_hash(text)},{len(text.encode())}\n" for path, text in files.items()]
     files[f"{info}/RECORD"] = "".join(record) + f"{info}/RECORD,,\n"
     wheel_dir.mkdir(parents=True, exist_ok=True)

@@ -65,9 +65,7 @@ def download_sdist(folder: Path) -> Path:
     """Fetch the pinned sdist with pip, which checks the hash before it runs anything from it."""
     for needed in ("torch", "setuptools"):
         if find_spec(needed) is None:
-            raise InstallError(
-                f"pip needs {needed} to read the sdist, and it is missing: pip install {needed}"
-            )
+            raise InstallError(f"pip needs {needed} to read the sdist, and it is missing: pip install {needed}")
     pins = folder / "pins.txt"
     pins.write_text(f"{SDIST_NAME}=={SDIST_VERSION} --hash=sha256:{SDIST_SHA256}\n")
     options = ["--no-deps", "--no-binary", ":all:", "--no-build-isolation", "--disable-pip-version-check"]

@@ -8,9 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-torch.set_num_threads(
-    1
-)  # pytest-xdist runs tests side by side; more threads only make them wait for each other
+torch.set_num_threads(1)  # pytest-xdist runs tests side by side; more threads only make them wait for each other
 
 
 @pytest.fixture(autouse=True)

@@ -63,13 +63,9 @@ def test_numpy_aliases_become_builtins(wheel, before, after):
     assert sources == {"a.py": before}, "the argument must stay as it was"
 
 
-@pytest.mark.parametrize(
-    "code", ["np.bool_", "np.int64(3)", "np.float32", "np.integer", "snp.int", "np.strings"]
-)
+@pytest.mark.parametrize("code", ["np.bool_", "np.int64(3)", "np.float32", "np.integer", "snp.int", "np.strings"])
 def test_numpy_rule_leaves_other_names_alone(wheel, code):
-    assert wheel.apply_rules({"a.py": code}, (wheel.Rule("a.py", wheel.NUMPY_ALIAS, r"\1", 0),)) == {
-        "a.py": code
-    }
+    assert wheel.apply_rules({"a.py": code}, (wheel.Rule("a.py", wheel.NUMPY_ALIAS, r"\1", 0),)) == {"a.py": code}
 
 
 @pytest.mark.parametrize("text", ["", "np.int", "np.int np.int np.int"])
@@ -117,9 +113,7 @@ def test_wheel_holds_the_patched_files(wheel, monkeypatch, tmp_path):
 
 def test_stub_says_what_is_missing_and_the_remedy(wheel):
     stub = stub_module(wheel)
-    with pytest.raises(
-        AttributeError, match=r"_C\.deform_conv_forward is not available.*--no-build-isolation"
-    ):
+    with pytest.raises(AttributeError, match=r"_C\.deform_conv_forward is not available.*--no-build-isolation"):
         stub.deform_conv_forward(1)
     assert not stub.has_cuda()
     assert "pure-Python" in stub.get_compiler_version()
@@ -159,9 +153,7 @@ def test_wrong_sdist_is_refused(installer, monkeypatch, capsys, tmp_path):
 
 
 def test_failed_download_names_the_remedies(installer, monkeypatch, tmp_path):
-    failed = subprocess.CompletedProcess(
-        [], 1, stdout="", stderr="ERROR: cannot declare direct URL dependencies"
-    )
+    failed = subprocess.CompletedProcess([], 1, stdout="", stderr="ERROR: cannot declare direct URL dependencies")
     monkeypatch.setattr(installer, "_run", lambda *_: failed)
     with pytest.raises(installer.InstallError) as caught:
         installer.download_sdist(tmp_path)

@@ -10,9 +10,7 @@ from depthbox.data.synthetic import write_dataset
 
 def main() -> None:
     """Parse the command line and write each split."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--output", default="datasets/synthetic", help="folder to write to")
     parser.add_argument("--split", nargs="+", default=["train", "val"], help="names of the splits")
     parser.add_argument(
@@ -22,9 +20,7 @@ def main() -> None:
     parser.add_argument("--height", type=int, default=240, help="image height in pixels")
     parser.add_argument("--width", type=int, default=320, help="image width in pixels")
     parser.add_argument("--workers", type=int, default=2, help="processes")
-    parser.add_argument(
-        "--depth-format", choices=["png", "npy"], default="png", help="file format of the depth"
-    )
+    parser.add_argument("--depth-format", choices=["png", "npy"], default="png", help="file format of the depth")
     args = parser.parse_args()
     counts = args.count * len(args.split) if len(args.count) == 1 else args.count
     if len(counts) != len(args.split):

@@ -36,12 +36,8 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "--config-file", default="", metavar="FILE", help="YAML file with the settings of the run"
-    )
-    parser.add_argument(
-        "--resume", action="store_true", help="go on from the newest checkpoint in OUTPUT_DIR"
-    )
+    parser.add_argument("--config-file", default="", metavar="FILE", help="YAML file with the settings of the run")
+    parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint in OUTPUT_DIR")
     parser.add_argument(
         "--eval-only", action="store_true", help="evaluate MODEL.WEIGHTS (or, with --resume, the newest)"
     )
@@ -52,15 +48,9 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         metavar="N",
         help="processes on this machine; on the CPU as well (default 1)",
     )
-    parser.add_argument(
-        "--num-machines", type=int, default=1, metavar="N", help="machines in all (default 1)"
-    )
-    parser.add_argument(
-        "--machine-rank", type=int, default=0, metavar="N", help="number of this machine, from 0"
-    )
-    parser.add_argument(
-        "--dist-url", default="auto", metavar="URL", help="where processes meet, tcp://host:port"
-    )
+    parser.add_argument("--num-machines", type=int, default=1, metavar="N", help="machines in all (default 1)")
+    parser.add_argument("--machine-rank", type=int, default=0, metavar="N", help="number of this machine, from 0")
+    parser.add_argument("--dist-url", default="auto", metavar="URL", help="where processes meet, tcp://host:port")
     parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="settings that win over FILE")
     return parser.parse_intermixed_args(argv)
 

@@ -15,9 +15,7 @@ from numpy.typing import NDArray
 Annotation = Mapping[str, Any]
 
 
-def boxes_to_instances(
-    annotations: Sequence[Annotation], transforms: Transform, size: tuple[int, int]
-) -> Instances:
+def boxes_to_instances(annotations: Sequence[Annotation], transforms: Transform, size: tuple[int, int]) -> Instances:
     """Boxes and classes of the objects after the transforms; no other key of an annotation is looked at.
 
     Args:

@@ -62,14 +62,9 @@ def register_from_config(cfg: CfgNode) -> None:
         ValueError: an entry of another form, an unset variable, or a name that stands for other data.
     """
     for entry in cfg.DATASETS.COCO_STYLE:
-        if (
-            isinstance(entry, str)
-            or len(entry) not in (3, 4)
-            or not all(isinstance(part, str) for part in entry)
-        ):
+        if isinstance(entry, str) or len(entry) not in (3, 4) or not all(isinstance(part, str) for part in entry):
             raise ValueError(
-                "an entry of DATASETS.COCO_STYLE is [name, json file, image folder, depth folder or ''], "
-                f"not {entry!r}"
+                f"an entry of DATASETS.COCO_STYLE is [name, json file, image folder, depth folder or ''], not {entry!r}"
             )
         name, *paths = entry
         register_coco_style(name, *(_expand(path) for path in paths))
@@ -109,13 +104,9 @@ def load_coco_style(name: str, json_file: str, image_root: str, depth_root: str 
         DepthFileError: depth files are missing.
     """
     if not os.path.isfile(json_file):
-        raise FileNotFoundError(
-            f"data set '{name}': the json file {json_file} does not exist; {_where_to_say(name)}"
-        )
+        raise FileNotFoundError(f"data set '{name}': the json file {json_file} does not exist; {_where_to_say(name)}")
     if not os.path.isdir(image_root):
-        raise FileNotFoundError(
-            f"data set '{name}': there is no image folder {image_root}; {_where_to_say(name)}"
-        )
+        raise FileNotFoundError(f"data set '{name}': there is no image folder {image_root}; {_where_to_say(name)}")
     try:
         dicts = load_coco_json(json_file, image_root, name, extra_annotation_keys=["id"])
     except (ValueError, KeyError, TypeError, IndexError, AttributeError, AssertionError) as error:
@@ -143,9 +134,7 @@ def _check_boxes(name: str, json_file: str, dicts: Sequence[DatasetDict]) -> Non
             box = annotation.get("bbox")
             if not (isinstance(box, list) and len(box) == 4 and all(_is_finite(value) for value in box)):
                 where = f"annotation {annotation.get('id')} of {record['file_name']}"
-                raise _malformed(
-                    name, json_file, f"broken: {where} has the bbox {box}, not four finite numbers"
-                )
+                raise _malformed(name, json_file, f"broken: {where} has the bbox {box}, not four finite numbers")
 
 
 def _is_finite(value: Any) -> bool:
@@ -189,9 +178,7 @@ def _where_to_say(name: str) -> str:
 def _expand(path: str) -> str:
     expanded = os.path.expanduser(os.path.expandvars(path))
     if "$" in expanded:
-        raise ValueError(
-            f"the path '{path}' in DATASETS.COCO_STYLE holds an environment variable that is not set"
-        )
+        raise ValueError(f"the path '{path}' in DATASETS.COCO_STYLE holds an environment variable that is not set")
     return expanded
 
 

@@ -99,9 +99,7 @@ def _read_png(path: Path) -> NDArray[np.float32]:
         raise _error(path, f"the file cannot be read as a PNG ({error})") from error
     # Pillow calls a 16-bit grey PNG "I;16", older versions "I".
     if kind != "PNG" or not (mode == "I" or mode.startswith("I;16")):
-        raise _error(
-            path, f"a depth PNG is 16-bit grey, this is a {kind} of mode '{mode}' (8-bit, palette or colour)"
-        )
+        raise _error(path, f"a depth PNG is 16-bit grey, this is a {kind} of mode '{mode}' (8-bit, palette or colour)")
     return pixels.astype(np.float32) / np.float32(65535)
 
 

@@ -109,15 +109,11 @@ def load_records(names: Sequence[str], *, filter_empty: bool) -> list[Record]:
         why = f"{found} found, {found} left out because {reason}" if found else "the data set is empty"
         raise ValueError(f"no images in {', '.join(names)}: {why}")
     if len(records) < found:
-        logging.getLogger(__name__).info(
-            "%d of %d images are left out: no annotations", found - len(records), found
-        )
+        logging.getLogger(__name__).info("%d of %d images are left out: no annotations", found - len(records), found)
     return records
 
 
-def build_train_loader(
-    cfg: CfgNode, mapper: Mapper, start_iter: int = 0, seed: int = 0
-) -> DataLoader[list[Record]]:
+def build_train_loader(cfg: CfgNode, mapper: Mapper, start_iter: int = 0, seed: int = 0) -> DataLoader[list[Record]]:
     """Endless loader of this process's share of each global batch; workers do not change what it gives.
 
     Args:

@@ -129,9 +129,7 @@ class BoxDepthMapper:
         return resize_depth(read_depth(result["depth_file_name"], image_size), image_size)
 
     @staticmethod
-    def _moved_depth(
-        depth: NDArray[np.float32], transforms: Transform, size: tuple[int, int]
-    ) -> torch.Tensor:
+    def _moved_depth(depth: NDArray[np.float32], transforms: Transform, size: tuple[int, int]) -> torch.Tensor:
         depth = transform_depth(transforms, depth)
         if depth.shape != size:
             raise ValueError(f"the rules for {transforms} gave depth of {depth.shape} for an image of {size}")
@@ -147,9 +145,7 @@ class BoxDepthMapper:
     ) -> Instances:
         instances = boxes_to_instances(objects, transforms, size)
         if self.mask_supervision != "box":
-            masks = [
-                self._mask(annotation, transforms, image_size, size, file_name) for annotation in objects
-            ]
+            masks = [self._mask(annotation, transforms, image_size, size, file_name) for annotation in objects]
             instances = add_masks(instances, masks, mixed=self.mask_supervision == "mixed")
         return drop_empty(instances)
 

@@ -34,9 +34,7 @@ class TrainingStream:
     group.
     """
 
-    def __init__(
-        self, size: int, batch_size: int, seed: int, groups: Sequence[int] | Tensor | None = None
-    ) -> None:
+    def __init__(self, size: int, batch_size: int, seed: int, groups: Sequence[int] | Tensor | None = None) -> None:
         """
         Args:
             size: images in the data set.
@@ -53,9 +51,7 @@ class TrainingStream:
             raise ValueError(f"SOLVER.IMS_PER_BATCH must be at least 1, not {batch_size}")
         self._groups = torch.zeros(size, dtype=torch.int64) if groups is None else torch.as_tensor(groups)
         if len(self._groups) != size:
-            raise ValueError(
-                f"{len(self._groups)} groups for {size} images: there must be one for each image"
-            )
+            raise ValueError(f"{len(self._groups)} groups for {size} images: there must be one for each image")
         self.size = size
         self.batch_size = batch_size
         self.seed = seed
@@ -114,9 +110,7 @@ class TrainingStream:
 class ResumableBatchSampler(Sampler[list[Sample]]):
     """One process's share of each global batch, without end, from any iteration on."""
 
-    def __init__(
-        self, stream: TrainingStream, start_iter: int = 0, rank: int = 0, world_size: int = 1
-    ) -> None:
+    def __init__(self, stream: TrainingStream, start_iter: int = 0, rank: int = 0, world_size: int = 1) -> None:
         """
         Args:
             stream: the global batches.

@@ -104,9 +104,7 @@ def _parallel_map(workers: int) -> Iterator[Callable[..., Any]]:
         yield partial(pool.imap_unordered, chunksize=4)
 
 
-def _write_scene(
-    index: int, output: Path, notes: Path, info: Record, depth_format: str
-) -> tuple[int, Record]:
+def _write_scene(index: int, output: Path, notes: Path, info: Record, depth_format: str) -> tuple[int, Record]:
     """Render one scene and write its files, the record that tells that they are complete last."""
     scene = render_scene(index, split_seed(info["seed"], info["split"]), info["height"], info["width"])
     image_path, depth_path = _paths(output, info["split"], index, depth_format)
@@ -116,8 +114,7 @@ def _write_scene(
     record = {
         "file_name": image_path.name,
         "annotations": [
-            _annotation(scene.instance_map == number, int(label))
-            for number, label in enumerate(scene.classes, 1)
+            _annotation(scene.instance_map == number, int(label)) for number, label in enumerate(scene.classes, 1)
         ],
     }
     with atomic_open(notes / f"{index:06d}.json") as file:
@@ -168,8 +165,6 @@ def _coco_json(info: Record, records: list[Record], width: int, height: int) -> 
         images.append({"id": image_id, "file_name": record["file_name"], "width": width, "height": height})
         for annotation in record["annotations"]:
             annotations.append({"id": len(annotations) + 1, "image_id": image_id, **annotation})
-    categories = [
-        {"id": label, "name": name, "supercategory": "shape"} for label, name in enumerate(CLASS_NAMES, 1)
-    ]
+    categories = [{"id": label, "name": name, "supercategory": "shape"} for label, name in enumerate(CLASS_NAMES, 1)]
     content = {"info": info, "images": images, "annotations": annotations, "categories": categories}
     return json.dumps(content).encode()

@@ -37,9 +37,7 @@ class Scene:
 def render_scene(index: int, seed: int = 0, height: int = 240, width: int = 320) -> Scene:
     """Render scene number `index` (>= 0) of the stream `seed` (>= 0); equal arguments give equal bytes."""
     if min(height, width) < 32:
-        raise ValueError(
-            f"a scene of {height}x{width} pixels is too small: height and width must be at least 32"
-        )
+        raise ValueError(f"a scene of {height}x{width} pixels is too small: height and width must be at least 32")
     rng = np.random.default_rng([seed, index, GENERATOR_VERSION])
     camera = random_camera(rng, height, width)
     planes = random_room(rng, camera)
@@ -146,18 +144,14 @@ def _add_patch(rng: np.random.Generator, colors: Array, flat: Array, spot: Array
     near = np.flatnonzero((offset**2).sum(0) < 2 * size.max() ** 2)
     u, v = (turn_about_z(rng.uniform(0, np.pi))[:2, :2] @ offset[:, near]) / size[:, None].astype(np.float32)
     shape, radius = rng.integers(3), u * u + v * v
-    inside = (
-        np.maximum(np.abs(u), np.abs(v)) < 1 if shape == 0 else (radius < 1) & (radius > 0.5 * (shape - 1))
-    )
+    inside = np.maximum(np.abs(u), np.abs(v)) < 1 if shape == 0 else (radius < 1) & (radius > 0.5 * (shape - 1))
     colors[:, near[inside]] = texture.color(flat[:, near[inside]])
 
 
 def _shadows(camera: Camera, surface: Array, depth: Array, items: list[Item], light: _Light) -> Array:
     """Brightness (H, W) of ground and walls under the objects' shadows, traced at half size."""
     surface, depth = surface[::2, ::2], depth[::2, ::2]
-    points = camera.origin[:, None] + camera.rays(camera.whole)[:, ::2, ::2].reshape(3, -1) * depth.reshape(
-        -1
-    )
+    points = camera.origin[:, None] + camera.rays(camera.whole)[:, ::2, ::2].reshape(3, -1) * depth.reshape(-1)
     lit = np.ones(depth.size, np.float32)
     shaded = light.ambient / (light.ambient + light.direct * light.towards[2])
     for item in items:
@@ -169,14 +163,10 @@ def _shadows(camera: Camera, surface: Array, depth: Array, items: list[Item], li
             lit[near[np.isfinite(item.solid.hit(item.local(points[:, near]), rays))]] = shaded
     lit[surface.reshape(-1) < 0] = 1
     soft = ndimage.uniform_filter(lit.reshape(depth.shape), 3, mode="nearest")
-    return ndimage.uniform_filter(
-        soft.repeat(2, 0).repeat(2, 1)[: camera.height, : camera.width], 3, mode="nearest"
-    )
+    return ndimage.uniform_filter(soft.repeat(2, 0).repeat(2, 1)[: camera.height, : camera.width], 3, mode="nearest")
 
 
-def _paint_item(
-    image: Array, camera: Camera, item: Item, mask: Array, rect: Rect, depth: Array, light: _Light
-) -> None:
+def _paint_item(image: Array, camera: Camera, item: Item, mask: Array, rect: Rect, depth: Array, light: _Light) -> None:
     """Paint the visible pixels of one object: texture and light, darker near the ground."""
     inside = mask[rect]
     rays = camera.rays(rect)[:, inside]

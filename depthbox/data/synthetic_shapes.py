@@ -100,9 +100,7 @@ def _capsule_hit(origin: Array, direction: Array, half: float, radius: float) ->
     return np.minimum(side, np.minimum(*ends))
 
 
-def _march(
-    distance: Callable[[Array], Array], origin: Array, direction: Array, centre: Array, radius: float
-) -> Array:
+def _march(distance: Callable[[Array], Array], origin: Array, direction: Array, centre: Array, radius: float) -> Array:
     """First hit by sphere tracing, inside the ball (centre, radius) that holds the surface."""
     length = np.sqrt(_dot(direction, direction))
     unit, start = direction / length, np.broadcast_to(origin, direction.shape)
@@ -140,9 +138,7 @@ def _round_distance(points: Array, mid: float, slope: float, half: float) -> Arr
 def _circle(radius: float, height: float, count: int = 16) -> Array:
     angle = np.arange(count) * (2 * np.pi / count)
     radius = radius / np.cos(np.pi / count)
-    return np.stack([radius * np.cos(angle), radius * np.sin(angle), np.full(count, height)], 1).astype(
-        np.float32
-    )
+    return np.stack([radius * np.cos(angle), radius * np.sin(angle), np.full(count, height)], 1).astype(np.float32)
 
 
 def ball(radius: float) -> Solid:
@@ -171,9 +167,7 @@ def frustum(bottom: float, top: float, half: float) -> Solid:
     mid, slope = (bottom + top) / 2, (top - bottom) / (2 * half)
 
     def hit(origin: Array, direction: Array) -> Array:
-        caps = np.minimum(
-            _disc_hit(origin, direction, -half, bottom), _disc_hit(origin, direction, half, top)
-        )
+        caps = np.minimum(_disc_hit(origin, direction, -half, bottom), _disc_hit(origin, direction, half, top))
         return np.minimum(caps, _side_hit(origin, direction, mid, slope, -half, half))
 
     hull = np.concatenate([_circle(bottom, -half), _circle(top, half)])

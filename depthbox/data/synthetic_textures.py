@@ -48,10 +48,7 @@ class Texture:
     def color(self, points: Array) -> Array:
         """Colours (3, N) at points (3, N)."""
         x, y, z = (
-            self.frame[i, 0] * points[0]
-            + self.frame[i, 1] * points[1]
-            + self.frame[i, 2] * points[2]
-            + self.phase[i]
+            self.frame[i, 0] * points[0] + self.frame[i, 1] * points[1] + self.frame[i, 2] * points[2] + self.phase[i]
             for i in range(3)
         )
         mix = self._pattern(x, y, z)
@@ -104,9 +101,7 @@ def random_texture(rng: np.random.Generator, color: Array | None = None, flat: b
 def disguise(rng: np.random.Generator, texture: Texture, exact: bool) -> Texture:
     """A texture with nearly the colours of the given one; with `exact`, its pattern too."""
     if exact:
-        return replace(
-            texture, phase=rng.uniform(5, 9, 3).astype(np.float32), frame=random_rotation(rng, False)
-        )
+        return replace(texture, phase=rng.uniform(5, 9, 3).astype(np.float32), frame=random_rotation(rng, False))
     color = texture.first if rng.random() < 0.7 else texture.second
     color = color * rng.uniform(1.0, 1.25) * rng.uniform(0.97, 1.03, 3)
     return random_texture(rng, np.clip(color, 0.01, 1).astype(np.float32))

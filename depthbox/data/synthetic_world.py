@@ -47,9 +47,7 @@ class Camera:
         spans = []
         for offset, size in ((y, self.height), (x, self.width)):
             reach = pad * np.sqrt(offset**2 + z**2 - pad**2)
-            low, high = (
-                (offset * z + sign * reach) / (z**2 - pad**2) * self.focal + size / 2 for sign in (-1, 1)
-            )
+            low, high = ((offset * z + sign * reach) / (z**2 - pad**2) * self.focal + size / 2 for sign in (-1, 1))
             start, stop = max(int(np.floor(low.min())), 0), min(int(np.ceil(high.max())) + 1, size)
             if start >= stop:
                 return None
@@ -126,9 +124,7 @@ def random_room(rng: np.random.Generator, camera: Camera) -> list[Plane]:
         if normal @ camera.origin + distance < 1:
             continue
         alike = rng.random() < 0.3
-        texture = (
-            disguise(rng, ground.texture, rng.random() < 0.3) if alike else random_texture(rng, flat=True)
-        )
+        texture = disguise(rng, ground.texture, rng.random() < 0.3) if alike else random_texture(rng, flat=True)
         axes = np.stack([np.cross(up, normal), up]).astype(np.float32)
         planes.append(Plane(normal.astype(np.float32), float(-distance), axes, texture))
     return planes
@@ -170,15 +166,11 @@ def random_solid(rng: np.random.Generator, label: int) -> Solid:
         )
     if name == "mug":
         radius, half = size * (0.45 + 0.15 * ratio), size * rng.uniform(0.5, 0.75)
-        return mug(
-            radius, half, 0.12 * radius + 0.015, half * rng.uniform(0.5, 0.62), size * rng.uniform(0.07, 0.1)
-        )
+        return mug(radius, half, 0.12 * radius + 0.015, half * rng.uniform(0.5, 0.62), size * rng.uniform(0.07, 0.1))
     return jack(size * 0.85, size * (0.13 + 0.1 * ratio))
 
 
-def propose_item(
-    rng: np.random.Generator, camera: Camera, planes: list[Plane], items: list[Item]
-) -> Item | None:
+def propose_item(rng: np.random.Generator, camera: Camera, planes: list[Plane], items: list[Item]) -> Item | None:
     """A random object that rests on the ground or a wall; often behind an earlier one of the same class."""
     partner = items[rng.integers(len(items))] if items and rng.random() < 0.5 else None
     label = int(rng.choice(len(CLASS_NAMES), p=_CLASS_ODDS))

@@ -186,9 +186,7 @@ class CheckpointStore:
 
     def _numbered(self) -> list[Path]:
         """The periodic checkpoints, newest first."""
-        return sorted(
-            (p for p in self.folder.iterdir() if _NUMBERED.fullmatch(p.name)), key=_number, reverse=True
-        )
+        return sorted((p for p in self.folder.iterdir() if _NUMBERED.fullmatch(p.name)), key=_number, reverse=True)
 
     def _delete_old(self, newest: Path) -> None:
         """Keep the newest and its predecessors; files with higher numbers are of no use as predecessors."""
@@ -211,9 +209,7 @@ def check_finite(weights: Mapping[str, Tensor], last_good: Path | None) -> None:
     """
     for name, tensor in weights.items():
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-            raise FloatingPointError(
-                f"the weight {name} is not finite: no checkpoint is written. {advice(last_good)}"
-            )
+            raise FloatingPointError(f"the weight {name} is not finite: no checkpoint is written. {advice(last_good)}")
 
 
 def advice(last_good: Path | None) -> str:

@@ -14,9 +14,7 @@ class ConfigError(ValueError):
     """A config file or override that cannot be used; the message says what to change."""
 
 
-def load_config(
-    add_keys: Callable[[CfgNode], None], config_file: str = "", overrides: Sequence[str] = ()
-) -> CfgNode:
+def load_config(add_keys: Callable[[CfgNode], None], config_file: str = "", overrides: Sequence[str] = ()) -> CfgNode:
     """Build the config of a run: Detectron2's defaults, the project's, a YAML file, overrides.
 
     Args:

@@ -56,10 +56,7 @@ class Evaluation(HookBase):
             return
         if comm.is_main_process():
             self._best = (self.trainer.store.best() or {}).get("best")
-        missed = (
-            self._is_due(self.trainer.start_iter)
-            and self.trainer.store.last_evaluated < self.trainer.start_iter
-        )
+        missed = self._is_due(self.trainer.start_iter) and self.trainer.store.last_evaluated < self.trainer.start_iter
         if comm.all_gather(missed)[0]:  # the run stopped between a checkpoint and the end of its evaluation
             self._evaluate(self.trainer.start_iter - 1)
 

@@ -62,9 +62,7 @@ def launch(
         main()
         return
     if dist_url == "auto" and num_machines > 1:
-        raise ConfigError(
-            "training on several machines needs --dist-url tcp://<address of machine 0>:<free port>"
-        )
+        raise ConfigError("training on several machines needs --dist-url tcp://<address of machine 0>:<free port>")
     with tempfile.TemporaryDirectory(prefix="depthbox-launch-") as folder:
         url = f"file://{folder}/meeting-point" if dist_url == "auto" else dist_url
         job = (main, url, world_size, num_processes, machine_rank, device_type)
@@ -115,13 +113,9 @@ def _check_gpus(device_type: str, wanted: int) -> None:
     if device_type != "cuda":
         return
     if not torch.cuda.is_available():
-        raise ConfigError(
-            "MODEL.DEVICE is cuda, but no GPU is usable here; add MODEL.DEVICE cpu to run on the CPU"
-        )
+        raise ConfigError("MODEL.DEVICE is cuda, but no GPU is usable here; add MODEL.DEVICE cpu to run on the CPU")
     if wanted > torch.cuda.device_count():
-        raise ConfigError(
-            f"{wanted} processes want a GPU each, but this machine has {torch.cuda.device_count()}"
-        )
+        raise ConfigError(f"{wanted} processes want a GPU each, but this machine has {torch.cuda.device_count()}")
 
 
 def _die_with_parent() -> None:

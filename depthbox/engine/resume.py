@@ -113,9 +113,7 @@ def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _restore_optimizer(optimizer: Optimizer, state: State) -> None:
     """Take over momenta, but keep the rates and decays of the config at hand."""
-    settings = [
-        {key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups
-    ]
+    settings = [{key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups]
     optimizer.load_state_dict(state)
     for group, setting in zip(optimizer.param_groups, settings, strict=True):
         group.update(setting)

@@ -72,9 +72,7 @@ def setup_logging(folder: str | os.PathLike[str] | None = None, rank: int = 0) -
     if folder is not None:
         Path(folder).mkdir(parents=True, exist_ok=True)
         file = logging.FileHandler(Path(folder) / ("log.txt" if rank == 0 else f"log.txt.rank{rank}"))
-        file.setFormatter(
-            logging.Formatter("[%(asctime)s] %(name)s %(levelname)s: %(message)s", "%Y-%m-%d %H:%M:%S")
-        )
+        file.setFormatter(logging.Formatter("[%(asctime)s] %(name)s %(levelname)s: %(message)s", "%Y-%m-%d %H:%M:%S"))
         handlers.append(file)
     for name in LOGGED:
         logger = logging.getLogger(name)

@@ -125,20 +125,14 @@ class LossMonitor:
         findings = []
         for row, batch in zip(self._table.tolist(), self._batches, strict=True):
             bad = [
-                f"{name} = {value}"
-                for name, value in zip(self._names, row, strict=True)
-                if not math.isfinite(value)
+                f"{name} = {value}" for name, value in zip(self._names, row, strict=True) if not math.isfinite(value)
             ]
             if bad:
                 findings.append(f"{', '.join(bad)} on {_images(batch)}")
         everywhere = [finding for part in comm.all_gather(findings) for finding in part]
-        return (
-            f"the loss is not finite at iteration {iteration}: {'; '.join(everywhere)}. {advice(last_good)}"
-        )
+        return f"the loss is not finite at iteration {iteration}: {'; '.join(everywhere)}. {advice(last_good)}"
 
 
 def _images(batch: Sequence[Mapping[str, Any]]) -> str:
-    names = [
-        f"image {item.get('image_id', '(no id)')} ({item.get('file_name', 'no file')})" for item in batch
-    ]
+    names = [f"image {item.get('image_id', '(no id)')} ({item.get('file_name', 'no file')})" for item in batch]
     return ", ".join(names)

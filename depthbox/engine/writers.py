@@ -142,9 +142,7 @@ class JsonLinesWriter(EventWriter):
             if iteration > self._written:
                 rows[iteration][name] = value if math.isfinite(value) else None
         for iteration in sorted(rows):
-            print(
-                json.dumps({"iteration": iteration, **dict(sorted(rows[iteration].items()))}), file=self._file
-            )
+            print(json.dumps({"iteration": iteration, **dict(sorted(rows[iteration].items()))}), file=self._file)
             self._written = iteration
         self._file.flush()
 

@@ -60,9 +60,7 @@ class CocoEvaluator(DatasetEvaluator):
             )
         metadata = MetadataCatalog.get(dataset_name)
         if not metadata.get("json_file"):
-            raise ValueError(
-                f"data set '{dataset_name}' names no json_file; register it with register_coco_style"
-            )
+            raise ValueError(f"data set '{dataset_name}' names no json_file; register it with register_coco_style")
         self._name = dataset_name
         self._tasks = tasks
         self._output_dir = None if output_dir is None else Path(output_dir)
@@ -91,12 +89,8 @@ class CocoEvaluator(DatasetEvaluator):
         for image, output in zip(inputs, outputs, strict=True):
             image_id = image["image_id"]
             if image_id not in self._truth.image_sizes:
-                raise ValueError(
-                    f"image id {image_id} is not in {self._truth.json_file}, the truth of '{self._name}'"
-                )
-            self._predictions[image_id] = instances_to_results(
-                output["instances"], image_id, self._category_ids
-            )
+                raise ValueError(f"image id {image_id} is not in {self._truth.json_file}, the truth of '{self._name}'")
+            self._predictions[image_id] = instances_to_results(output["instances"], image_id, self._category_ids)
 
     def evaluate(self) -> OrderedDict[str, dict[str, float]]:
         """Gather the predictions of all ranks and compute AP.
@@ -110,20 +104,14 @@ class CocoEvaluator(DatasetEvaluator):
         if not comm.is_main_process():
             return OrderedDict()
         predictions = {image_id: rows for part in gathered for image_id, rows in part.items()}
-        results = list(
-            itertools.chain.from_iterable(predictions[image_id] for image_id in sorted(predictions))
-        )
+        results = list(itertools.chain.from_iterable(predictions[image_id] for image_id in sorted(predictions)))
         self._write(results)
         if not self._truth.has_annotations:
-            self._logger.info(
-                "%s has no annotations: predictions are written, not evaluated.", self._truth.json_file
-            )
+            self._logger.info("%s has no annotations: predictions are written, not evaluated.", self._truth.json_file)
             return OrderedDict()
         if len(predictions) < len(self._truth.image_sizes):
             count = len(predictions), len(self._truth.image_sizes), self._name
-            self._logger.warning(
-                "Only %d of %d images of %s were predicted; the rest count as missed.", *count
-            )
+            self._logger.warning("Only %d of %d images of %s were predicted; the rest count as missed.", *count)
         return OrderedDict((task, self._evaluate_task(task, results)) for task in self._tasks_for(results))
 
     def _tasks_for(self, results: Sequence[Result]) -> list[str]:

@@ -83,11 +83,7 @@ def fill_boxes(results: Sequence[Result], image_sizes: Mapping[int, tuple[int, i
         x, y, w, h = row["bbox"]
         x0, x1 = np.clip((x, x + w), 0, width)
         y0, y1 = np.clip((y, y + h), 0, height)
-        rle = mask_util.frPyObjects(np.array([[x0, y0, x1 - x0, y1 - y0]], dtype=np.float64), height, width)[
-            0
-        ]
+        rle = mask_util.frPyObjects(np.array([[x0, y0, x1 - x0, y1 - y0]], dtype=np.float64), height, width)[0]
         kept = {key: row[key] for key in ("image_id", "category_id", "score")}
-        filled.append(
-            {**kept, "segmentation": {"size": rle["size"], "counts": rle["counts"].decode("ascii")}}
-        )
+        filled.append({**kept, "segmentation": {"size": rle["size"], "counts": rle["counts"].decode("ascii")}})
     return filled

@@ -52,9 +52,7 @@ class GroundTruth:
         self.has_masks = any(a.get("segmentation") and not a.get("iscrowd", 0) for a in annotations)
         self._fast = fast and importlib.util.find_spec("faster_coco_eval") is not None
         if fast and not self._fast:
-            logging.getLogger(__name__).info(
-                "faster-coco-eval is not installed: AP is computed with pycocotools."
-            )
+            logging.getLogger(__name__).info("faster-coco-eval is not installed: AP is computed with pycocotools.")
 
     def average_precision(self, results: Sequence[Result], task: str) -> tuple[list[float], dict[str, float]]:
         """AP at up to 100 detections an image.
@@ -112,9 +110,7 @@ def _library(fast: bool) -> tuple[Any, Any, dict[str, Any]]:
     return faster_coco_eval.COCO, faster_coco_eval.COCOeval_faster, {"print_function": lambda *_: None}
 
 
-def _complete(
-    annotation: dict[str, Any], task: str, image_sizes: dict[int, tuple[int, int]]
-) -> dict[str, Any]:
+def _complete(annotation: dict[str, Any], task: str, image_sizes: dict[int, tuple[int, int]]) -> dict[str, Any]:
     """A copy with all that COCOeval reads; for the mask AP, an object without mask is a region to ignore."""
     x, y, w, h = annotation["bbox"]
     row = dict(annotation)
@@ -141,9 +137,7 @@ def _read_json(json_file: str) -> dict[str, Any]:
         with open(json_file, encoding="utf-8") as file:
             data = json.load(file)
     except FileNotFoundError as error:
-        raise FileNotFoundError(
-            f"the ground truth {json_file} does not exist; correct the data set's path"
-        ) from error
+        raise FileNotFoundError(f"the ground truth {json_file} does not exist; correct the data set's path") from error
     except ValueError as error:
         raise ValueError(f"the ground truth {json_file} is no valid JSON: {error}") from error
     if not (isinstance(data, dict) and {"images", "categories"} <= data.keys()):

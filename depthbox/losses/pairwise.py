@@ -53,7 +53,7 @@ def pairwise_loss(
     written in the forward pass, so that nothing but one map per row is kept for the backward pass.
 
     Args:
-        logits: (N, 1, H, W), before the sigmoid.
+        logits: (N, 1, H, W), before the sigmoid, float32 or float64 (sums overflow in half precision).
         edges: (B, H, W) packed directed edges of like neighbours (``ops.pack_edges``).
         image_index: (N,) int64, image of each row.
         rows, columns: (N, H) and (N, W) bool, the box of each row (``ops.box_extents``).
@@ -62,7 +62,7 @@ def pairwise_loss(
     Returns:
         sums (N,), differentiable, and counts (N,) of directed pairs.
     """
-    return _PairwiseLoss.apply(logits, edges, image_index, rows, columns, size, dilation)  # type: ignore[no-any-return]
+    return _PairwiseLoss.apply(logits, edges, image_index, rows, columns, size, dilation)
 
 
 class _PairwiseLoss(torch.autograd.Function):
@@ -107,6 +107,14 @@ def _residual(x: Tensor) -> Tensor:
 def _pair_slices(shape: torch.Size, dy: int, dx: int) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
     """Slices of the pixels that have the neighbour (dy >= 0, dx) inside the map, and of those neighbours."""
     height, width = shape[-2:]
-    here = (slice(None), slice(0, max(height - dy, 0)), slice(max(-dx, 0), max(width - max(dx, 0), max(-dx, 0))))
-    there = (slice(None), slice(min(dy, height), height), slice(min(max(dx, 0), width), max(width + min(dx, 0), 0)))
+    here = (
+        slice(None),
+        slice(0, max(height - dy, 0)),
+        slice(max(-dx, 0), max(width - max(dx, 0), max(-dx, 0))),
+    )
+    there = (
+        slice(None),
+        slice(min(dy, height), height),
+        slice(min(max(dx, 0), width), max(width + min(dx, 0), 0)),
+    )
     return here, there

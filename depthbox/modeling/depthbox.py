@@ -59,6 +59,7 @@ class DepthBox(nn.Module):
         self.supervision = supervision
         self.criterion = criterion
         self.color_warmup_iters = color_warmup_iters
+        self.pixel_mean: Tensor
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(-1, 1, 1), persistent=False)
         self.register_buffer("pixel_std", torch.tensor(pixel_std).view(-1, 1, 1), persistent=False)
 
@@ -104,7 +105,7 @@ class DepthBox(nn.Module):
                 and ``gt_has_mask`` where masks are used).
         """
         images = self._batch(batched_inputs)
-        features = self.backbone(((images.tensor.float() - self.pixel_mean) / self.pixel_std))
+        features = self.backbone((images.tensor.float() - self.pixel_mean) / self.pixel_std)
         dense = self.proposal_generator(features)
         mask_features = self.mask_branch(features)
         if not self.training:
@@ -176,8 +177,5 @@ def _detection_queries(detections: list[Detections]) -> Queries:
     """The detections of some images as queries of the mask head."""
     counts = tuple(len(found.scores) for found in detections)
     device = detections[0].scores.device
-    parts = {
-        name: torch.cat([getattr(found, name) for found in detections]) for name in ("level", "row", "column", "locations")
-    }
     image_index = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts)).to(device)
     return Queries(image_index=image_index, target_index=torch.full_like(image_index, -1), counts=counts, **parts)

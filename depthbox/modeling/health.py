@@ -13,9 +13,14 @@ from .warmup import training_iteration
 
 @torch.no_grad()
 def log_training(
-    mask_losses: dict[str, Tensor], warmup: float, logits: Tensor, queries: Queries, targets: MaskTargets, stride: int
+    mask_losses: dict[str, Tensor],
+    warmup: float,
+    logits: Tensor,
+    queries: Queries,
+    targets: MaskTargets,
+    stride: int,
 ) -> None:
-    """Log raw mask losses, the warm-up factor, queries per image, and how much of its box the mask fills.
+    """Log raw mask losses, the warm-up factor, positives and queries per image, and how much of its box the mask fills.
 
     ``health/mask_fill`` near 1 for long means that masks have collapsed to their boxes. Nothing is logged outside a
     training loop.
@@ -29,17 +34,19 @@ def log_training(
     """
     if training_iteration() is None:
         return
-    rows, columns = box_extents(targets.boxes[queries.target_index], *logits.shape[2:], stride)
+    rows, columns = box_extents(targets.boxes[queries.target_index], logits.shape[2], logits.shape[3], stride)
     boxes = rows[:, :, None] & columns[:, None, :]
     cells = boxes.sum((1, 2)).float()
     filled = ((logits[:, 0] > 0) & boxes).sum((1, 2)).float()
-    fill = (filled / cells.clamp(min=1))[cells > 0]
-    values = [fill.mean(), *(loss.detach() for loss in mask_losses.values())]
+    visible = (cells > 0).sum()
+    fill = (filled / cells.clamp(min=1)).sum() / visible.clamp(min=1)
+    values = [visible, fill, *(loss.detach() for loss in mask_losses.values())]
     numbers = torch.stack([value.float() for value in values]).tolist()
     storage = get_event_storage()
-    if len(queries):
-        storage.put_scalar("health/mask_fill", numbers[0])
+    if numbers[0]:
+        storage.put_scalar("health/mask_fill", numbers[1])
+    storage.put_scalar("health/positives_per_image", queries.num_positives / len(queries.counts))
     storage.put_scalar("health/queries_per_image", len(queries) / len(queries.counts))
     storage.put_scalar("warmup/color_pairwise", warmup)
-    for name, number in zip(mask_losses, numbers[1:], strict=True):
+    for name, number in zip(mask_losses, numbers[2:], strict=True):
         storage.put_scalar(name.replace("loss_", "raw/"), number)

@@ -81,7 +81,7 @@ class MaskSupervision(nn.Module):
             edges = self.color_edges(images, valid)
         grid_masks = None
         if masks is not None:
-            grid_masks = torch.cat([self._sample(mask, images.shape[2:]) for mask in masks])
+            grid_masks = torch.cat([self._sample(mask, (images.shape[2], images.shape[3])) for mask in masks])
         return MaskTargets(torch.cat(boxes), edges, grid_masks, torch.cat(has_mask) if has_mask is not None else None)
 
     def color_edges(self, images: Tensor, valid: Tensor) -> Tensor:

@@ -24,10 +24,10 @@ def rgb_to_lab(rgb: Tensor) -> Tensor:
         (B, 3, H, W) of the same type: L in [0, 100], a and b roughly in [-128, 128].
 
     Raises:
-        ValueError: the input has not three channels in its second dimension.
+        ValueError: the input has not three channels in its second dimension, or is not of a floating type.
     """
-    if rgb.dim() != 4 or rgb.shape[1] != 3:
-        raise ValueError(f"rgb_to_lab takes (B, 3, H, W), got {tuple(rgb.shape)}")
+    if rgb.dim() != 4 or rgb.shape[1] != 3 or not rgb.is_floating_point():
+        raise ValueError(f"rgb_to_lab takes floats in [0, 1] of shape (B, 3, H, W), got {rgb.dtype} {tuple(rgb.shape)}")
     linear = torch.where(rgb > 0.04045, ((rgb.clamp(min=0) + 0.055) / 1.055) ** 2.4, rgb / 12.92)
     matrix = rgb.new_tensor(_RGB_TO_XYZ) / rgb.new_tensor(_WHITE)[:, None]
     xyz = torch.einsum("ij,bjhw->bihw", matrix, linear)

@@ -15,7 +15,16 @@ from fvcore.transforms.transform import NoOpTransform
 
 from ..data.annotations import transform_mask
 from ..data.depth_io import read_depth, resize_depth
-from .draw import Objects, Picture, colorize, draw_objects, instance_color, overlap, resize_image, resize_objects
+from .draw import (
+    Objects,
+    Picture,
+    colorize,
+    draw_objects,
+    instance_color,
+    overlap,
+    resize_image,
+    resize_objects,
+)
 from .edges import color_edge_share
 from .sheet import Tile, tile_width
 
@@ -23,9 +32,7 @@ Record = Mapping[str, Any]
 Predict = Callable[[Record], Instances]
 
 
-def choose_records(
-    records: Sequence[Record], count: int = 16, ids: Sequence[str] = (), seed: int = 0
-) -> list[Record]:
+def choose_records(records: Sequence[Record], count: int = 16, ids: Sequence[str] = (), seed: int = 0) -> list[Record]:
     """Choose images of a data set: those named, else ``count`` at random, in the data set's order.
 
     Args:
@@ -114,7 +121,7 @@ class DatasetSheet:
         resize = T.ResizeShortestEdge(self._cfg.INPUT.MIN_SIZE_TEST, self._cfg.INPUT.MAX_SIZE_TEST)
         resized = resize.get_transform(image).apply_image(image)
         share = color_edge_share(self._cfg, resized, image.shape[0])
-        caption = f"colour edges, mean {share.mean():.2f} (bright = like its neighbours)"
+        caption = f"alike in colour, bright = yes; mean {share.mean():.2f}"
         return Tile(resize_image(colorize(share), shown, smooth=False), caption)
 
     def _truth(self, record: Record, size: tuple[int, int]) -> Objects:
@@ -172,8 +179,8 @@ def _read_image(record: Record) -> Picture:
         image = detection_utils.read_image(file_name, format="RGB")
     except (OSError, SyntaxError, ValueError) as error:
         raise OSError(
-            f"the image {file_name} is missing or cannot be read ({error}); correct the image folder of its data "
-            "set, or replace the file"
+            f"the image {file_name} is missing or cannot be read ({error}); correct the image folder of "
+            "its data set, or replace the file"
         ) from error
     detection_utils.check_image_size(dict(record), image)
     return np.ascontiguousarray(image)

@@ -15,7 +15,15 @@ Color = tuple[int, int, int]
 
 # Dark violet, blue, green, yellow: readable without colour vision, as its brightness rises steadily.
 _COLORMAP = np.array(
-    [(13, 8, 60), (62, 30, 130), (49, 90, 160), (32, 140, 140), (70, 185, 100), (180, 220, 60), (255, 250, 160)]
+    [
+        (13, 8, 60),
+        (62, 30, 130),
+        (49, 90, 160),
+        (32, 140, 140),
+        (70, 185, 100),
+        (180, 220, 60),
+        (255, 250, 160),
+    ]
 )
 
 

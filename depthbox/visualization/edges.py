@@ -13,7 +13,7 @@ from .draw import Picture
 
 
 def color_edge_share(cfg: CfgNode, image: Picture, original_height: int) -> NDArray[np.float32]:
-    """Share of each cell's neighbours on the mask grid that are alike in colour (BoxInst, equation 9).
+    """Share of each cell's neighbours on the mask grid that are alike in colour, as in the training.
 
     Args:
         cfg: MODEL.CONDINST.MASK_OUT_STRIDE and MODEL.BOXINST.
@@ -24,12 +24,13 @@ def color_edge_share(cfg: CfgNode, image: Picture, original_height: int) -> NDAr
         (H // stride, W // stride) float32 in [0, 1].
     """
     stride, box = cfg.MODEL.CONDINST.MASK_OUT_STRIDE, cfg.MODEL.BOXINST
-    tensor = torch.from_numpy(image.copy()).permute(2, 0, 1)[None].float() / 255
-    lab = rgb_to_lab(F.avg_pool2d(tensor, stride))
+    tensor = torch.from_numpy(image.copy()).permute(2, 0, 1)[None].float()
+    lab = rgb_to_lab(F.avg_pool2d(tensor, stride).floor() / 255)
     height = image.shape[0]
     valid = torch.ones(1, *image.shape[:2])
     valid[:, height - int(box.BOTTOM_PIXELS_REMOVED * height / original_height) :] = 0
     start = stride // 2
     valid = valid[:, start::stride, start::stride][:, : lab.shape[2], : lab.shape[3]]
     similar = color_similarity(lab, valid, box.PAIRWISE.SIZE, box.PAIRWISE.DILATION)
-    return (similar >= box.PAIRWISE.COLOR_THRESH).float().mean(dim=1)[0].numpy()
+    alike = (similar >= box.PAIRWISE.COLOR_THRESH) & (similar > 0)
+    return alike.float().mean(dim=1)[0].numpy()

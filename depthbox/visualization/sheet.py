@@ -76,7 +76,7 @@ def make_sheet(tiles: Sequence[Tile], columns: int, title: str = "") -> Image.Im
 def save_sheet(sheet: Image.Image, path: str | os.PathLike[str]) -> None:
     """Write a sheet as PNG, whole or not at all; missing folders are made."""
     with atomic_open(path) as file:
-        sheet.save(file, format="PNG", optimize=True)
+        sheet.save(file, format="PNG")
 
 
 def _fit(pen: ImageDraw.ImageDraw, text: str, width: int, size: int) -> str:

@@ -215,9 +215,7 @@ def test_real_coco(name, test_data_dir):
     )
     records = DatasetCatalog.get(name)
     assert len(records) == 80 and MetadataCatalog.get(name).has_masks
-    mapper = BoxDepthMapper(
-        True, augmentations=[], image_format="BGR", mask_supervision="mask", read_depth=True
-    )
+    mapper = BoxDepthMapper(True, augmentations=[], image_format="BGR", mask_supervision="mask", read_depth=True)
     off = []
     for record in records[:8]:
         result = mapper(record)

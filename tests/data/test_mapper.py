@@ -103,9 +103,7 @@ def test_image_depth_boxes_and_masks_move_together(scene, seed):
     result = mapper(*RANDOM, mode="mask", depth=True)(scene)
     assert result["depth"].shape[1:] == result["image"].shape[1:]
     assert (result["image"][0] / 255 - result["depth"][0]).abs().max() <= 4 / 255
-    for box, mask in zip(
-        result["instances"].gt_boxes.tensor, result["instances"].gt_masks.tensor, strict=True
-    ):
+    for box, mask in zip(result["instances"].gt_boxes.tensor, result["instances"].gt_masks.tensor, strict=True):
         rows, columns = mask.any(1).nonzero()[:, 0], mask.any(0).nonzero()[:, 0]
         drawn = torch.stack([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1])
         assert (drawn - box).abs().max() <= 1
@@ -138,9 +136,7 @@ def test_same_seed_same_sample(scene):
         runs.append(sample(scene))
     assert torch.equal(runs[0]["image"], runs[1]["image"]) and torch.equal(runs[0]["depth"], runs[1]["depth"])
     assert torch.equal(runs[0]["instances"].gt_masks.tensor, runs[1]["instances"].gt_masks.tensor)
-    assert runs[0]["image"].shape != runs[2]["image"].shape or not torch.equal(
-        runs[0]["image"], runs[2]["image"]
-    )
+    assert runs[0]["image"].shape != runs[2]["image"].shape or not torch.equal(runs[0]["image"], runs[2]["image"])
 
 
 def test_box_mode_never_reads_segmentation(scene):
@@ -155,9 +151,7 @@ def test_box_mode_never_reads_segmentation(scene):
 
 def test_crowds_are_dropped_and_boxes_clipped_and_filtered(scene):
     boxes = [[-5, -5, 20, 15], [60, 40, 50, 50], [5, 5, 0, 9], [70, 50, 5, 5]]
-    scene["annotations"] = [annotation(box, label) for label, box in enumerate(boxes)] + [
-        annotation(iscrowd=1)
-    ]
+    scene["annotations"] = [annotation(box, label) for label, box in enumerate(boxes)] + [annotation(iscrowd=1)]
     instances = mapper()(scene)["instances"]
     assert instances.gt_boxes.tensor.tolist() == [[0, 0, 15, 10], [60, 40, 64, 48]]
     assert instances.gt_classes.tolist() == [0, 1]
@@ -199,9 +193,7 @@ def test_every_form_of_mask(scene, kind):
     mask = mapper(flip, T.ResizeShortestEdge(96, 200), mode="mask")(scene)["instances"].gt_masks.tensor[0]
     expected = torch.zeros(96, 128, dtype=torch.bool)
     expected[24:56, 128 - 60 : 128 - 20] = True
-    assert (mask != expected).sum() <= (
-        0 if kind != "polygon" else 72
-    )  # a polygon's rim may round either way
+    assert (mask != expected).sum() <= (0 if kind != "polygon" else 72)  # a polygon's rim may round either way
 
 
 def test_polygon_cut_by_a_crop_is_the_crop_of_the_polygon(scene):

@@ -201,9 +201,7 @@ def test_written_data_are_coco_data(tmp_path: Path) -> None:
     assert json.loads(path.read_text())["info"]["version"] == "1"
     for index, image in enumerate(coco.loadImgs(sorted(coco.imgs))):
         scene = render_scene(index, split_seed(5, "val"), HEIGHT, WIDTH)
-        np.testing.assert_array_equal(
-            np.asarray(Image.open(tmp_path / "val" / image["file_name"])), scene.image
-        )
+        np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "val" / image["file_name"])), scene.image)
         depth = read_depth(tmp_path / "depth_val" / image["file_name"], (HEIGHT, WIDTH))
         np.testing.assert_allclose(depth, scene.pseudo_depth, atol=1e-5)
         annotations = coco.loadAnns(coco.getAnnIds(image["id"]))
@@ -221,9 +219,7 @@ def test_depth_as_npy(tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.load(tmp_path / "depth_train" / "000000.npy"), expected)
 
 
-def test_bytes_do_not_depend_on_workers_or_interruptions(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bytes_do_not_depend_on_workers_or_interruptions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     write_dataset(whole, 6, 1, HEIGHT, WIDTH, workers=1)
     expected = contents(whole)

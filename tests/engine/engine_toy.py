@@ -45,9 +45,7 @@ class ToyDetector(nn.Module):
         if not self.training:
             return [{"instances": self._detection(o, item)} for o, item in zip(outputs, batch, strict=True)]
         time.sleep(self.nap)
-        target = torch.stack([item["instances"].gt_boxes.tensor.mean(0) / SIZE[1] for item in batch]).to(
-            device
-        )
+        target = torch.stack([item["instances"].gt_boxes.tensor.mean(0) / SIZE[1] for item in batch]).to(device)
         poisoned = torch.tensor([float("nan") if item["image_id"] == self.poison else 0.0 for item in batch])
         loss_box = (outputs[:, :4] - target).square().mean() + poisoned.sum().to(device)
         return {"loss_box": loss_box, "loss_score": (outputs[:, 4] - 1).square().mean()}

@@ -51,9 +51,7 @@ def damage_middle(data):
     return data[: len(data) // 2] + b"\xff" * 8 + data[len(data) // 2 + 8 :]
 
 
-@pytest.mark.parametrize(
-    "damage", [damage_tail, damage_middle, lambda data: b""], ids=["cut", "bits", "empty"]
-)
+@pytest.mark.parametrize("damage", [damage_tail, damage_middle, lambda data: b""], ids=["cut", "bits", "empty"])
 def test_damaged_newest_falls_back_to_the_one_before(tmp_path, caplog, damage):
     store = CheckpointStore(tmp_path)
     store.save("model_0000001", state(1))

@@ -54,9 +54,7 @@ def test_without_the_numbers_nothing_is_said(caplog):
 
 def fake_trainer(folder, resumed, results):
     network = torch.nn.Linear(1, 1)
-    trainer = SimpleNamespace(
-        resumed=resumed, store=CheckpointStore(folder), network=network, max_iter=100, iter=0
-    )
+    trainer = SimpleNamespace(resumed=resumed, store=CheckpointStore(folder), network=network, max_iter=100, iter=0)
     trainer.storage, trainer.start_iter = EventStorage(0), 0
     trainer.evaluate = lambda: results.pop(0)
     return trainer

@@ -33,9 +33,7 @@ def test_equals_detectron2(solver):
     scheduler = build_lr_scheduler(cfg, optimizer)
     multiplier = lr_multiplier(cfg)
     for iteration in range(cfg.SOLVER.MAX_ITER):
-        assert cfg.SOLVER.BASE_LR * multiplier(iteration) == pytest.approx(
-            optimizer.param_groups[0]["lr"], rel=1e-9
-        )
+        assert cfg.SOLVER.BASE_LR * multiplier(iteration) == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-9)
         optimizer.step()
         scheduler.step()
 

@@ -117,9 +117,7 @@ def test_accumulation_equals_one_big_batch(entry, tmp_path):
     split = train(entry, tmp_path / "split", SOLVER__ACCUMULATION_STEPS=4, **keys)
     for key, value in once.network.state_dict().items():
         torch.testing.assert_close(split.network.state_dict()[key], value, rtol=1e-5, atol=1e-6)
-    assert not torch.equal(
-        make(entry, tmp_path / "new", **keys).network.head.weight, once.network.head.weight
-    )
+    assert not torch.equal(make(entry, tmp_path / "new", **keys).network.head.weight, once.network.head.weight)
 
 
 def test_batch_must_divide(entry, tmp_path):
@@ -145,9 +143,7 @@ def test_non_finite_loss_stops_and_names_term_and_image(entry, tmp_path):
 
 def test_only_the_micro_batch_with_the_bad_image_is_named(entry, tmp_path):
     keys = {"SOLVER__IMS_PER_BATCH": 7, "SOLVER__ACCUMULATION_STEPS": 7, "TOY__POISON_ID": 2}
-    with pytest.raises(
-        FloatingPointError, match=r"loss_box = nan on image 2 \([^,]*\)\. There is no checkpoint yet"
-    ):
+    with pytest.raises(FloatingPointError, match=r"loss_box = nan on image 2 \([^,]*\)\. There is no checkpoint yet"):
         make(entry, tmp_path, **keys).train()
 
 

@@ -32,9 +32,7 @@ def make_truth(path, seed=0, images=6, per_image=5, with_masks=True):
     rng = np.random.default_rng(seed)
     ids = sorted(CATEGORIES)
     data = {
-        "images": [
-            {"id": i, "file_name": f"{i}.png", "height": HEIGHT, "width": WIDTH} for i in range(1, images + 1)
-        ],
+        "images": [{"id": i, "file_name": f"{i}.png", "height": HEIGHT, "width": WIDTH} for i in range(1, images + 1)],
         "categories": [{"id": i, "name": name} for i, name in CATEGORIES.items()],
         "annotations": [],
     }
@@ -141,9 +139,7 @@ def test_metadata_order_wins(dataset):
 
 
 @pytest.mark.parametrize("fast", [True, False])
-@pytest.mark.parametrize(
-    "nothing", [{}, {1: instances([], []), 2: instances([], [], np.zeros((0, 60, 80), bool))}]
-)
+@pytest.mark.parametrize("nothing", [{}, {1: instances([], []), 2: instances([], [], np.zeros((0, 60, 80), bool))}])
 def test_no_predictions_give_0_not_a_crash(dataset, tmp_path, fast, nothing):
     make_truth(dataset[1])
     results = run(dataset[0], nothing, fast=fast, filled_box=True, output_dir=tmp_path / "out")
@@ -170,9 +166,7 @@ def test_truth_without_masks_gives_box_ap_only(dataset, fast, caplog):
         del row["area"], row["iscrowd"]
     dataset[1].write_text(json.dumps(data))
     with caplog.at_level("INFO", logger="depthbox"):
-        results = run(
-            dataset[0], {i: instances(*rows) for i, rows in truth.items()}, fast=fast, filled_box=True
-        )
+        results = run(dataset[0], {i: instances(*rows) for i, rows in truth.items()}, fast=fast, filled_box=True)
     assert list(results) == ["bbox"] and results["bbox"]["AP"] == pytest.approx(100)
     assert "only the box AP" in caplog.text
 
@@ -277,9 +271,7 @@ def test_clear_errors(dataset):
         CocoEvaluator(f"{dataset[0]}_unknown")
 
 
-@pytest.mark.parametrize(
-    ("text", "problem"), [("{", "no valid JSON"), ("[]", "no COCO json"), ("{}", "no COCO json")]
-)
+@pytest.mark.parametrize(("text", "problem"), [("{", "no valid JSON"), ("[]", "no COCO json"), ("{}", "no COCO json")])
 def test_broken_truth_is_named(dataset, text, problem):
     dataset[1].write_text(text)
     with pytest.raises(ValueError, match=rf"truth\.json is {problem}"):

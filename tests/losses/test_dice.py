@@ -15,9 +15,7 @@ def reference(scores: list[float], targets: list[float]) -> float:
 def test_matches_the_formula() -> None:
     scores, targets = torch.rand(4, 1, 5, 6, dtype=torch.float64), torch.rand(4, 1, 5, 6, dtype=torch.float64)
     targets[1] = 0
-    expected = [
-        reference(x.flatten().tolist(), t.flatten().tolist()) for x, t in zip(scores, targets, strict=True)
-    ]
+    expected = [reference(x.flatten().tolist(), t.flatten().tolist()) for x, t in zip(scores, targets, strict=True)]
     torch.testing.assert_close(dice_loss(scores, targets), torch.tensor(expected, dtype=torch.float64))
 
 

@@ -28,9 +28,7 @@ def reference(logits: Tensor, size: int, dilation: int) -> Tensor:
     return result
 
 
-def scene(
-    size: int, dilation: int, height: int = 9, width: int = 11
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+def scene(size: int, dilation: int, height: int = 9, width: int = 11) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Logits of four rows in two images, the images' edges, and the rows' boxes (the last hits no cell)."""
     lab, valid = torch.randn(2, 3, height, width), torch.rand(2, height, width) > 0.15
     edges = pack_edges(color_similarity(lab, valid, size, dilation) >= 0.3)

@@ -29,9 +29,7 @@ def drawn(box: Tensor, height: int, width: int) -> Tensor:
 
 @pytest.mark.parametrize("stride", [1, 2, 4, 8])
 def test_masks_are_samples_of_the_drawn_box(stride: int) -> None:
-    expected = torch.stack([drawn(box, 24, 32) for box in BOXES])[
-        :, stride // 2 :: stride, stride // 2 :: stride
-    ]
+    expected = torch.stack([drawn(box, 24, 32) for box in BOXES])[:, stride // 2 :: stride, stride // 2 :: stride]
     assert torch.equal(box_masks(BOXES, 24 // stride, 32 // stride, stride), expected)
 
 

@@ -17,7 +17,16 @@ from depthbox.losses import (
     projection_loss_from_logits,
 )
 from depthbox.modeling.fcos import level_locations
-from depthbox.ops import aligned_upsample, box_masks, color_similarity, pack_edges, rgb_to_lab, shift
+from depthbox.modeling.supervision import MaskSupervision
+from depthbox.ops import (
+    aligned_upsample,
+    box_masks,
+    color_similarity,
+    pack_edges,
+    rgb_to_lab,
+    shift,
+    unpack_edges,
+)
 
 pytestmark = pytest.mark.parity
 
@@ -134,6 +143,28 @@ def test_06_color_similarity(case: Callable[[str], Case]) -> None:
         torch.testing.assert_close(similarity[n : n + 1], expected, rtol=0, atol=2e-3)
         assert torch.equal(similarity[n : n + 1] == 0, expected == 0)
         assert torch.equal(similarity[n : n + 1] >= 0.3, expected >= 0.3)
+
+
+def test_06_edges_of_the_supervision(case: Callable[[str], Case]) -> None:
+    data = case("06")
+    height, width = data["padded_hw"].tolist()
+    images = [data[f"image{n}_bgr"] for n in range(2)]
+    padded = [F.pad(image, (0, width - image.shape[2], 0, height - image.shape[1])) for image in images]
+    supervision = MaskSupervision(
+        supervision="box",
+        stride=4,
+        rgb=False,
+        color_threshold=0.3,
+        size=3,
+        dilation=2,
+        bottom_pixels_removed=10,
+    )
+    sizes = [(image.shape[1], image.shape[2]) for image in images]
+    boxes = [data["boxes0"], data["boxes1"]]
+    targets = supervision(torch.stack(padded).float(), sizes, data["orig_heights"].tolist(), boxes, None, None)
+    assert targets.color_edges is not None
+    edges = unpack_edges(targets.color_edges)
+    assert torch.equal(edges, torch.cat([data["similarity0"], data["similarity1"]]) >= 0.3)
 
 
 def test_06_lab_of_the_tensor_version(case: Callable[[str], Case]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import timm
 import torch
 from detectron2.config import CfgNode
-from detectron2.layers import FrozenBatchNorm2d, ShapeSpec
+from detectron2.layers import ShapeSpec
 from detectron2.modeling import BACKBONE_REGISTRY, Backbone
 from detectron2.modeling.backbone.fpn import FPN
 from torch import Tensor, nn
@@ -53,16 +53,28 @@ class TimmBackbone(Backbone):
         found = probe.feature_info.reduction()
         if [found[i] for i in indices] != list(_STRIDES):
             raise ValueError(f"timm network {name} has strides {found}; a pyramid needs 8, 16 and 32")
-        self.network = timm.create_model(name, features_only=True, out_indices=indices, pretrained=pretrained, **options)
+        self.network = timm.create_model(
+            name, features_only=True, out_indices=indices, pretrained=pretrained, **options
+        )
         channels = self.network.feature_info.channels()
         self._out_features = ["res3", "res4", "res5"]
         self._out_feature_channels = dict(zip(self._out_features, channels, strict=True))
         self._out_feature_strides = dict(zip(self._out_features, _STRIDES, strict=True))
         if weights:
             self._load(name, weights)
-        if freeze_norm:
-            self.network = FrozenBatchNorm2d.convert_frozen_batchnorm(self.network)
+        if freeze_norm:  # batch norm in evaluation mode: timm's variants carry their activation, so none is replaced
+            for parameter in (p for norm in self._norms() for p in norm.parameters()):
+                parameter.requires_grad_(False)
+        self.freeze_norm = freeze_norm
         self._freeze(freeze_stages)
+
+    def train(self, mode: bool = True) -> TimmBackbone:
+        """Set the mode; frozen batch norm stays in evaluation mode."""
+        super().train(mode)
+        if self.freeze_norm:
+            for norm in self._norms():
+                norm.eval()
+        return self
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Features by name, (B, C, H, W) each, from normalised images (B, 3, H, W)."""
@@ -72,6 +84,9 @@ class TimmBackbone(Backbone):
             channels_last = output.shape[1] != self._out_feature_channels[name]
             result[name] = output.permute(0, 3, 1, 2).contiguous() if channels_last else output
         return result
+
+    def _norms(self) -> list[nn.Module]:
+        return [m for m in self.network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
 
     def _load(self, name: str, weights: str) -> None:
         path = os.path.expandvars(os.path.expanduser(weights))

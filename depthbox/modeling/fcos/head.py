@@ -67,6 +67,7 @@ class FCOSHead(nn.Module):
                 nn.init.normal_(module.weight, std=0.01)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
+        assert self.cls_logits.bias is not None
         nn.init.constant_(self.cls_logits.bias, -math.log((1 - prior_prob) / prior_prob))
 
     def forward(self, features: list[Tensor]) -> HeadOutputs:
@@ -90,7 +91,7 @@ def _tower(channels: int, num_convs: int, norm: str) -> nn.Sequential:
     for _ in range(num_convs):
         layers.append(nn.Conv2d(channels, channels, 3, padding=1))
         if norm == "GN":
-            layers.append(nn.GroupNorm(math.gcd(32, channels), channels))
+            layers.append(nn.GroupNorm(math.gcd(32, channels // 2), channels))
         elif norm:
             layers.append(get_norm(norm, channels))
         layers.append(nn.ReLU(inplace=True))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -58,7 +60,7 @@ def fcos_losses(
     target_deltas: Tensor,
     *,
     num_positives: Tensor,
-    global_sum,  # type: ignore[no-untyped-def]
+    global_sum: Callable[[Tensor], Tensor],
     box_quality: str = "centerness",
     loc_loss_type: str = "giou",
     alpha: float = 0.25,

@@ -10,7 +10,12 @@ from .targets import Assignment, Positions
 
 
 def select_queries(
-    positions: Positions, assignment: Assignment, image_index: Tensor, position_index: Tensor, scores: Tensor, per_image: int
+    positions: Positions,
+    assignment: Assignment,
+    image_index: Tensor,
+    position_index: Tensor,
+    scores: Tensor,
+    per_image: int,
 ) -> Queries:
     """Keep the best positives of each object, at most ``per_image`` of an image (BoxInst).
 
@@ -55,5 +60,5 @@ def select_queries(
         locations=positions.locations[cells],
         target_index=target[chosen],
         counts=tuple(counts.tolist()),
+        num_positives=len(position_index),
     )
-

@@ -54,7 +54,10 @@ def level_locations(height: int, width: int, stride: int, device: torch.device |
 
 
 def pyramid_positions(
-    sizes: Sequence[tuple[int, int]], strides: Sequence[int], sizes_of_interest: Sequence[float], device: torch.device | str
+    sizes: Sequence[tuple[int, int]],
+    strides: Sequence[int],
+    sizes_of_interest: Sequence[float],
+    device: torch.device | str,
 ) -> Positions:
     """Positions of all levels; ``sizes`` are (height, width) of each level, ``sizes_of_interest`` its L - 1 bounds."""
     lower, upper = [-1.0, *sizes_of_interest], [*sizes_of_interest, 1e8]

@@ -22,6 +22,7 @@ class Controller(nn.Conv2d):
     def __init__(self, in_channels: int, num_params: int) -> None:
         super().__init__(in_channels, num_params, 3, padding=1)
         nn.init.normal_(self.weight, std=0.01)
+        assert self.bias is not None
         nn.init.zeros_(self.bias)
 
     def forward(self, box_tower: list[Tensor], queries: Queries) -> Tensor:  # type: ignore[override]

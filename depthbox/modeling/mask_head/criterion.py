@@ -72,7 +72,13 @@ class MaskCriterion(nn.Module):
         rows, columns = box_extents(targets.boxes[queries.target_index], height, width, self.stride)
         projection = projection_loss_from_logits(logits, rows, columns)
         sums, pairs = pairwise_loss(
-            logits, targets.color_edges, queries.image_index, rows & use[:, None], columns, self.size, self.dilation
+            logits,
+            targets.color_edges,
+            queries.image_index,
+            rows & use[:, None],
+            columns,
+            self.size,
+            self.dilation,
         )
         weight = use.to(logits.dtype)
         return {

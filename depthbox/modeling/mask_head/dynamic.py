@@ -46,6 +46,7 @@ class DynamicMaskHead(nn.Module):
         widths = [in_channels + 2, *[channels] * (num_layers - 1), 1]
         self.layer_shapes = list(zip(widths[1:], widths[:-1], strict=True))
         self.num_params = sum(out * inp + out for out, inp in self.layer_shapes)
+        self.sizes_of_interest: Tensor
         self.register_buffer("sizes_of_interest", torch.tensor(sizes, dtype=torch.float32))
 
     def parse(self, params: Tensor) -> tuple[list[Tensor], list[Tensor]]:
