@@ -178,4 +178,12 @@ def _detection_queries(detections: list[Detections]) -> Queries:
     counts = tuple(len(found.scores) for found in detections)
     device = detections[0].scores.device
     image_index = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts)).to(device)
-    return Queries(image_index=image_index, target_index=torch.full_like(image_index, -1), counts=counts, **parts)
+    return Queries(
+        image_index=image_index,
+        level=torch.cat([found.level for found in detections]),
+        row=torch.cat([found.row for found in detections]),
+        column=torch.cat([found.column for found in detections]),
+        locations=torch.cat([found.locations for found in detections]),
+        target_index=torch.full_like(image_index, -1),
+        counts=counts,
+    )
