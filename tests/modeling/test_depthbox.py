@@ -97,3 +97,10 @@ def test_wrong_choices_are_named(make_model):
         make_model(MODEL__MASK_SUPERVISION="boxes")
     with pytest.raises(ValueError, match="BOX_QUALITY"):
         make_model(MODEL__FCOS__BOX_QUALITY="ctr")
+
+
+def test_channels_last_changes_nothing_but_speed(make_model, make_input):
+    batch = [make_input(3), make_input(2, 1)]
+    plain, fast = make_model(MODEL__CHANNELS_LAST=False)(batch), make_model(MODEL__CHANNELS_LAST=True)(batch)
+    for name, loss in plain.items():
+        torch.testing.assert_close(fast[name], loss, atol=1e-4, rtol=1e-4)

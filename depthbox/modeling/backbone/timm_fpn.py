@@ -101,16 +101,14 @@ class TimmBackbone(Backbone):
     def _freeze(self, stages: int) -> None:
         if stages <= 0:
             return
-        info = {entry["module"]: entry["reduction"] for entry in self.network.feature_info.info}
-        reached = False
-        for name, child in self.network.named_children():
-            if reached:
-                break
-            for parameter in child.parameters():
-                parameter.requires_grad_(False)
-            reached = any(
-                module.replace(".", "_").startswith(name) and stride >= 2**stages for module, stride in info.items()
-            )
+        ends = [e["module"] for e in self.network.feature_info.info if e["reduction"] <= 2**stages]
+        if not ends:
+            return
+        end = ends[-1].replace(".", "_") + "_"  # timm flattens some names: blocks.1 or blocks_1
+        parameters = list(self.network.named_parameters())  # in the order of execution
+        last = max(i for i, (name, _) in enumerate(parameters) if name.replace(".", "_").startswith(end))
+        for _, parameter in parameters[: last + 1]:
+            parameter.requires_grad_(False)
 
 
 @BACKBONE_REGISTRY.register()
