@@ -71,7 +71,7 @@ def write_depth(path: str | os.PathLike[str], depth: NDArray[np.floating]) -> No
         if path.suffix.lower() == ".npy":
             np.save(file, values)
         else:
-            Image.fromarray(np.rint(values * 65535).astype(np.uint16)).save(file, format="PNG")
+            Image.fromarray(np.rint(values * 65535).astype(np.uint16)).save(file, format="PNG", compress_level=3)
 
 
 def resize_depth(depth: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:

@@ -26,6 +26,9 @@ from .files import atomic_open
 from .synthetic_scene import GENERATOR_VERSION, Scene, render_scene
 from .synthetic_world import CLASS_NAMES
 
+# Seconds between two drawings of the progress bar: many in a terminal, few in a log file.
+_BAR_INTERVAL = 0.1 if sys.stderr.isatty() else 15.0
+
 __all__ = ["CLASS_NAMES", "GENERATOR_VERSION", "Scene", "render_scene", "split_seed", "write_dataset"]
 
 Record = dict[str, Any]
@@ -81,7 +84,9 @@ def write_dataset(
     write = partial(_write_scene, output=output, notes=notes, info=info, depth_format=depth_format)
     with _parallel_map(min(workers, len(todo))) as run:
         done = run(write, todo)
-        for index, record in tqdm(done, split, len(todo), unit="image", disable=not progress):
+        for index, record in tqdm(
+            done, split, len(todo), unit="image", disable=not progress, mininterval=_BAR_INTERVAL
+        ):
             records[index] = record
     with atomic_open(target) as file:
         file.write(_coco_json(info, [records[i] for i in range(count)], width, height))

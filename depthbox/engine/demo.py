@@ -26,7 +26,7 @@ from .configure import load_config
 from .predict import load_predictor
 from .run import run
 
-TRAIN_IMAGES, VAL_IMAGES = 400, 100
+TRAIN_IMAGES, VAL_IMAGES = 1500, 100
 HEIGHT, WIDTH = 160, 224
 QUICK_TRAIN_IMAGES, QUICK_VAL_IMAGES, QUICK_ITERATIONS = 8, 4, 4
 SHEET_IMAGES, SHEET_COLUMNS = 16, 4
