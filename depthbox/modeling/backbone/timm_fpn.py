@@ -67,6 +67,7 @@ class TimmBackbone(Backbone):
                 parameter.requires_grad_(False)
         self.freeze_norm = freeze_norm
         self._freeze(freeze_stages)
+        self.train()
 
     def train(self, mode: bool = True) -> TimmBackbone:
         """Set the mode; frozen batch norm stays in evaluation mode."""
