@@ -75,7 +75,7 @@ def test_two_processes_equal_one(tmp_path: Path) -> None:
         assert their_losses.keys() == losses.keys() and their_grads.keys() == grads.keys()
         for key in losses:
             torch.testing.assert_close(
-                their_losses[key], losses[key], atol=1e-5, rtol=1e-5, msg=lambda m, k=key: f"{name} {k}: {m}"
+                their_losses[key], losses[key], atol=1e-5, rtol=1e-5, msg=lambda m, k=f"{name} {key}": f"{k}: {m}"
             )
         for key in grads:
             torch.testing.assert_close(
