@@ -48,7 +48,7 @@ setup(
         "matplotlib",
         "opencv-python-headless",
     ],
-    extras_require={"dev": ["pytest>=8", "pytest-xdist", "ruff", "mypy"]},
+    extras_require={"dev": ["pytest>=8", "pytest-xdist", "hypothesis", "ruff", "mypy"]},
     classifiers=[
         "License :: OSI Approved :: Apache Software License",
         "Programming Language :: Python :: 3",
