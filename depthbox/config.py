@@ -9,6 +9,8 @@ def add_depthbox_config(cfg: CN) -> None:
     """Add the keys of DepthBox to a Detectron2 config, in place (nothing else is changed)."""
     _add_fcos(cfg)
     _add_masks(cfg)
+    _add_depth(cfg)
+    _add_distillation(cfg)
     _add_timm(cfg)
     _add_data(cfg)
     _add_solver(cfg)
@@ -65,12 +67,42 @@ def _add_masks(cfg: CN) -> None:
     box.PAIRWISE.WARMUP_ITERS = 10000
 
 
+def _add_depth(cfg: CN) -> None:
+    node = cfg.MODEL.DEPTH = CN()  # the losses read pseudo depth: they need INPUT.DEPTH.ENABLED True
+    node.LAYER = False  # the dynamic depth layer: each instance's depth guides its mask (eq. 1)
+    node.LOSS_WEIGHT = 1.0  # of the instance depth loss (eq. 2); 0 leaves the depth layer without supervision
+    node.CONSISTENCY = False  # the depth consistency loss (eq. 4)
+    node.CONSISTENCY_WEIGHT = 1.0
+    node.THRESH = 0.5  # tau_d: pairs with S_d above it are of one surface
+    node.SCALE = 30.0  # kappa in S_d = exp(-kappa |difference of depth|) (eq. 3), depth in [0, 1]
+    node.WARMUP_ITERS = 10000  # of the depth consistency loss
+
+
+def _add_distillation(cfg: CN) -> None:
+    node = cfg.MODEL.DISTILL = CN()  # a teacher, the moving average of the network, labels masks from START_ITER on
+    node.ENABLED = False
+    node.START_ITER = 65000
+    node.EMA_MOMENTUM = 0.999
+    node.TEACHER_MIN_SIZE = 800  # short side of the teacher's view, pixels; 0 = the student's own view
+    node.TEACHER_MAX_SIZE = 1333
+    node.CANDIDATES_PER_BOX = 16  # predictions of each box's class that compete for it, by IoU
+    node.ALPHA = 0.8  # weight of the boxes' IoU in the matching score (eq. 9)
+    node.BETA = 0.2  # of the depth consistency score; the rest, 1 - ALPHA - BETA, is the prediction score's
+    node.SCORE_THRESH = 0.8  # tau_m: masks that match worse are not used
+    node.LOSS_WEIGHT = 4.0  # gamma, of the dice loss with the teacher's masks
+    node.SOFT_MASKS = False  # beyond the paper: probabilities as labels, not masks cut at 0.5
+    node.CERTAINTY_WEIGHT = False  # beyond the paper: weigh each label by the teacher's mean certainty in the mask
+    node.STRONG_AUGMENTATION = False  # beyond the paper: colours of the student's view alone are distorted
+    cfg.TEST.EVALUATE = "student"  # or "teacher", "both"
+
+
 def _add_timm(cfg: CN) -> None:
     node = cfg.MODEL.TIMM = CN()  # read by the backbone "build_timm_fpn_backbone"
     node.NAME = "mobilenetv2_100"
     node.PRETRAINED = False  # let timm download its weights
-    node.WEIGHTS = ""  # a local state dict; environment variables are expanded
+    node.WEIGHTS = ""  # a local state dict, variables are expanded; or package:NAME, an installed package with one
     node.OPTIONS = []  # more arguments of timm.create_model, as KEY, VALUE, KEY, VALUE...
+    node.OUTPUT_NORM = "auto"  # a layer norm on each output: "auto" (Swin only), "on" or "off"
     node.FREEZE_NORM = False  # turn batch norm into fixed scale and shift
     node.FREEZE_STAGES = 0  # freeze the modules up to and including this many strides of 2
 
@@ -91,5 +123,6 @@ def _add_solver(cfg: CN) -> None:
     if "DTYPE" not in cfg.SOLVER.AMP:
         cfg.SOLVER.AMP.DTYPE = "float16"  # or "bfloat16"
     cfg.TEST.BEST_METRIC = "segm/AP"  # "bbox/AP" is used where there are no true masks
+    cfg.TEST.EVALUATOR = "coco"  # or "cityscapes": mask AP by the official tool (docs/cityscapes.md)
     cfg.TEST.FILLED_BOX_AP = False  # also score the masks' filled boxes: what masks must beat
     cfg.TEST.EVAL_FAST = True  # faster-coco-eval; else pycocotools

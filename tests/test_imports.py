@@ -14,7 +14,7 @@ PACKAGE = "depthbox"
 # Room -> the rooms it may import, besides itself. A new one needs a line here and in docs/architecture.md.
 _NUMERICS = {"structures", "ops", "losses"}
 _NETWORK = {"modeling.distributed", "modeling.backbone", "modeling.fcos", "modeling.mask_head"}
-_AROUND = {"modeling.supervision", "modeling.health", "modeling.warmup"}
+_AROUND = {"modeling.inputs", "modeling.supervision", "modeling.health", "modeling.warmup"}
 _MODEL = _NUMERICS | _NETWORK | _AROUND | {"modeling.depthbox", "modeling"}
 _DATA = {"data", "evaluation"}
 ALLOWED: dict[str, set[str]] = {
@@ -26,6 +26,7 @@ ALLOWED: dict[str, set[str]] = {
     "modeling.backbone": {"structures", "modeling.distributed"},
     "modeling.fcos": _NUMERICS | {"modeling.distributed"},
     "modeling.mask_head": _NUMERICS | {"modeling.distributed"},
+    "modeling.inputs": {"structures"},
     "modeling.supervision": _NUMERICS | {"modeling.distributed"},
     "modeling.warmup": set(),
     "modeling.health": _NUMERICS | {"modeling.distributed", "modeling.warmup"},
@@ -33,7 +34,7 @@ ALLOWED: dict[str, set[str]] = {
     "modeling": _MODEL,  # its __init__ alone
     "distillation": _MODEL,
     "data": set(),
-    "evaluation": {"data"},
+    "evaluation": {"data", "ops"},
     "visualization": _NUMERICS | _DATA,
     "engine": _MODEL | _DATA | {"distillation", "visualization", "config", ""},
     "": _MODEL | _DATA | {"distillation", "config"},  # depthbox/__init__.py alone

@@ -101,7 +101,7 @@ def test_demo_continues_starts_over_and_spares_foreign_files(tmp_path):
 
 
 def test_demo_config_stretches_the_schedule(tmp_path):
-    config = str(ROOT / "configs" / "synthetic" / "boxinst_tiny.yaml")
+    config = str(ROOT / "tests" / "tiny.yaml")
     data = [[f"demo_{split}", "it's.json", "images", ""] for split in ("train", "val")]
     full = demo_config(DemoSettings(config), tmp_path, data)
     assert data == full.DATASETS.COCO_STYLE and full.DATASETS.TEST == ("demo_val",)

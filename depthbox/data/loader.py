@@ -54,7 +54,7 @@ class SampleDataset(Dataset[Record]):
         """
         Args:
             records: dicts in Detectron2's format.
-            mapper: makes of one what the network is fed.
+            mapper: makes of one what the network is fed; in training the dict also has ``iteration``.
             seed: of the augmentations; with the position of a sample it fixes all its random numbers.
         """
         # Serialised into one array: forked workers then share it instead of copying it page by page.
@@ -68,11 +68,11 @@ class SampleDataset(Dataset[Record]):
     def __getitem__(self, sample: Sample | int) -> Record:
         if isinstance(sample, Sample):
             with seeded(self._seed, sample.position):
-                return self._load(sample.image)
+                return self._load(sample.image, iteration=sample.iteration)
         return self._load(int(sample))
 
-    def _load(self, index: int) -> Record:
-        record = self._records[index]
+    def _load(self, index: int, **more: Any) -> Record:
+        record = {**self._records[index], **more}
         name = record.get("file_name", f"number {index}")
         try:
             result = self._mapper(record)

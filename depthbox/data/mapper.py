@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from .annotations import add_masks, boxes_to_instances, drop_empty, transform_mask
 from .depth_io import DEPTH_TOOL, read_depth, resize_depth
 from .depth_transforms import transform_depth
+from .teacher_view import TeacherView
 
 MASK_SUPERVISION = ("box", "mask", "mixed")
 
@@ -37,6 +38,7 @@ class BoxDepthMapper:
         image_format: str,
         mask_supervision: str = "box",
         read_depth: bool = False,
+        teacher_view: TeacherView | None = None,
     ) -> None:
         """
         Args:
@@ -46,6 +48,7 @@ class BoxDepthMapper:
             mask_supervision: "box" never touches an annotation's ``segmentation``; "mask" needs one for each
                 object; "mixed" takes those that are there.
             read_depth: whether to read ``depth_file_name`` and return ``depth``.
+            teacher_view: adds the view of a teacher that labels the batch.
 
         Raises:
             ValueError: an unknown ``mask_supervision``.
@@ -57,6 +60,7 @@ class BoxDepthMapper:
         self.image_format = image_format
         self.mask_supervision = mask_supervision
         self.read_depth = read_depth
+        self.teacher_view = teacher_view
         mode = "training" if is_train else "inference"
         logging.getLogger(__name__).info("Augmentations in %s: %s", mode, list(augmentations))
 
@@ -72,13 +76,14 @@ class BoxDepthMapper:
             "image_format": cfg.INPUT.FORMAT,
             "mask_supervision": cfg.MODEL.MASK_SUPERVISION,
             "read_depth": is_train and cfg.INPUT.DEPTH.ENABLED,
+            "teacher_view": TeacherView.from_config(cfg) if is_train else None,
         }
 
     def __call__(self, dataset_dict: Mapping[str, Any]) -> dict[str, Any]:
         """
         Args:
-            dataset_dict: one image in Detectron2's format, with ``depth_file_name`` where depth is read; not
-                changed.
+            dataset_dict: one image in Detectron2's format, with ``depth_file_name`` where depth is read, and
+                ``iteration``, at which the sample is trained with, where there is a teacher; not changed.
 
         Returns:
             The dict without ``annotations``, with ``image`` (3, H, W) uint8, ``depth`` (1, H, W) float32 in
@@ -108,7 +113,7 @@ class BoxDepthMapper:
         if self.is_train:
             objects = [a for a in dataset_dict.get("annotations", ()) if not a.get("iscrowd", 0)]
             result["instances"] = self._instances(objects, transforms, image_size, size, result["file_name"])
-        return result
+        return result if self.teacher_view is None else self.teacher_view(result, image, depth, transforms)
 
     def _read_image(self, result: dict[str, Any]) -> NDArray[np.uint8]:
         file_name = result["file_name"]

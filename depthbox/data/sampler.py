@@ -18,10 +18,12 @@ class Sample(NamedTuple):
         image: index into the data set.
         position: place in the endless shuffled stream, unique; ``position // size`` is the epoch. All
             randomness of the sample derives from it.
+        iteration: at which it is trained with.
     """
 
     image: int
     position: int
+    iteration: int = 0
 
 
 class TrainingStream:
@@ -64,7 +66,7 @@ class TrainingStream:
         epoch = self._epoch_of_batch(iteration)
         group, number = self._batches_of_epoch(epoch)[iteration - self._batches_before(epoch)]
         first = number * self.batch_size
-        return [self._sample(group, place) for place in range(first, first + self.batch_size)]
+        return [self._sample(group, place, iteration) for place in range(first, first + self.batch_size)]
 
     def _draw_epoch(self, epoch: int) -> tuple[Tensor, dict[int, Tensor]]:
         """Permutation of an epoch, and for each group the offsets at which its images stand in it."""
@@ -73,12 +75,12 @@ class TrainingStream:
         groups = self._groups[order]
         return order, {group: (groups == group).nonzero().flatten() for group in self._members}
 
-    def _sample(self, group: int, place: int) -> Sample:
+    def _sample(self, group: int, place: int, iteration: int) -> Sample:
         """The image at a place of its group's own stream."""
         epoch, rank = divmod(place, self._members[group])
         order, offsets = self._epoch(epoch)
         offset = int(offsets[group][rank])
-        return Sample(int(order[offset]), epoch * self.size + offset)
+        return Sample(int(order[offset]), epoch * self.size + offset, iteration)
 
     def _batches_before(self, epoch: int) -> int:
         """Batches that are full when an epoch begins."""

@@ -114,7 +114,7 @@ class CheckpointStore:
         path = self.folder / name
         if state is None:
             try:
-                state = _read(path)
+                state = read_checkpoint(path)
             except _BROKEN as error:
                 raise RuntimeError(
                     f"process {comm.get_rank()} cannot read {path}: {error}. Machines must share OUTPUT_DIR."
@@ -152,7 +152,7 @@ class CheckpointStore:
         candidates = self._candidates()
         for path in candidates:
             try:
-                return path.name, None, _read(path)
+                return path.name, None, read_checkpoint(path)
             except _BROKEN as error:
                 aside = path.with_name(f"{path.name}.broken")
                 path.rename(aside)
@@ -221,7 +221,7 @@ def advice(last_good: Path | None) -> str:
     )
 
 
-def _read(path: Path) -> State:
+def read_checkpoint(path: Path) -> State:
     with zipfile.ZipFile(path) as archive:  # torch.load does not look at the checksums that torch.save writes
         damaged = archive.testzip()
     if damaged is not None:

@@ -66,7 +66,14 @@ def restore(trainer: Trainer, state: State) -> None:
     if state["grad_scaler"] and trainer.scaler.is_enabled():
         trainer.scaler.load_state_dict(state["grad_scaler"])
     trainer.seed = state["seed"]
-    trainer.load_state_dict(state["trainer"])
+    progress = dict(state["trainer"])
+    if trainer.distillation is None and "SelfDistillation" in progress.get("hooks", {}):
+        progress["hooks"] = {k: v for k, v in progress["hooks"].items() if k != "SelfDistillation"}
+        logging.getLogger(__name__).warning(
+            "The checkpoint %s holds a teacher, but MODEL.DISTILL.ENABLED is False: the student goes on without it",
+            trainer.store.last_good,
+        )
+    trainer.load_state_dict(progress)
     trainer.start_iter = trainer.iter + 1
 
 
@@ -84,9 +91,20 @@ def load_weights(model: nn.Module, source: str) -> None:
     if source and "://" not in source and not os.path.isfile(source):
         raise FileNotFoundError(f"MODEL.WEIGHTS: there is no file {source}")
     if source:
-        DetectionCheckpointer(model).load(source, checkpointables=[])
+        _WeightLoader(model).load(source, checkpointables=[])
     else:
         logging.getLogger(__name__).info("MODEL.WEIGHTS is empty: the network starts from its random weights")
+
+
+class _WeightLoader(DetectionCheckpointer):
+    """Lets the network complete a state dict of a smaller one before it is loaded."""
+
+    def _load_model(self, checkpoint: Any) -> Any:
+        fill_up = getattr(self.model, "fill_up_weights", None)
+        if fill_up is not None and isinstance(checkpoint.get("model"), dict):
+            for added in fill_up(checkpoint["model"]):
+                self.logger.info("Not in the checkpoint: %s", added)
+        return super()._load_model(checkpoint)
 
 
 def config_differences(old: str, new: str) -> list[str]:

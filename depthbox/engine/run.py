@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from functools import partial
 from typing import Any
 
 from detectron2.config import CfgNode
@@ -10,6 +12,7 @@ from detectron2.utils import comm
 
 from ..data.datasets import register_from_config
 from .checkpoint import CheckpointStore
+from .distillation import evaluate_networks, load_teacher
 from .resume import load_weights
 from .setup import prepare_run
 from .trainer import Trainer
@@ -42,11 +45,20 @@ def run(cfg: CfgNode, *, resume: bool = False, eval_only: bool = False, command:
 
 
 def evaluate(cfg: CfgNode, newest: bool) -> dict[str, Any]:
-    """Evaluate MODEL.WEIGHTS, or the newest checkpoint in OUTPUT_DIR."""
-    model = Trainer.build_model(cfg)
+    """Evaluate MODEL.WEIGHTS, or the newest checkpoint in OUTPUT_DIR; TEST.EVALUATE says which of its networks.
+
+    Raises:
+        ValueError: the teacher is asked for, and there is none.
+    """
+    student = Trainer.build_model(cfg)
     state = CheckpointStore(cfg.OUTPUT_DIR).load_latest() if newest else None
     if state is not None:
-        model.load_state_dict(state["model"])
+        student.load_state_dict(state["model"])
     else:
-        load_weights(model, cfg.MODEL.WEIGHTS)
-    return Trainer.test(cfg, model)
+        load_weights(student, cfg.MODEL.WEIGHTS)
+    teacher = None
+    if cfg.TEST.EVALUATE != "student":
+        source = f"the newest checkpoint in {cfg.OUTPUT_DIR}" if state is not None else cfg.MODEL.WEIGHTS
+        teacher = copy.deepcopy(student)
+        load_teacher(teacher, state, source)
+    return evaluate_networks(partial(Trainer.test, cfg), student, teacher, cfg.TEST.EVALUATE)

@@ -7,6 +7,7 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,10 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ..data.loader import build_test_loader, build_train_loader
 from ..data.mapper import BoxDepthMapper
+from ..evaluation.cityscapes import CityscapesEvaluator
 from ..evaluation.coco import CocoEvaluator
 from .checkpoint import FINAL, CheckpointStore, State
+from .distillation import SelfDistillation, evaluate_networks
 from .hooks import Checkpointing, Evaluation, TrainingHealth, iteration_timer
 from .optimizer import build_clipper, build_optimizer
 from .resume import capture, load_weights, restore
@@ -88,7 +91,9 @@ class Trainer(TrainerBase):
         evaluation = Evaluation(cfg.TEST.EVAL_PERIOD, cfg.TEST.BEST_METRIC) if cfg.DATASETS.TEST else None
         health = TrainingHealth() if main else None
         writing = MetricsWriting(lambda: build_writers(self), LOG_PERIOD) if main else None
-        return [iteration_timer(), health, Checkpointing(cfg.SOLVER.CHECKPOINT_PERIOD), evaluation, writing]
+        self.distillation = SelfDistillation(cfg) if cfg.MODEL.DISTILL.ENABLED else None
+        checkpointing = Checkpointing(cfg.SOLVER.CHECKPOINT_PERIOD)
+        return [iteration_timer(), health, self.distillation, checkpointing, evaluation, writing]
 
     def resume_or_load(self, resume: bool = True) -> None:
         """Continue from the newest complete checkpoint in OUTPUT_DIR; else load MODEL.WEIGHTS.
@@ -173,8 +178,9 @@ class Trainer(TrainerBase):
         return capture(self)
 
     def evaluate(self) -> Results:
-        """Evaluate the network on DATASETS.TEST; call it on all processes."""
-        self.results = self.test(self.cfg, self.network)
+        """Evaluate TEST.EVALUATE's networks on DATASETS.TEST; call it on all processes."""
+        teacher = self.distillation.teacher if self.distillation is not None else None
+        self.results = evaluate_networks(partial(self.test, self.cfg), self.network, teacher, self.cfg.TEST.EVALUATE)
         return self.results
 
     def _accumulate(self, batch: Batch, monitor: LossMonitor, last: bool) -> None:
@@ -220,8 +226,12 @@ class Trainer(TrainerBase):
 
     @classmethod
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
-        """COCO box and mask AP; predictions go to OUTPUT_DIR/inference/<data set>."""
+        """What TEST.EVALUATOR names; predictions go to OUTPUT_DIR/inference/<data set>."""
         folder = Path(cfg.OUTPUT_DIR) / "inference" / dataset_name
+        if cfg.TEST.EVALUATOR == "cityscapes":
+            return CityscapesEvaluator(dataset_name, output_dir=folder)
+        if cfg.TEST.EVALUATOR != "coco":
+            raise ValueError(f"TEST.EVALUATOR is coco or cityscapes, not '{cfg.TEST.EVALUATOR}'")
         return CocoEvaluator(
             dataset_name, output_dir=folder, fast=cfg.TEST.EVAL_FAST, filled_box=cfg.TEST.FILLED_BOX_AP
         )

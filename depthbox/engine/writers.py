@@ -97,7 +97,10 @@ class ConsoleWriter(EventWriter):
             left = datetime.timedelta(seconds=int(seconds * (self._max_iter - done)))
             head += f"  eta {left}  {histories['time'].median(LOG_PERIOD):.3f} s/it"
         if "data_time" in histories:
-            head += f" (data {histories['data_time'].avg(LOG_PERIOD):.3f})"
+            teacher = (
+                f", teacher {histories['teacher_time'].avg(LOG_PERIOD):.3f}" if "teacher_time" in histories else ""
+            )
+            head += f" (data {histories['data_time'].avg(LOG_PERIOD):.3f}{teacher})"
         if "lr" in histories:
             head += f"  lr {histories['lr'].latest():.3g}"
         if torch.cuda.is_available():

@@ -10,6 +10,8 @@ cancel for large logits.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
@@ -62,37 +64,63 @@ def pairwise_loss(
     Returns:
         sums (N,), differentiable, and counts (N,) of directed pairs.
     """
-    return _PairwiseLoss.apply(logits, edges, image_index, rows, columns, size, dilation)
+    sums, counts = pairwise_losses(logits, [edges], image_index, rows, columns, size, dilation)
+    return sums[0], counts[0]
 
 
-class _PairwiseLoss(torch.autograd.Function):
+def pairwise_losses(
+    logits: Tensor,
+    edge_sets: Sequence[Tensor],
+    image_index: Tensor,
+    rows: Tensor,
+    columns: Tensor,
+    size: int = 3,
+    dilation: int = 2,
+) -> tuple[Tensor, Tensor]:
+    """``pairwise_loss`` of several sets of edges (colour, depth) in one pass: each pair's value is computed once.
+
+    Args:
+        edge_sets: E tensors as the ``edges`` of ``pairwise_loss``; the other arguments are its.
+
+    Returns:
+        sums (E, N), differentiable, and counts (E, N) of directed pairs.
+    """
+    return _PairwiseLosses.apply(logits, torch.stack(list(edge_sets)), image_index, rows, columns, size, dilation)
+
+
+class _PairwiseLosses(torch.autograd.Function):
     @staticmethod
     def forward(ctx, logits, edges, image_index, rows, columns, size, dilation):  # type: ignore[no-untyped-def]
         offsets = neighbor_offsets(size, dilation)
         a = logits[:, 0]
         boxes = rows[:, :, None] & columns[:, None, :]
-        outgoing = torch.where(boxes, edges[image_index], 0)
-        gradient = torch.zeros_like(a)
-        sums, counts = a.new_zeros(len(a)), a.new_zeros(len(a))
+        outgoing = [torch.where(boxes, bits[image_index], 0) for bits in edges]
+        gradients = torch.zeros((len(edges), *a.shape), dtype=a.dtype, device=a.device)
+        sums, counts = a.new_zeros((2, len(edges), len(a)))
         for k in range(len(offsets) // 2, len(offsets)):
             here, there = _pair_slices(a.shape, *offsets[k])
-            weight = ((outgoing[here] >> k) & 1) + ((outgoing[there] >> (len(offsets) - 1 - k)) & 1)
-            weight = weight.to(a.dtype)
             first, second = a[here], a[there]
-            sums += (weight * _nll(first, second)).sum((1, 2))
-            counts += weight.sum((1, 2))
-            both = (first + second).sigmoid_()
-            gradient[here] += weight * (first.sigmoid() - both)
-            gradient[there] += weight * (second.sigmoid() - both)
-        ctx.save_for_backward(gradient)
+            nll, both = _nll(first, second), (first + second).sigmoid_()
+            slope_first, slope_second = first.sigmoid() - both, second.sigmoid() - both
+            for e, bits in enumerate(outgoing):
+                pairs = ((bits[here] >> k) & 1) + ((bits[there] >> (len(offsets) - 1 - k)) & 1)
+                weight = pairs.to(a.dtype)
+                sums[e] += (weight * nll).sum((1, 2))
+                counts[e] += weight.sum((1, 2))
+                gradients[e][here] += weight * slope_first
+                gradients[e][there] += weight * slope_second
+        ctx.save_for_backward(gradients)
         ctx.mark_non_differentiable(counts)
         return sums, counts
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad_sums, _grad_counts):  # type: ignore[no-untyped-def]
-        (gradient,) = ctx.saved_tensors
-        return (gradient * grad_sums[:, None, None])[:, None], None, None, None, None, None, None
+        (gradients,) = ctx.saved_tensors
+        total = gradients[0] * grad_sums[0, :, None, None]
+        for gradient, factor in zip(gradients[1:], grad_sums[1:], strict=True):
+            total.addcmul_(gradient, factor[:, None, None])
+        return total[:, None], None, None, None, None, None, None
 
 
 def _nll(a: Tensor, b: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -10,29 +11,33 @@ from detectron2.modeling import META_ARCH_REGISTRY, Backbone, build_backbone
 from detectron2.structures import Boxes, ImageList, Instances
 from torch import Tensor, nn
 
-from ..structures import Queries
+from ..structures import MaskPredictions
 from .fcos import FCOS
+from .fcos.head import HeadOutputs
 from .fcos.inference import Detections
+from .fcos.queries import detection_queries
 from .health import log_training
-from .mask_head import Controller, DynamicMaskHead, MaskBranch, MaskCriterion, paste_masks
+from .inputs import AnnotationReader, Inputs
+from .mask_head import Controller, DynamicMaskHead, MaskBranch, MaskCriterion, mean_depth, paste_masks
 from .supervision import MaskSupervision
 from .warmup import warmup_factor
 
 
 @META_ARCH_REGISTRY.register()
 class DepthBox(nn.Module):
-    """Instance segmentation from boxes: FCOS, and a dynamic mask head trained with BoxInst's losses.
+    """Instance segmentation from boxes and pseudo depth: FCOS, and a dynamic mask head guided by depth.
 
     Args:
         backbone: images (B, 3, H, W) to named features.
         proposal_generator: the detector.
         controller: filters of the mask head at the detector's positions.
         mask_branch: mask features that all instances share.
-        mask_head: filters and features to mask logits.
+        mask_head: filters and features to masks and instance depth.
+        annotations: what a batch is annotated with.
         supervision: what the masks are trained with.
         criterion: the masks' losses.
         pixel_mean, pixel_std: of each channel.
-        color_warmup_iters: iterations over which the colour pairwise loss grows to its full weight.
+        warmup_iters: iterations over which a loss grows to its full weight, by the loss's name.
         channels_last: memory layout of images and convolutions; changes speed, not results.
     """
 
@@ -45,11 +50,12 @@ class DepthBox(nn.Module):
         controller: Controller,
         mask_branch: MaskBranch,
         mask_head: DynamicMaskHead,
+        annotations: AnnotationReader,
         supervision: MaskSupervision,
         criterion: MaskCriterion,
         pixel_mean: list[float],
         pixel_std: list[float],
-        color_warmup_iters: int,
+        warmup_iters: dict[str, int],
         channels_last: bool = False,
     ) -> None:
         super().__init__()
@@ -58,9 +64,10 @@ class DepthBox(nn.Module):
         self.controller = controller
         self.mask_branch = mask_branch
         self.mask_head = mask_head
+        self.annotations = annotations
         self.supervision = supervision
         self.criterion = criterion
-        self.color_warmup_iters = color_warmup_iters
+        self.warmup_iters = warmup_iters
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.pixel_mean: Tensor
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(-1, 1, 1), persistent=False)
@@ -81,6 +88,7 @@ class DepthBox(nn.Module):
             feature_stride=mask_branch.stride,
             out_stride=node.MASK_OUT_STRIDE,
             sizes=(*sizes, 2 * sizes[-1]),
+            depth_layer=cfg.MODEL.DEPTH.LAYER,
         )
         return {
             "backbone": backbone,
@@ -88,11 +96,15 @@ class DepthBox(nn.Module):
             "controller": Controller(shapes[cfg.MODEL.FCOS.IN_FEATURES[0]].channels, mask_head.num_params),
             "mask_branch": mask_branch,
             "mask_head": mask_head,
+            "annotations": AnnotationReader(cfg),
             "supervision": MaskSupervision(cfg),
             "criterion": MaskCriterion(cfg),
             "pixel_mean": list(cfg.MODEL.PIXEL_MEAN),
             "pixel_std": list(cfg.MODEL.PIXEL_STD),
-            "color_warmup_iters": cfg.MODEL.BOXINST.PAIRWISE.WARMUP_ITERS,
+            "warmup_iters": {
+                "loss_color_pairwise": cfg.MODEL.BOXINST.PAIRWISE.WARMUP_ITERS,
+                "loss_depth_consistency": cfg.MODEL.DEPTH.WARMUP_ITERS,
+            },
             "channels_last": cfg.MODEL.CHANNELS_LAST,
         }
 
@@ -101,71 +113,67 @@ class DepthBox(nn.Module):
         """Where the network is; inputs are moved there."""
         return self.pixel_mean.device
 
-    def forward(self, batched_inputs: list[dict[str, Any]]) -> Any:
-        """Losses by name in training; one ``{"instances": Instances}`` per image otherwise.
+    def forward(self, batched_inputs: Inputs) -> Any:
+        """Losses by name in training; one ``{"instances": Instances}`` per image otherwise (Fig. 3).
 
         Args:
             batched_inputs: one dict per image: ``image`` (3, H, W) in [0, 255], ``height`` and ``width`` of the
                 original image, and in training ``instances`` with ``gt_boxes`` and ``gt_classes`` (plus ``gt_masks``
-                and ``gt_has_mask`` where masks are used).
+                and ``gt_has_mask`` where masks are used, ``pseudo_masks`` and ``pseudo_weights`` where a teacher
+                labels), and ``depth`` (1, H, W) in [0, 1] where depth is used.
         """
-        images = self._batch(batched_inputs)
-        normalized = (images.tensor.float() - self.pixel_mean) / self.pixel_std
-        features = self.backbone(normalized.contiguous(memory_format=self.memory_format))
-        dense = self.proposal_generator(features)
-        mask_features = self.mask_branch(features)
+        images, dense, mask_features = self.predict_dense(batched_inputs)
         if not self.training:
             return self._detect(batched_inputs, images, dense, mask_features)
 
-        boxes = [x["instances"].gt_boxes.tensor.to(self.device) for x in batched_inputs]
-        classes = [x["instances"].gt_classes.to(self.device) for x in batched_inputs]
-        losses, queries = self.proposal_generator.losses(dense, boxes, classes, tuple(images.tensor.shape[2:]))
-        filters = self.controller(dense.box_tower, queries)
-        mask_logits = self.mask_head(mask_features, filters, queries)
-        targets = self.supervision(
-            images.tensor,
-            images.image_sizes,
-            [x["height"] for x in batched_inputs],
-            boxes,
-            *self._true_masks(batched_inputs),
+        truth = self.annotations(batched_inputs, self.device)
+        size = (images.tensor.shape[2], images.tensor.shape[3])
+        losses, queries = self.proposal_generator.losses(dense, truth.boxes, truth.classes, size)
+        predictions = self.mask_head(mask_features, self.controller(dense.box_tower, queries), queries)
+        targets = self.supervision(images.tensor, images.image_sizes, truth)
+        mask_losses = self.criterion(predictions, queries, targets)
+        warmups = {name: warmup_factor(n) for name, n in self.warmup_iters.items() if name in mask_losses}
+        log_training(mask_losses, warmups, predictions.logits, queries, targets, self.mask_head.out_stride)
+        return {**losses, **{name: loss * warmups.get(name, 1.0) for name, loss in mask_losses.items()}}
+
+    def predict_dense(self, batched_inputs: Inputs) -> tuple[ImageList, HeadOutputs, Tensor]:
+        """Images as one padded batch, the detector's predictions at all positions, and the mask features."""
+        images = ImageList.from_tensors(
+            [x["image"].to(self.device, non_blocking=True) for x in batched_inputs], self.backbone.size_divisibility
         )
-        mask_losses = self.criterion(mask_logits, queries, targets)
-        factor = warmup_factor(self.color_warmup_iters)
-        log_training(mask_losses, factor, mask_logits, queries, targets, self.mask_head.out_stride)
-        if "loss_color_pairwise" in mask_losses:
-            mask_losses["loss_color_pairwise"] = mask_losses["loss_color_pairwise"] * factor
-        return {**losses, **mask_losses}
+        normalized = (images.tensor.float() - self.pixel_mean) / self.pixel_std
+        features = self.backbone(normalized.contiguous(memory_format=self.memory_format))
+        return images, self.proposal_generator(features), self.mask_branch(features)
 
-    def _batch(self, batched_inputs: list[dict[str, Any]]) -> ImageList:
-        images = [x["image"].to(self.device, non_blocking=True) for x in batched_inputs]
-        return ImageList.from_tensors(images, self.backbone.size_divisibility)
+    def predict_masks(
+        self, dense: HeadOutputs, mask_features: Tensor, detections: list[Detections]
+    ) -> Iterator[MaskPredictions]:
+        """Masks of the detections, one image after the other, so that only one image's are held at a time."""
+        filters = self.controller(dense.box_tower, detection_queries(detections))
+        parts = filters.split([len(found.scores) for found in detections])
+        for features, params, found in zip(mask_features.split(1), parts, detections, strict=True):
+            yield self.mask_head(features, params, detection_queries([found]))
 
-    def _true_masks(self, batched_inputs: list[dict[str, Any]]) -> tuple[list[Tensor] | None, list[Tensor] | None]:
-        if self.criterion.supervision == "box":
-            return None, None
-        masks = [x["instances"].gt_masks.tensor.to(self.device) for x in batched_inputs]
-        if self.criterion.supervision == "mask":
-            return masks, None
-        return masks, [x["instances"].gt_has_mask.to(self.device) for x in batched_inputs]
+    def fill_up_weights(self, state: dict[str, Any]) -> list[str]:
+        """Complete, in place, a state dict of a network without the depth layer; returns what was added, in words."""
+        added = self.controller.fill_up(state, "controller.")
+        return [f"{added} filters of the depth layer, at their initial values"] if added else []
 
     def _detect(
-        self, batched_inputs: list[dict[str, Any]], images: ImageList, dense: Any, mask_features: Tensor
+        self, batched_inputs: Inputs, images: ImageList, dense: HeadOutputs, mask_features: Tensor
     ) -> list[dict[str, Instances]]:
-        results = []
         detections = self.proposal_generator.detect(dense)
-        queries = _detection_queries(detections)
-        filters = self.controller(dense.box_tower, queries)
-        for b, found in enumerate(detections):
-            start = sum(queries.counts[:b])
-            params = filters[start : start + queries.counts[b]]
-            logits = self.mask_head(mask_features[b : b + 1], params, _detection_queries([found]))
+        results = []
+        for b, (found, predictions) in enumerate(
+            zip(detections, self.predict_masks(dense, mask_features, detections), strict=True)
+        ):
             size = images.image_sizes[b]
             output_size = (batched_inputs[b].get("height", size[0]), batched_inputs[b].get("width", size[1]))
-            results.append({"instances": self._instances(found, logits, size, output_size)})
+            results.append({"instances": self._instances(found, predictions, size, output_size)})
         return results
 
     def _instances(
-        self, found: Detections, logits: Tensor, size: tuple[int, int], output_size: tuple[int, int]
+        self, found: Detections, predictions: MaskPredictions, size: tuple[int, int], output_size: tuple[int, int]
     ) -> Instances:
         boxes = Boxes(found.boxes.clone())
         boxes.scale(output_size[1] / size[1], output_size[0] / size[0])
@@ -175,21 +183,8 @@ class DepthBox(nn.Module):
         instances.pred_boxes = boxes[keep]
         instances.scores = found.scores[keep]
         instances.pred_classes = found.classes[keep]
-        instances.pred_masks = paste_masks(logits[keep], self.mask_head.out_stride, size, output_size)
+        logits = predictions.logits[keep]
+        instances.pred_masks = paste_masks(logits, self.mask_head.out_stride, size, output_size)
+        if predictions.depth_logits is not None:
+            instances.pred_depths = mean_depth(logits, predictions.depth_logits[keep])
         return instances
-
-
-def _detection_queries(detections: list[Detections]) -> Queries:
-    """The detections of some images as queries of the mask head."""
-    counts = tuple(len(found.scores) for found in detections)
-    device = detections[0].scores.device
-    image_index = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts)).to(device)
-    return Queries(
-        image_index=image_index,
-        level=torch.cat([found.level for found in detections]),
-        row=torch.cat([found.row for found in detections]),
-        column=torch.cat([found.column for found in detections]),
-        locations=torch.cat([found.locations for found in detections]),
-        target_index=torch.full_like(image_index, -1),
-        counts=counts,
-    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from detectron2.utils.events import get_event_storage
 from torch import Tensor
@@ -14,20 +16,20 @@ from .warmup import training_iteration
 @torch.no_grad()
 def log_training(
     mask_losses: dict[str, Tensor],
-    warmup: float,
+    warmups: Mapping[str, float],
     logits: Tensor,
     queries: Queries,
     targets: MaskTargets,
     stride: int,
 ) -> None:
-    """Log raw mask losses, the warm-up factor, positives and queries per image, and how much of its box the mask fills.
+    """Log raw mask losses, warm-up factors, positives and queries per image, and how much of its box the mask fills.
 
     ``health/mask_fill`` near 1 for long means that masks have collapsed to their boxes. Nothing is logged outside a
     training loop.
 
     Args:
         mask_losses: before the warm-up.
-        warmup: factor of the colour pairwise loss.
+        warmups: factors of the losses that grow slowly, by the loss's name.
         logits: (Q, 1, H, W) mask logits.
         queries, targets: of the batch.
         stride: input pixels per cell of the logits.
@@ -47,6 +49,7 @@ def log_training(
         storage.put_scalar("health/mask_fill", numbers[1])
     storage.put_scalar("health/positives_per_image", queries.num_positives / len(queries.counts))
     storage.put_scalar("health/queries_per_image", len(queries) / len(queries.counts))
-    storage.put_scalar("warmup/color_pairwise", warmup)
+    for name, factor in warmups.items():
+        storage.put_scalar(name.replace("loss_", "warmup/"), factor)
     for name, number in zip(mask_losses, numbers[2:], strict=True):
         storage.put_scalar(name.replace("loss_", "raw/"), number)

@@ -9,12 +9,12 @@ from detectron2.config import CfgNode, configurable
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..ops import color_similarity, pack_edges, rgb_to_lab
-from ..structures import MaskTargets
+from ..ops import color_similarity, depth_similarity, pack_edges, rgb_to_lab
+from ..structures import Annotations, MaskTargets
 
 
 class MaskSupervision(nn.Module):
-    """Builds ``MaskTargets``: edges between pixels of like colour, and true masks where they are used.
+    """Builds ``MaskTargets``: edges between pixels of like colour or depth, depth, and true masks, where used.
 
     Args:
         supervision: "box", "mask" or "mixed".
@@ -23,6 +23,9 @@ class MaskSupervision(nn.Module):
         color_threshold: least colour similarity of a like pair.
         size, dilation: the kernel of neighbours.
         bottom_pixels_removed: rows at the bottom of the original image that are no neighbours.
+        uses_depth_edges: compare the depth of neighbours, for the depth consistency loss.
+        depth_threshold: tau_d, S_d of a like pair lies above it.
+        depth_scale: kappa of S_d.
     """
 
     @configurable
@@ -36,15 +39,20 @@ class MaskSupervision(nn.Module):
         size: int,
         dilation: int,
         bottom_pixels_removed: int,
+        uses_depth_edges: bool = False,
+        depth_threshold: float = 0.5,
+        depth_scale: float = 1.0,
     ) -> None:
         super().__init__()
         self.supervision, self.stride, self.rgb = supervision, stride, rgb
         self.color_threshold, self.size, self.dilation = color_threshold, size, dilation
         self.bottom_pixels_removed = bottom_pixels_removed
+        self.uses_depth_edges = uses_depth_edges
+        self.depth_threshold, self.depth_scale = depth_threshold, depth_scale
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
-        node = cfg.MODEL.BOXINST
+        node, depth = cfg.MODEL.BOXINST, cfg.MODEL.DEPTH
         return {
             "supervision": cfg.MODEL.MASK_SUPERVISION,
             "stride": cfg.MODEL.CONDINST.MASK_OUT_STRIDE,
@@ -53,36 +61,42 @@ class MaskSupervision(nn.Module):
             "size": node.PAIRWISE.SIZE,
             "dilation": node.PAIRWISE.DILATION,
             "bottom_pixels_removed": node.BOTTOM_PIXELS_REMOVED,
+            "uses_depth_edges": depth.CONSISTENCY and cfg.MODEL.MASK_SUPERVISION != "mask",
+            "depth_threshold": depth.THRESH,
+            "depth_scale": depth.SCALE,
         }
 
     @torch.no_grad()
-    def forward(
-        self,
-        images: Tensor,
-        image_sizes: list[tuple[int, int]],
-        original_heights: list[int],
-        boxes: list[Tensor],
-        masks: list[Tensor] | None,
-        has_mask: list[Tensor] | None,
-    ) -> MaskTargets:
+    def forward(self, images: Tensor, image_sizes: list[tuple[int, int]], annotations: Annotations) -> MaskTargets:
         """Targets of a batch.
 
         Args:
             images: (B, 3, H, W) in [0, 255], zero-padded, not normalised.
             image_sizes: (height, width) of each image without padding.
-            original_heights: of each image before it was resized.
-            boxes: (N_b, 4) xyxy per image, input pixels.
-            masks: (N_b, h, w) bool per image at its size, unless ``box``.
-            has_mask: (N_b,) bool per image in ``mixed``.
+            annotations: of these images.
         """
-        edges = None
+        size = (images.shape[2], images.shape[3])
+        depth = color_edges = depth_edges = None
+        if annotations.depth is not None:
+            depth = torch.cat([depth_on_grid(single, size, self.stride) for single in annotations.depth])
         if self.supervision != "mask":
-            valid = self._valid(images, image_sizes, original_heights)
-            edges = self.color_edges(images, valid)
-        grid_masks = None
-        if masks is not None:
-            grid_masks = torch.cat([self._sample(mask, (images.shape[2], images.shape[3])) for mask in masks])
-        return MaskTargets(torch.cat(boxes), edges, grid_masks, torch.cat(has_mask) if has_mask is not None else None)
+            valid = self._valid(images, image_sizes, annotations.original_heights)
+            color_edges = self.color_edges(images, valid)
+            if self.uses_depth_edges:
+                assert depth is not None
+                depth_edges = self.depth_edges(depth, valid)
+        masks, has_mask = annotations.masks, annotations.has_mask
+        pseudo, weights = annotations.pseudo_masks, annotations.pseudo_weights
+        return MaskTargets(
+            torch.cat(annotations.boxes),
+            color_edges=color_edges,
+            depth_edges=depth_edges,
+            depth=depth,
+            masks=torch.cat([self._sample(mask, size) for mask in masks]) if masks is not None else None,
+            has_mask=torch.cat(has_mask) if has_mask is not None else None,
+            pseudo_masks=torch.cat([self._extend(mask, size) for mask in pseudo]) if pseudo is not None else None,
+            pseudo_weights=torch.cat(weights) if weights is not None else None,
+        )
 
     def color_edges(self, images: Tensor, valid: Tensor) -> Tensor:
         """Packed like-colour edges (B, H/s, W/s) of images (B, 3, H, W) in [0, 255]; valid (B, H/s, W/s)."""
@@ -91,6 +105,11 @@ class MaskSupervision(nn.Module):
         lab = rgb_to_lab(rgb.floor() / 255)
         similarity = color_similarity(lab, valid, self.size, self.dilation)
         return pack_edges((similarity >= self.color_threshold) & (similarity > 0))
+
+    def depth_edges(self, depth: Tensor, valid: Tensor) -> Tensor:
+        """Packed edges of like depth, S_d > tau_d (eq. 4), from depth and valid on the grid, (B, H/s, W/s) each."""
+        similarity = depth_similarity(depth[:, None], valid, self.size, self.dilation, self.depth_scale)
+        return pack_edges(similarity > self.depth_threshold)
 
     def _valid(self, images: Tensor, sizes: list[tuple[int, int]], original_heights: list[int]) -> Tensor:
         height, width = images.shape[2] // self.stride, images.shape[3] // self.stride
@@ -106,3 +125,22 @@ class MaskSupervision(nn.Module):
         start, stride = self.stride // 2, self.stride
         canvas = F.pad(masks, (0, padded[1] - masks.shape[2], 0, padded[0] - masks.shape[1]))
         return canvas[:, start::stride, start::stride]
+
+    def _extend(self, masks: Tensor, padded: tuple[int, int]) -> Tensor:
+        height, width = padded[0] // self.stride, padded[1] // self.stride
+        return F.pad(masks.float(), (0, width - masks.shape[2], 0, height - masks.shape[1]))
+
+
+def depth_on_grid(depth: Tensor, padded: tuple[int, int], stride: int) -> Tensor:
+    """Mean depth of each cell's pixels; beyond the image its border goes on.
+
+    Args:
+        depth: (1, h, w) in [0, 1].
+        padded: (height, width) of the batch, at least (h, w).
+        stride: input pixels per cell of the mask grid.
+
+    Returns:
+        (1, height / stride, width / stride) float32.
+    """
+    space = (0, padded[1] - depth.shape[2], 0, padded[0] - depth.shape[1])
+    return F.avg_pool2d(F.pad(depth.float()[None], space, mode="replicate"), stride)[0]

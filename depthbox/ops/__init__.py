@@ -2,7 +2,7 @@
 
 from .boxes import box_extents, box_masks, integer_box_centers
 from .color import rgb_to_lab
-from .edges import color_similarity, neighbor_offsets, pack_edges, shift, unpack_edges
+from .edges import color_similarity, depth_similarity, neighbor_offsets, pack_edges, shift, unpack_edges
 from .resize import aligned_upsample
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "box_extents",
     "box_masks",
     "color_similarity",
+    "depth_similarity",
     "integer_box_centers",
     "neighbor_offsets",
     "pack_edges",

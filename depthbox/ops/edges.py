@@ -54,6 +54,34 @@ def color_similarity(lab: Tensor, valid: Tensor, size: int = 3, dilation: int = 
     )
 
 
+def depth_similarity(depth: Tensor, valid: Tensor, size: int = 3, dilation: int = 2, scale: float = 1.0) -> Tensor:
+    """Depth consistency of every pixel with its neighbours: S_d = exp(-scale |d_i - d_j|) (eq. 3).
+
+    Args:
+        depth: (B, 1, H, W) float, inverse depth in [0, 1].
+        valid: (B, H, W) bool or float, 0 where a pixel must not be a neighbour (padding, cut rows).
+        size, dilation: the kernel.
+        scale: kappa, what a difference of 1 counts; the paper's literal reading is 1.
+
+    Returns:
+        (B, size * size - 1, H, W) in [0, 1]; 0 where the neighbour is outside or not valid.
+
+    Raises:
+        ValueError: the scale is not positive, or shapes do not fit.
+    """
+    _check_valid(depth, valid)
+    if scale <= 0:
+        raise ValueError(f"the scale of depth differences must be positive, got {scale}")
+    values, weight = depth[:, 0], valid.to(depth.dtype)
+    return torch.stack(
+        [
+            torch.exp(-scale * (values - shift(values, dy, dx)).abs()) * shift(weight, dy, dx)
+            for dy, dx in neighbor_offsets(size, dilation)
+        ],
+        dim=1,
+    )
+
+
 def pack_edges(similar: Tensor) -> Tensor:
     """Pack (B, 8, H, W) bool, one bit per directed edge, into (B, H, W) uint8; bit k is neighbour k.
 

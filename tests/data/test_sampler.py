@@ -20,7 +20,7 @@ def replay(size, batch_size, seed, groups, count):
             bucket = buckets[groups[index]]
             bucket.append(Sample(index, epoch * size + offset))
             if len(bucket) == batch_size:
-                batches.append(buckets.pop(groups[index]))
+                batches.append([s._replace(iteration=len(batches)) for s in buckets.pop(groups[index])])
         epoch += 1
     return batches[:count]
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from depthbox.losses import pairwise_loss, pairwise_nll
+from depthbox.losses import pairwise_loss, pairwise_losses, pairwise_nll
 from depthbox.ops import box_extents, color_similarity, neighbor_offsets, pack_edges, unpack_edges
 
 KERNELS = [(3, 1), (3, 2), (5, 1), (5, 2)]
@@ -153,3 +153,25 @@ def test_half_precision_is_close(dtype: torch.dtype) -> None:
     sums, _ = pairwise_loss(logits.to(dtype), *others)
     assert ((sums - exact).abs() <= 0.03 * counts).all()
     assert (pairwise_nll(logits.to(dtype)) - pairwise_nll(logits)).abs().max() < 0.1
+
+
+def test_two_edge_sets_in_one_pass_equal_two_passes() -> None:
+    logits, color, image_index, rows, columns = scene(3, 2)
+    depth = pack_edges(torch.rand(2, 8, 9, 11) > 0.4)
+    factors = torch.tensor([0.3, 2.0], dtype=torch.float64)
+    both, single = logits.clone().requires_grad_(), logits.clone().requires_grad_()
+    sums, counts = pairwise_losses(both, [color, depth], image_index, rows, columns)
+    (sums.sum(1) * factors).sum().backward()
+    for e, edges in enumerate((color, depth)):
+        alone, number = pairwise_loss(single, edges, image_index, rows, columns)
+        torch.testing.assert_close(sums[e], alone)
+        torch.testing.assert_close(counts[e], number)
+        (alone.sum() * factors[e]).backward()
+    torch.testing.assert_close(both.grad, single.grad)
+
+
+def test_gradient_of_two_edge_sets() -> None:
+    logits, color, *others = scene(3, 1, 5, 6)
+    depth = pack_edges(torch.rand(2, 8, 5, 6) > 0.4)
+    inputs = logits.requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: pairwise_losses(x, [color, depth], *others, 3, 1)[0], inputs)

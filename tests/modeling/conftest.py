@@ -17,7 +17,7 @@ def tiny_cfg(**overrides: Any) -> CfgNode:
     """A config of a network that is fast on one core; overrides by dotted key with __ for dots."""
     cfg = get_cfg()
     add_depthbox_config(cfg)
-    cfg.merge_from_file("configs/synthetic/boxinst_tiny.yaml")
+    cfg.merge_from_file("tests/tiny.yaml")
     cfg.MODEL.FPN.OUT_CHANNELS = 32
     cfg.MODEL.CONDINST.MASK_BRANCH.CHANNELS = 16
     for key, value in overrides.items():
@@ -53,6 +53,7 @@ def make_input() -> Callable[..., dict[str, Any]]:
         image = torch.randint(0, 256, (3, height, width), generator=generator).byte()
         return {
             "image": image,
+            "depth": torch.rand((1, height, width), generator=generator),
             "height": height,
             "width": width,
             "instances": instances,

@@ -4,6 +4,8 @@ import pytest
 import torch
 from detectron2.structures import pairwise_iou
 
+from depthbox.engine.resume import load_weights
+
 KEYS = {
     "box": {"loss_projection", "loss_color_pairwise"},
     "mask": {"loss_mask"},
@@ -104,3 +106,88 @@ def test_channels_last_changes_nothing_but_speed(make_model, make_input):
     plain, fast = make_model(MODEL__CHANNELS_LAST=False)(batch), make_model(MODEL__CHANNELS_LAST=True)(batch)
     for name, loss in plain.items():
         torch.testing.assert_close(fast[name], loss, atol=1e-4, rtol=1e-4)
+
+
+DEPTH = {"MODEL__DEPTH__LAYER": True, "MODEL__DEPTH__CONSISTENCY": True, "INPUT__DEPTH__ENABLED": True}
+
+
+@pytest.mark.parametrize("supervision", list(KEYS))
+@pytest.mark.parametrize("layer", [False, True])
+@pytest.mark.parametrize("consistency", [False, True])
+@pytest.mark.parametrize("distill", [False, True])
+def test_keys_and_gradients_with_depth(make_model, make_input, supervision, layer, consistency, distill):
+    model = make_model(
+        MODEL__MASK_SUPERVISION=supervision,
+        MODEL__DEPTH__LAYER=layer,
+        MODEL__DEPTH__CONSISTENCY=consistency,
+        MODEL__DISTILL__ENABLED=distill,
+        INPUT__DEPTH__ENABLED=True,
+    )
+    expected = KEYS[supervision] | {"loss_fcos_cls", "loss_fcos_loc", "loss_fcos_ctr"}
+    expected |= {"loss_depth"} if layer else set()
+    expected |= {"loss_depth_consistency"} if consistency and supervision != "mask" else set()
+    expected |= {"loss_pseudo_mask"} if distill else set()
+    for counts in BATCHES.values():
+        model.zero_grad()
+        losses = model([make_input(count, seed) for seed, count in enumerate(counts)])
+        assert set(losses) == expected
+        sum(losses.values()).backward()
+        without = [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
+        assert without == []
+
+
+def test_with_depth_off_it_is_boxinst(make_model, make_input):
+    batch = [make_input(3), make_input(2, 1)]
+    plain, read = make_model(), make_model(INPUT__DEPTH__ENABLED=True)
+    for name, loss in plain([{k: v for k, v in x.items() if k != "depth"} for x in batch]).items():
+        torch.testing.assert_close(read(batch)[name], loss)
+    assert plain.controller.weight.shape[0] == 233
+
+
+def test_depth_changes_only_what_reads_it(make_model, make_input):
+    model = make_model(**DEPTH)
+    batch = [make_input(3)]
+    changed = [{**batch[0], "depth": batch[0]["depth"].flip(1)}]
+    before, after = model(batch), model(changed)
+    differing = {name for name in before if not torch.allclose(before[name], after[name], rtol=1e-5)}
+    assert differing == {"loss_depth", "loss_depth_consistency"}
+
+
+def test_constant_depth_and_a_box_of_one_pixel(make_model, make_input):
+    model = make_model(**DEPTH)
+    x = make_input(1)
+    x["depth"] = torch.full_like(x["depth"], 0.5)
+    x["instances"].gt_boxes.tensor[:] = torch.tensor([[40.0, 30.0, 41.0, 31.0]])
+    losses = model([x])
+    assert all(torch.isfinite(loss) for loss in losses.values())
+    sum(losses.values()).backward()
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.requires_grad)
+
+
+def test_missing_depth_is_named(make_model, make_input):
+    with pytest.raises(ValueError, match=r"INPUT.DEPTH.ENABLED is False: set it True"):
+        make_model(MODEL__DEPTH__LAYER=True)
+    x = make_input(2)
+    del x["depth"]
+    with pytest.raises(KeyError, match="comes without depth"):
+        make_model(**DEPTH)([x])
+
+
+def test_inference_needs_no_depth_and_tells_it(make_model, make_input):
+    model = make_model(**DEPTH, MODEL__FCOS__INFERENCE_TH=0.0).eval()
+    instances = model([{"image": make_input(1)["image"], "height": 128, "width": 192}])[0]["instances"]
+    assert len(instances) > 0 and instances.pred_depths.shape == (len(instances),)
+    assert instances.pred_depths.min() >= 0 and instances.pred_depths.max() <= 1
+
+
+def test_weights_without_the_depth_layer_start_one_with_it(make_model, make_input, tmp_path, caplog):
+    plain, guided = make_model(), make_model(**DEPTH)
+    torch.nn.init.normal_(plain.controller.weight)
+    torch.save({"model": plain.state_dict()}, tmp_path / "boxinst.pth")
+    initial = guided.controller.weight[233:].clone()
+    load_weights(guided, str(tmp_path / "boxinst.pth"))
+    assert torch.equal(guided.controller.weight[:233], plain.controller.weight)
+    assert torch.equal(guided.controller.weight[233:], initial)
+    for name, tensor in plain.state_dict().items():
+        if not name.startswith("controller."):
+            assert torch.equal(guided.state_dict()[name], tensor), name

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from depthbox.ops import color_similarity, neighbor_offsets, pack_edges, shift, unpack_edges
+from depthbox.ops import color_similarity, depth_similarity, neighbor_offsets, pack_edges, shift, unpack_edges
 
 KERNELS = [(3, 1), (3, 2), (5, 1), (5, 2)]
 
@@ -116,3 +116,30 @@ def test_packed_edges_come_back(count: int, dtype: torch.dtype) -> None:
 def test_too_many_neighbours_cannot_be_packed() -> None:
     with pytest.raises(ValueError, match="48"):
         pack_edges(torch.ones(1, 48, 2, 2, dtype=torch.bool))
+
+
+@pytest.mark.parametrize(("size", "dilation"), KERNELS)
+@pytest.mark.parametrize("scale", [1.0, 30.0])
+def test_depth_similarity_matches_loops(size: int, dilation: int, scale: float) -> None:
+    depth = torch.rand(2, 1, 5, 6, dtype=torch.float64)
+    valid = torch.rand(2, 5, 6) > 0.3
+    expected = torch.zeros(2, size * size - 1, 5, 6, dtype=torch.float64)
+    for b in range(2):
+        for k, (dy, dx) in enumerate(neighbor_offsets(size, dilation)):
+            for y in range(5):
+                for x in range(6):
+                    v, u = y + dy, x + dx
+                    if 0 <= v < 5 and 0 <= u < 6 and valid[b, v, u]:
+                        expected[b, k, y, x] = math.exp(-scale * abs(float(depth[b, 0, y, x] - depth[b, 0, v, u])))
+    torch.testing.assert_close(depth_similarity(depth, valid, size, dilation, scale), expected)
+
+
+def test_depth_similarity_of_constant_depth_is_one_inside() -> None:
+    similarity = depth_similarity(torch.full((1, 1, 4, 4), 0.7), torch.ones(1, 4, 4), 3, 1, 100.0)
+    assert similarity[0, :, 1, 1].tolist() == [1.0] * 8
+    assert similarity[0, 0, 0, 0] == 0  # outside
+
+
+def test_depth_similarity_needs_a_positive_scale() -> None:
+    with pytest.raises(ValueError, match="must be positive, got 0"):
+        depth_similarity(torch.zeros(1, 1, 4, 4), torch.ones(1, 4, 4), scale=0)

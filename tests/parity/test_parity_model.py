@@ -44,7 +44,7 @@ def test_dynamic_head(parity_dir: Path) -> None:
         torch.testing.assert_close(biases[layer], case[f"b{layer}"].view_as(biases[layer]))
     coarse = head.coarse_logits(features, params[order], queries)
     torch.testing.assert_close(coarse, case["logits_low"][order], atol=1e-5, rtol=1e-5)
-    logits = head(features, params[order], queries)
+    logits = head(features, params[order], queries).logits
     torch.testing.assert_close(logits, case["logits"][order], atol=1e-5, rtol=1e-5)
     (logits * case["grad_out"][order]).sum().backward()
     torch.testing.assert_close(features.grad, case["grad_mask_feats"], atol=1e-4, rtol=1e-4)

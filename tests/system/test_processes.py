@@ -1,5 +1,6 @@
-"""Two gloo processes of the real network equal one on the same global batch, also when one has no objects."""
+"""Two gloo processes of the whole method equal one on the same global batch, also when one has no objects."""
 
+import copy
 import os
 from pathlib import Path
 from typing import Any
@@ -7,24 +8,38 @@ from typing import Any
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from detectron2.config import get_cfg
+from detectron2.config import CfgNode, get_cfg
 from detectron2.modeling import build_model
 from detectron2.structures import Boxes, Instances
 from torch.nn.parallel import DistributedDataParallel
 
 from depthbox import add_depthbox_config
+from depthbox.distillation import TeacherLabeler
 
 CASES = {"both": (3, 2, 1, 4), "one empty": (3, 2, 0, 0), "no object": (0, 0, 0, 0)}
 
 
-def network() -> torch.nn.Module:
+def config() -> CfgNode:
     cfg = get_cfg()
     add_depthbox_config(cfg)
-    cfg.merge_from_file("configs/synthetic/boxinst_tiny.yaml")
+    cfg.merge_from_file("tests/tiny.yaml")
     cfg.MODEL.FPN.OUT_CHANNELS = 32
     cfg.MODEL.TIMM.FREEZE_NORM = True  # statistics of a trained batch norm are each process's own
+    cfg.INPUT.DEPTH.ENABLED = cfg.MODEL.DEPTH.LAYER = cfg.MODEL.DEPTH.CONSISTENCY = True
+    cfg.MODEL.DISTILL.ENABLED = cfg.MODEL.DISTILL.SOFT_MASKS = True  # hard ones could flip with the last digit
+    cfg.MODEL.DISTILL.SCORE_THRESH = cfg.MODEL.FCOS.INFERENCE_TH = 0.0
+    return cfg
+
+
+def network() -> torch.nn.Module:
     torch.manual_seed(0)
-    return build_model(cfg).double()  # summation order is all that may differ
+    return build_model(config()).double()  # summation order is all that may differ
+
+
+def labeler(model: torch.nn.Module) -> TeacherLabeler:
+    teacher = copy.deepcopy(model).eval().requires_grad_(False)
+    teacher.controller.bias[232] = 1.0  # its masks are not empty
+    return TeacherLabeler(config(), teacher)
 
 
 def batch(counts: tuple[int, ...]) -> list[dict[str, Any]]:
@@ -36,15 +51,16 @@ def batch(counts: tuple[int, ...]) -> list[dict[str, Any]]:
         instances.gt_boxes = Boxes(torch.cat((low, low + 12 + 20 * torch.rand((count, 2), generator=generator)), 1))
         instances.gt_classes = torch.randint(0, 8, (count,), generator=generator)
         image = torch.randint(0, 256, (3, 64, 96), generator=generator).byte()
-        inputs.append({"image": image, "height": 64, "width": 96, "instances": instances})
+        depth = torch.rand((1, 64, 96), generator=generator)
+        inputs.append({"image": image, "depth": depth, "height": 64, "width": 96, "instances": instances})
     return inputs
 
 
 def step(
-    model: torch.nn.Module, inputs: list[dict[str, Any]]
+    model: torch.nn.Module, label: TeacherLabeler, inputs: list[dict[str, Any]]
 ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
     model.zero_grad()
-    losses = model(inputs)
+    losses = model(label(inputs))
     sum(losses.values()).backward()
     grads = {name.removeprefix("module."): p.grad.clone() for name, p in model.named_parameters() if p.requires_grad}
     return {name: loss.detach() for name, loss in losses.items()}, grads
@@ -54,9 +70,10 @@ def worker(rank: int, folder: str) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
     model = DistributedDataParallel(network(), broadcast_buffers=False)
+    label = labeler(model.module)
     results = {}
     for name, counts in CASES.items():
-        losses, grads = step(model, batch(counts)[2 * rank : 2 * rank + 2])
+        losses, grads = step(model, label, batch(counts)[2 * rank : 2 * rank + 2])
         for loss in losses.values():
             dist.all_reduce(loss)
         results[name] = ({key: loss / 2 for key, loss in losses.items()}, grads)
@@ -69,8 +86,9 @@ def test_two_processes_equal_one(tmp_path: Path) -> None:
     mp.start_processes(worker, args=(os.fspath(tmp_path),), nprocs=2, start_method="spawn")
     results = torch.load(tmp_path / "results.pth", weights_only=True)
     model = network()
+    label = labeler(model)
     for name, counts in CASES.items():
-        losses, grads = step(model, batch(counts))
+        losses, grads = step(model, label, batch(counts))
         their_losses, their_grads = results[name]
         assert their_losses.keys() == losses.keys() and their_grads.keys() == grads.keys()
         for key in losses:
@@ -82,4 +100,6 @@ def test_two_processes_equal_one(tmp_path: Path) -> None:
                 their_grads[key], grads[key], atol=1e-5, rtol=1e-4, msg=lambda m, k=key: f"{k}: {m}"
             )
         if any(counts):
-            assert losses["loss_projection"] > 0 and grads["controller.weight"].abs().sum() > 0
+            assert grads["controller.weight"].abs().sum() > 0
+            for key in ("projection", "color_pairwise", "depth_consistency", "depth", "pseudo_mask"):
+                assert losses[f"loss_{key}"] > 0, key

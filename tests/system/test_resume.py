@@ -1,7 +1,9 @@
 """The real network through tools/train_net.py: killed at a random moment and resumed, bit for bit."""
 
+import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,7 +23,7 @@ def command(data: Path, output: Path, processes: int, *more: str) -> list[str]:
     entry = [["tiny", f"{data}/instances_train.json", f"{data}/train", f"{data}/depth_train"]]
     return [
         *(sys.executable, str(ROOT / "tools" / "train_net.py")),
-        *("--config-file", str(ROOT / "configs" / "synthetic" / "boxinst_tiny.yaml")),
+        *("--config-file", str(ROOT / "tests" / "tiny.yaml")),
         *("--num-gpus", str(processes), *more),
         *("DATASETS.COCO_STYLE", repr(entry), "DATASETS.TRAIN", "('tiny',)", "DATASETS.TEST", "()"),
         *("MODEL.FPN.OUT_CHANNELS", "32", "MODEL.BOXINST.PAIRWISE.WARMUP_ITERS", "12", "SEED", "3"),
@@ -69,3 +71,63 @@ def test_killed_and_resumed_equals_uninterrupted(processes: int, tmp_path: Path)
     different = [key for key in whole if not torch.equal(whole[key], resumed[key])]
     assert different == [], f"killed {delay:.3f} s after the first checkpoint"
     assert any("controller" in key for key in whole)
+
+
+DISTILL = [
+    *("INPUT.DEPTH.ENABLED", "True", "MODEL.DEPTH.LAYER", "True", "MODEL.DEPTH.CONSISTENCY", "True"),
+    *("MODEL.DISTILL.ENABLED", "True", "MODEL.DISTILL.START_ITER", "10", "MODEL.DISTILL.SCORE_THRESH", "0.1"),
+    *("MODEL.DISTILL.TEACHER_MIN_SIZE", "128", "MODEL.DISTILL.TEACHER_MAX_SIZE", "256"),
+    *("MODEL.DISTILL.EMA_MOMENTUM", "0.9", "MODEL.FCOS.INFERENCE_TH", "0.0"),
+]
+
+
+def final_state(folder: Path) -> dict[str, torch.Tensor]:
+    """Weights of student and teacher after the last iteration."""
+    state = torch.load(folder / "model_final.pth", weights_only=True)
+    teacher = state["trainer"]["hooks"]["SelfDistillation"]["teacher"]
+    return {**state["model"], **{f"teacher.{name}": value for name, value in teacher.items()}}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [1, 2])
+def test_distillation_resumes_before_at_and_after_its_start(processes: int, tmp_path: Path) -> None:
+    """From the checkpoints after 5 (before START_ITER = 10), 10 (at) and 15 iterations (after)."""
+    write_dataset(tmp_path / "data", 12, height=96, width=128, split="train")
+    words = command(tmp_path / "data", tmp_path / "whole", processes)
+    output = run([*words, *DISTILL, "SOLVER.KEEP_CHECKPOINTS", "10"])
+    assert "Iteration 10: the teacher begins to label" in output
+    whole = final_state(tmp_path / "whole")
+    assert any(not torch.equal(whole[name], whole[f"teacher.{name}"]) for name in whole if f"teacher.{name}" in whole)
+    metrics = [json.loads(line) for line in (tmp_path / "whole" / "metrics.json").read_text().splitlines()]
+    assert max(line.get("distill/reliable", 0) for line in metrics) > 0, metrics
+    assert metrics[-1]["teacher_time"] > 0
+    for done in (5, 10, 15):
+        folder = tmp_path / f"from_{done}"
+        folder.mkdir()
+        name = f"model_{done - 1:07d}.pth"
+        shutil.copy(tmp_path / "whole" / name, folder / name)
+        (folder / "last_checkpoint").write_text(name)
+        run([*command(tmp_path / "data", folder, processes, "--resume"), *DISTILL])
+        resumed = final_state(folder)
+        assert [key for key in whole if not torch.equal(whole[key], resumed[key])] == [], f"from iteration {done}"
+
+
+@pytest.mark.slow
+def test_checkpoints_with_and_without_teacher(tmp_path: Path) -> None:
+    """One loads where the other is expected, and says so."""
+    data = tmp_path / "data"
+    write_dataset(data, 12, height=96, width=128, split="train")
+    plain = [word if word != "True" or DISTILL[n - 1] != "MODEL.DISTILL.ENABLED" else "False"
+             for n, word in enumerate(DISTILL)]  # fmt: skip
+    for name, first, second, message in (
+        ("gained", plain, DISTILL, "The checkpoint holds no teacher though MODEL.DISTILL.START_ITER = 10 is over"),
+        ("lost", DISTILL, plain, "holds a teacher, but MODEL.DISTILL.ENABLED is False"),
+    ):
+        folder = tmp_path / name
+        run([*command(data, folder, 1), *first, "SOLVER.KEEP_CHECKPOINTS", "10"])
+        for file in ("model_final.pth", "model_0000019.pth"):
+            (folder / file).unlink()
+        (folder / "last_checkpoint").write_text("model_0000014.pth")
+        output = run([*command(data, folder, 1, "--resume"), *second])
+        assert message in " ".join(output.split()), output
+        assert (folder / "model_final.pth").is_file()

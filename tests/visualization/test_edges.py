@@ -8,6 +8,7 @@ from detectron2.config import get_cfg
 from depthbox.config import add_depthbox_config
 from depthbox.modeling.supervision import MaskSupervision
 from depthbox.ops import unpack_edges
+from depthbox.structures import Annotations
 from depthbox.visualization.edges import color_edge_share
 
 
@@ -43,7 +44,7 @@ def test_edges_are_those_of_the_training(cfg):
     rgb.INPUT.FORMAT = "RGB"
     batch = torch.from_numpy(image).permute(2, 0, 1)[None].float()
     boxes = [torch.tensor([[10.0, 10.0, 50.0, 60.0]])]
-    targets = MaskSupervision(rgb)(batch, [(80, 96)], [100], boxes, None, None)
+    targets = MaskSupervision(rgb)(batch, [(80, 96)], Annotations([100], boxes, []))
     trained = unpack_edges(targets.color_edges).float().mean(dim=1)[0].numpy()
     share = color_edge_share(cfg, image, 100)
     assert 0.05 < share.mean() < 0.95

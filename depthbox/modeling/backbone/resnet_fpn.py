@@ -7,6 +7,8 @@ from detectron2.layers import ShapeSpec
 from detectron2.modeling import BACKBONE_REGISTRY, Backbone, build_resnet_backbone
 from detectron2.modeling.backbone.fpn import FPN, LastLevelP6P7
 
+from .deformable import build_deformable_resnet
+
 
 def feature_pyramid(cfg: CfgNode, bottom_up: Backbone, in_features: list[str]) -> FPN:
     """Detectron2's FPN on three stages of a network (strides 8, 16, 32), with P6 and P7 from P5."""
@@ -23,5 +25,6 @@ def feature_pyramid(cfg: CfgNode, bottom_up: Backbone, in_features: list[str]) -
 
 @BACKBONE_REGISTRY.register()
 def build_depthbox_resnet_fpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> FPN:
-    """ResNet-FPN of ``MODEL.RESNETS`` and ``MODEL.FPN`` with outputs p3..p7."""
-    return feature_pyramid(cfg, build_resnet_backbone(cfg, input_shape), list(cfg.MODEL.FPN.IN_FEATURES))
+    """ResNet-FPN of ``MODEL.RESNETS`` and ``MODEL.FPN`` with outputs p3..p7; see also ``build_deformable_resnet``."""
+    build = build_deformable_resnet if any(cfg.MODEL.RESNETS.DEFORM_ON_PER_STAGE) else build_resnet_backbone
+    return feature_pyramid(cfg, build(cfg, input_shape), list(cfg.MODEL.FPN.IN_FEATURES))

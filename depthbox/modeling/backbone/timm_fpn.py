@@ -2,35 +2,43 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import timm
-import torch
+import torch.nn.functional as F
 from detectron2.config import CfgNode
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import BACKBONE_REGISTRY, Backbone
 from detectron2.modeling.backbone.fpn import FPN
+from timm.models.swin_transformer import SwinTransformerBlock
+from timm.models.swin_transformer_v2 import SwinTransformerV2Block
 from torch import Tensor, nn
 
 from .resnet_fpn import feature_pyramid
+from .timm_weights import read_weights
 
-_STRIDES = (8, 16, 32)
+_FEATURES = {"res3": 8, "res4": 16, "res5": 32}  # stride by name
 
 
 class TimmBackbone(Backbone):
     """Features res3, res4 and res5 (strides 8, 16, 32) of a timm network.
 
+    Swin networks take images of any size, which may change from call to call: windows that reach beyond the image are
+    filled with zeros, and every second block shifts its windows in all stages, as in Swin's own detection code.
+
     Args:
         name: timm's model name.
         pretrained: let timm download its weights.
-        weights: local state dict for the network; "" = none.
-        options: more arguments of ``timm.create_model``.
+        weights: state dict for the network, of timm's whole network or of its features, see
+            ``timm_weights.find_weights``; "" = none.
+        options: more arguments of ``timm.create_model``, such as ``drop_path_rate``.
         freeze_norm: turn batch norm into fixed scale and shift.
         freeze_stages: freeze all modules whose output stride is at most 2 ** freeze_stages.
+        output_norm: a new layer norm (over channels) on each output, as in Swin's own detection code: its blocks
+            normalise what they read, never what they add to, and timm leaves the sums as they are. None = for Swin.
 
     Raises:
-        ValueError: the network has not these strides.
+        ValueError: the network has not these strides, or the weights do not fit it.
         FileNotFoundError: no file of weights at that place.
     """
 
@@ -43,25 +51,20 @@ class TimmBackbone(Backbone):
         options: dict[str, Any] | None = None,
         freeze_norm: bool = False,
         freeze_stages: int = 0,
+        output_norm: bool | None = None,
     ) -> None:
         super().__init__()
-        options = dict(options or {})
-        if "swin" in name:
-            options.setdefault("strict_img_size", False)  # any input size
-        probe = timm.create_model(name, features_only=True, **options)
-        indices = [i for i, stride in enumerate(probe.feature_info.reduction()) if stride in _STRIDES]
-        found = probe.feature_info.reduction()
-        if [found[i] for i in indices] != list(_STRIDES):
-            raise ValueError(f"timm network {name} has strides {found}; a pyramid needs 8, 16 and 32")
-        self.network = timm.create_model(
-            name, features_only=True, out_indices=indices, pretrained=pretrained, **options
-        )
+        self.network: Any = _create(name, pretrained, dict(options or {}))
         channels = self.network.feature_info.channels()
-        self._out_features = ["res3", "res4", "res5"]
-        self._out_feature_channels = dict(zip(self._out_features, channels, strict=True))
-        self._out_feature_strides = dict(zip(self._out_features, _STRIDES, strict=True))
+        self._out_features = list(_FEATURES)
+        self._out_feature_channels = dict(zip(_FEATURES, channels, strict=True))
+        self._out_feature_strides = dict(_FEATURES)
+        self._channels_last = getattr(self.network, "output_fmt", "NCHW") == "NHWC"
+        normed = "swin" in name if output_norm is None else output_norm
+        self.output_norms = nn.ModuleDict({f: nn.LayerNorm(c) for f, c in self._out_feature_channels.items() if normed})
         if weights:
-            self._load(name, weights)
+            state = read_weights(weights, self.network.state_dict(), name)
+            self.network.load_state_dict(state, strict=False)
         if freeze_norm:  # batch norm in evaluation mode: timm's variants carry their activation, so none is replaced
             for parameter in (p for norm in self._norms() for p in norm.parameters()):
                 parameter.requires_grad_(False)
@@ -79,25 +82,17 @@ class TimmBackbone(Backbone):
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Features by name, (B, C, H, W) each, from normalised images (B, 3, H, W)."""
-        outputs = self.network(images)
         result = {}
-        for name, output in zip(self._out_features, outputs, strict=True):
-            channels_last = output.shape[1] != self._out_feature_channels[name]
-            result[name] = output.permute(0, 3, 1, 2).contiguous() if channels_last else output
+        for name, output in zip(_FEATURES, self.network(images), strict=True):
+            if self.output_norms:
+                output = self.output_norms[name](output if self._channels_last else output.permute(0, 2, 3, 1))
+            if self._channels_last or self.output_norms:
+                output = output.permute(0, 3, 1, 2).contiguous()
+            result[name] = output
         return result
 
     def _norms(self) -> list[nn.Module]:
         return [m for m in self.network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-
-    def _load(self, name: str, weights: str) -> None:
-        path = os.path.expandvars(os.path.expanduser(weights))
-        if not os.path.isfile(path):
-            raise FileNotFoundError(f"MODEL.TIMM.WEIGHTS: no file {path}; give a state dict of timm's {name}, or ''")
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        result = self.network.load_state_dict({k: v.float() for k, v in state.items()}, strict=False)
-        missing = [key for key in result.missing_keys if not key.endswith("num_batches_tracked")]
-        if missing:
-            raise ValueError(f"{path} lacks {len(missing)} tensors of timm's {name}, the first: {missing[:3]}")
 
     def _freeze(self, stages: int) -> None:
         if stages <= 0:
@@ -112,12 +107,63 @@ class TimmBackbone(Backbone):
             parameter.requires_grad_(False)
 
 
+def _create(name: str, pretrained: bool, options: dict[str, Any]) -> Any:
+    """Build the part of timm's network that the outputs need, once."""
+    if "swin" in name:
+        options.setdefault("strict_img_size", False)  # any input size
+    if "swin_" in name:
+        # Without it timm leaves out the shift where the image of the pretraining was no larger than a window (stage 4).
+        options.setdefault("always_partition", True)
+    options.update(features_only=True, pretrained=pretrained)
+    indices: list[int] = [-3, -2, -1]  # nearly always the right ones
+    network = timm.create_model(name, out_indices=indices, **options)
+    strides = list(_FEATURES.values())
+    if network.feature_info.reduction() != strides:
+        found = [entry["reduction"] for entry in network.feature_info.info]
+        if not set(strides) <= set(found):
+            raise ValueError(f"timm network {name} has strides {found}; a pyramid needs 8, 16 and 32")
+        indices = [i for i, stride in enumerate(found) if stride in strides and stride not in found[i + 1 :]]
+        network = timm.create_model(name, out_indices=indices, **options)
+    for block in network.modules():
+        if type(block) in _PADDED:
+            block.__class__ = _PADDED[type(block)]
+    return network
+
+
+class _PadFirst(nn.Module):
+    """Fill up the last windows of a Swin block before they are shifted, as Swin's own detection code does.
+
+    timm shifts first: then its masks are right only for whole windows. Else opposite borders of the image see each
+    other (its issue 2438).
+    """
+
+    window_size: tuple[int, int]
+
+    def _attn(self, x: Tensor) -> Tensor:
+        height, width = x.shape[1:3]
+        padded = F.pad(x, (0, 0, 0, -width % self.window_size[1], 0, -height % self.window_size[0]))
+        return super()._attn(padded)[:, :height, :width].contiguous()  # type: ignore[misc]
+
+
+class _SwinBlock(_PadFirst, SwinTransformerBlock):
+    pass
+
+
+class _SwinV2Block(_PadFirst, SwinTransformerV2Block):
+    pass
+
+
+_PADDED = {SwinTransformerBlock: _SwinBlock, SwinTransformerV2Block: _SwinV2Block}
+
+
 @BACKBONE_REGISTRY.register()
 def build_timm_fpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> FPN:
     """The network of ``MODEL.TIMM`` with Detectron2's FPN, outputs p3..p7."""
     if input_shape.channels != 3:
         raise ValueError(f"timm backbones take 3 channels, MODEL.PIXEL_MEAN has {input_shape.channels}")
     node = cfg.MODEL.TIMM
+    if len(node.OPTIONS) % 2:
+        raise ValueError(f"MODEL.TIMM.OPTIONS is KEY, VALUE, KEY, VALUE...; this one ends with a key: {node.OPTIONS}")
     bottom_up = TimmBackbone(
         node.NAME,
         pretrained=node.PRETRAINED,
@@ -125,5 +171,6 @@ def build_timm_fpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> FPN:
         options=dict(zip(node.OPTIONS[0::2], node.OPTIONS[1::2], strict=True)),
         freeze_norm=node.FREEZE_NORM,
         freeze_stages=node.FREEZE_STAGES,
+        output_norm={"auto": None, "on": True, "off": False}[node.OUTPUT_NORM],
     )
     return feature_pyramid(cfg, bottom_up, ["res3", "res4", "res5"])

@@ -116,7 +116,7 @@ class FCOS(nn.Module):
             boxes, classes: (N_b, 4) xyxy input pixels and (N_b,) of each image.
             image_size: (height, width) of the padded batch.
         """
-        positions = self._positions(outputs)
+        positions = self.positions(outputs)
         assignment = assign_targets(
             positions,
             boxes,
@@ -145,7 +145,8 @@ class FCOS(nn.Module):
         """Detections of every image, best first."""
         return select_detections(outputs.logits, outputs.deltas, outputs.quality, self.strides, **self.inference)
 
-    def _positions(self, outputs: HeadOutputs) -> Positions:
+    def positions(self, outputs: HeadOutputs) -> Positions:
+        """Where these predictions were made."""
         sizes = [(x.shape[2], x.shape[3]) for x in outputs.logits]
         return pyramid_positions(sizes, self.strides, self.sizes_of_interest, outputs.logits[0].device)
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ...structures import Queries
+from .inference import Detections
 from .targets import Assignment, Positions
 
 
@@ -61,4 +62,20 @@ def select_queries(
         target_index=target[chosen],
         counts=tuple(counts.tolist()),
         num_positives=len(position_index),
+    )
+
+
+def detection_queries(detections: list[Detections]) -> Queries:
+    """The detections of some images, one entry each, as queries of the mask head."""
+    counts = tuple(len(found.scores) for found in detections)
+    device = detections[0].scores.device
+    image_index = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts)).to(device)
+    return Queries(
+        image_index=image_index,
+        level=torch.cat([found.level for found in detections]),
+        row=torch.cat([found.row for found in detections]),
+        column=torch.cat([found.column for found in detections]),
+        locations=torch.cat([found.locations for found in detections]),
+        target_index=torch.full_like(image_index, -1),
+        counts=counts,
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -24,6 +26,27 @@ class Controller(nn.Conv2d):
         nn.init.normal_(self.weight, std=0.01)
         assert self.bias is not None
         nn.init.zeros_(self.bias)
+
+    def fill_up(self, state: dict[str, Any], prefix: str) -> int:
+        """Append the last numbers' initial filters to a state dict that lacks them, in place.
+
+        So weights of a network without the depth layer start one with it.
+
+        Args:
+            state: of a whole network, changed where it holds fewer filters than this controller has.
+            prefix: of this controller's names in it, such as "controller.".
+
+        Returns:
+            How many filters were appended.
+        """
+        lacking = 0
+        for name, own in self.named_parameters():
+            given = state.get(prefix + name)
+            if given is not None and len(given) < len(own) and tuple(given.shape[1:]) == tuple(own.shape[1:]):
+                lacking = len(own) - len(given)
+                given = torch.as_tensor(given)
+                state[prefix + name] = torch.cat((given, own.detach()[len(given) :].to(given)))
+        return lacking
 
     def forward(self, box_tower: list[Tensor], queries: Queries) -> Tensor:  # type: ignore[override]
         """Filters (Q, G) of the queries from the box tower's (B, C, H, W) levels, finest first."""

@@ -1,4 +1,4 @@
-"""Losses of the masks: from boxes, from masks, or from whichever an object has."""
+"""Losses of the masks: from boxes, from masks, or from whichever an object has; and of their depth."""
 
 from __future__ import annotations
 
@@ -8,57 +8,81 @@ import torch
 from detectron2.config import CfgNode, configurable
 from torch import Tensor, nn
 
-from ...losses import dice_loss, pairwise_loss, projection_loss_from_logits
+from ...losses import dice_loss, instance_depth_loss, pairwise_losses, projection_loss_from_logits
 from ...ops import box_extents
-from ...structures import MaskTargets, Queries
+from ...structures import MaskPredictions, MaskTargets, Queries
 from ..distributed import mean_over_processes, world_size
 
 
 class MaskCriterion(nn.Module):
-    """Losses of the mask logits, in float32 whatever the network runs in.
+    """Losses of masks and instance depth, in float32 whatever the network runs in (eq. 6).
 
-    ``box``: projection and colour pairwise loss (BoxInst). ``mask``: dice with the true mask (CondInst). ``mixed``:
-    all three, each over the queries whose object has the kind of annotation. The normalisers are those of all
-    processes together, so that n processes train as one.
+    ``box``: projection and colour pairwise loss (BoxInst), and the depth consistency loss where it is on. ``mask``:
+    dice with the true mask (CondInst). ``mixed``: all of them, each over the queries whose object has the kind of
+    annotation. The instance depth loss, where it is on, takes all queries. The normalisers are those of all processes
+    together, so that n processes train as one.
 
     Args:
         supervision: "box", "mask" or "mixed".
         stride: input pixels per cell of the mask logits.
-        size, dilation: the kernel of neighbours of the pairwise loss.
+        size, dilation: the kernel of neighbours of the pairwise losses.
+        depth_weight: of the instance depth loss; 0 = off.
+        consistency_weight: of the depth consistency loss; 0 = off.
+        pseudo_weight: gamma, of the dice loss with the teacher's masks (eq. 10); 0 = off.
     """
 
     @configurable
-    def __init__(self, *, supervision: str, stride: int, size: int, dilation: int) -> None:
+    def __init__(
+        self,
+        *,
+        supervision: str,
+        stride: int,
+        size: int,
+        dilation: int,
+        depth_weight: float = 0.0,
+        consistency_weight: float = 0.0,
+        pseudo_weight: float = 0.0,
+    ) -> None:
         super().__init__()
         if supervision not in ("box", "mask", "mixed"):
             raise ValueError(f"MODEL.MASK_SUPERVISION must be box, mask or mixed, got {supervision!r}")
         self.supervision, self.stride, self.size, self.dilation = supervision, stride, size, dilation
+        self.depth_weight, self.consistency_weight = depth_weight, consistency_weight
+        self.pseudo_weight = pseudo_weight
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
+        depth, distill = cfg.MODEL.DEPTH, cfg.MODEL.DISTILL
         return {
             "supervision": cfg.MODEL.MASK_SUPERVISION,
             "stride": cfg.MODEL.CONDINST.MASK_OUT_STRIDE,
             "size": cfg.MODEL.BOXINST.PAIRWISE.SIZE,
             "dilation": cfg.MODEL.BOXINST.PAIRWISE.DILATION,
+            "depth_weight": depth.LOSS_WEIGHT if depth.LAYER else 0.0,
+            "consistency_weight": depth.CONSISTENCY_WEIGHT if depth.CONSISTENCY else 0.0,
+            "pseudo_weight": distill.LOSS_WEIGHT if distill.ENABLED else 0.0,
         }
 
-    def forward(self, logits: Tensor, queries: Queries, targets: MaskTargets) -> dict[str, Tensor]:
-        """Losses by name, scalars, before any warm-up; the names depend on ``supervision`` only.
+    def forward(self, predictions: MaskPredictions, queries: Queries, targets: MaskTargets) -> dict[str, Tensor]:
+        """Losses by name, scalars, before any warm-up; the names depend on the configuration only.
 
         Args:
-            logits: (Q, 1, H, W) before the sigmoid.
+            predictions: masks, and depth where its loss is on.
             queries: whose masks these are.
             targets: of the objects that the queries stand for.
         """
-        if logits.dtype.itemsize < 4:
-            logits = logits.float()
+        logits = _full_precision(predictions.logits)
+        extents = box_extents(targets.boxes[queries.target_index], logits.shape[2], logits.shape[3], self.stride)
         by_mask = self._by_mask(queries, targets)
         losses: dict[str, Tensor] = {}
         if self.supervision != "mask":
-            losses.update(self._box_losses(logits, queries, targets, ~by_mask))
+            losses.update(self._box_losses(logits, extents, queries, targets, ~by_mask))
         if self.supervision != "box":
             losses["loss_mask"] = self._mask_loss(logits, queries, targets, by_mask)
+        if self.depth_weight > 0:
+            losses["loss_depth"] = self._depth_loss(predictions, extents, queries, targets)
+        if self.pseudo_weight > 0:
+            losses["loss_pseudo_mask"] = self._pseudo_loss(logits, queries, targets)
         return losses
 
     def _by_mask(self, queries: Queries, targets: MaskTargets) -> Tensor:
@@ -66,14 +90,18 @@ class MaskCriterion(nn.Module):
             return targets.has_mask[queries.target_index]
         return torch.full_like(queries.target_index, self.supervision == "mask", dtype=torch.bool)
 
-    def _box_losses(self, logits: Tensor, queries: Queries, targets: MaskTargets, use: Tensor) -> dict[str, Tensor]:
+    def _box_losses(
+        self, logits: Tensor, extents: tuple[Tensor, Tensor], queries: Queries, targets: MaskTargets, use: Tensor
+    ) -> dict[str, Tensor]:
         assert targets.color_edges is not None
-        height, width = logits.shape[2:]
-        rows, columns = box_extents(targets.boxes[queries.target_index], height, width, self.stride)
-        projection = projection_loss_from_logits(logits, rows, columns)
-        sums, pairs = pairwise_loss(
+        rows, columns = extents
+        edges = {"loss_color_pairwise": (targets.color_edges, 1.0)}
+        if self.consistency_weight > 0:
+            assert targets.depth_edges is not None
+            edges["loss_depth_consistency"] = (targets.depth_edges, self.consistency_weight)
+        sums, pairs = pairwise_losses(
             logits,
-            targets.color_edges,
+            [bits for bits, _ in edges.values()],
             queries.image_index,
             rows & use[:, None],
             columns,
@@ -81,16 +109,37 @@ class MaskCriterion(nn.Module):
             self.dilation,
         )
         weight = use.to(logits.dtype)
-        return {
-            "loss_projection": _global_mean(projection * weight, weight),
-            "loss_color_pairwise": _global_mean(sums, pairs),
-        }
+        losses = {"loss_projection": _global_mean(projection_loss_from_logits(logits, rows, columns) * weight, weight)}
+        for (name, (_, factor)), values, count in zip(edges.items(), sums, pairs, strict=True):
+            losses[name] = factor * _global_mean(values, count)
+        return losses
+
+    def _depth_loss(
+        self, predictions: MaskPredictions, extents: tuple[Tensor, Tensor], queries: Queries, targets: MaskTargets
+    ) -> Tensor:
+        assert predictions.depth_logits is not None and targets.depth is not None
+        scores = _full_precision(predictions.depth_logits).sigmoid()
+        values = instance_depth_loss(scores, targets.depth, queries.image_index, *extents)
+        return self.depth_weight * _global_mean(values, torch.ones_like(values))
 
     def _mask_loss(self, logits: Tensor, queries: Queries, targets: MaskTargets, use: Tensor) -> Tensor:
         assert targets.masks is not None
         truth = targets.masks[queries.target_index][:, None]
         weight = use.to(logits.dtype)
         return _global_mean(dice_loss(logits.sigmoid(), truth) * weight, weight)
+
+    def _pseudo_loss(self, logits: Tensor, queries: Queries, targets: MaskTargets) -> Tensor:
+        """Over all queries, so that a batch with few reliable masks does not count them for more."""
+        if targets.pseudo_masks is None or targets.pseudo_weights is None:
+            values = (logits[:, 0] * 0).sum((1, 2))  # before the teacher begins
+        else:
+            labels = targets.pseudo_masks[queries.target_index][:, None]
+            values = dice_loss(logits.sigmoid(), labels) * targets.pseudo_weights[queries.target_index]
+        return self.pseudo_weight * _global_mean(values, torch.ones_like(values))
+
+
+def _full_precision(values: Tensor) -> Tensor:
+    return values.float() if values.dtype.itemsize < 4 else values
 
 
 def _global_mean(values: Tensor, weights: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Dynamic mask head: a small network per instance, its weights predicted by the controller."""
+"""Dynamic mask head: a small network per instance, its weights predicted by the controller (eq. 1)."""
 
 from __future__ import annotations
 
@@ -6,17 +6,21 @@ import torch
 from torch import Tensor, nn
 
 from ...ops import aligned_upsample
-from ...structures import Queries, split_by_counts
+from ...structures import MaskPredictions, Queries, split_by_counts
 
 
 class DynamicMaskHead(nn.Module):
-    """Mask logits of every query from the shared mask features and its own 1x1 convolutions (CondInst).
+    """Mask and depth of every query from the shared mask features and its own 1x1 convolutions.
 
     The first layer sees [relative x, relative y, mask features], where relative = (query - pixel) / size of interest
     of the query's level. It is one matrix product per image on the shared features plus terms in x and y alone; the
     others are batched matrix products. No feature is copied per instance.
 
-    Order of a query's G numbers: all weights, layer by layer, each [out][in] row-major, then all biases.
+    With the depth layer two siblings end the network: P_depth = sigmoid(M_d(F1)) and P_mask = sigmoid(M_m(F1) P_depth)
+    (eq. 1); the product is formed at the stride of the features. Without it this is CondInst's head.
+
+    Order of a query's G numbers: the weights of all mask layers, each [out][in] row-major, then their biases, then
+    weights and bias of the depth layer; so the first numbers are those of a network without it.
 
     Args:
         in_channels: channels of the mask features.
@@ -25,6 +29,7 @@ class DynamicMaskHead(nn.Module):
         feature_stride: input pixels per cell of the mask features.
         out_stride: input pixels per cell of the logits; divides ``feature_stride``.
         sizes: divisor of the relative coordinates for each level, in pixels.
+        depth_layer: predict the instance's depth too.
     """
 
     def __init__(
@@ -36,6 +41,7 @@ class DynamicMaskHead(nn.Module):
         feature_stride: int = 8,
         out_stride: int = 4,
         sizes: tuple[float, ...] = (64, 128, 256, 512, 1024),
+        depth_layer: bool = False,
     ) -> None:
         super().__init__()
         if num_layers < 2:
@@ -45,30 +51,44 @@ class DynamicMaskHead(nn.Module):
         self.feature_stride, self.out_stride = feature_stride, out_stride
         widths = [in_channels + 2, *[channels] * (num_layers - 1), 1]
         self.layer_shapes = list(zip(widths[1:], widths[:-1], strict=True))
-        self.num_params = sum(out * inp + out for out, inp in self.layer_shapes)
+        self.num_mask_params = sum(out * inp + out for out, inp in self.layer_shapes)
+        self.depth_layer = depth_layer
+        self.num_params = self.num_mask_params + (channels + 1 if depth_layer else 0)
         self.sizes_of_interest: Tensor
         self.register_buffer("sizes_of_interest", torch.tensor(sizes, dtype=torch.float32))
 
     def parse(self, params: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """Split (Q, G) into weights (Q, out, in) and biases (Q, out) of each layer."""
+        """Split (Q, G) into weights (Q, out, in) and biases (Q, out) of each layer; the depth layer is the last one's
+        second output.
+        """
         sizes = [out * inp for out, inp in self.layer_shapes] + [out for out, _ in self.layer_shapes]
-        parts = params.split(sizes, dim=1)
+        parts = params[:, : self.num_mask_params].split(sizes, dim=1)
         layers = len(self.layer_shapes)
         weights = [part.reshape(len(params), *s) for part, s in zip(parts, self.layer_shapes, strict=False)]
-        return weights, list(parts[layers:])
+        biases = list(parts[layers:])
+        if self.depth_layer:
+            depth = params[:, self.num_mask_params :]
+            weights[-1] = torch.cat((weights[-1], depth[:, None, :-1]), dim=1)
+            biases[-1] = torch.cat((biases[-1], depth[:, -1:]), dim=1)
+        return weights, biases
 
-    def forward(self, features: Tensor, params: Tensor, queries: Queries) -> Tensor:
-        """Mask logits (Q, 1, H, W) at ``out_stride`` from features (B, C, h, w) and filters (Q, G)."""
-        logits = self.coarse_logits(features, params, queries)
-        return aligned_upsample(logits, self.feature_stride // self.out_stride)
+    def forward(self, features: Tensor, params: Tensor, queries: Queries) -> MaskPredictions:
+        """Predictions at ``out_stride`` from features (B, C, h, w) and filters (Q, G)."""
+        outputs = aligned_upsample(
+            self.coarse_logits(features, params, queries), self.feature_stride // self.out_stride
+        )
+        return MaskPredictions(outputs[:, :1], outputs[:, 1:] if self.depth_layer else None)
 
     def coarse_logits(self, features: Tensor, params: Tensor, queries: Queries) -> Tensor:
-        """Mask logits (Q, 1, h, w) at the stride of the features."""
+        """Mask and, with the depth layer, depth logits (Q, 1 or 2, h, w) at the stride of the features."""
         weights, biases = self.parse(params)
         hidden = self._first_layer(features, weights[0], biases[0], queries)
         for weight, bias in zip(weights[1:], biases[1:], strict=True):
             hidden = torch.baddbmm(bias[:, :, None], weight, hidden.relu_())
-        return hidden.view(len(params), 1, *features.shape[2:])
+        if self.depth_layer:
+            mask, depth = hidden.split(1, dim=1)
+            hidden = torch.cat((mask * depth.sigmoid(), depth), dim=1)
+        return hidden.view(len(params), hidden.shape[1], *features.shape[2:])
 
     def _first_layer(self, features: Tensor, weight: Tensor, bias: Tensor, queries: Queries) -> Tensor:
         height, width = features.shape[2:]

@@ -1,4 +1,4 @@
-"""From mask logits on the grid to bool masks at the size of the original image."""
+"""From predictions on the mask grid to what a user is given: bool masks of the original image, a depth each."""
 
 from __future__ import annotations
 
@@ -41,3 +41,15 @@ def paste_masks(
             scores = F.interpolate(scores, size=output_size, mode="bilinear", align_corners=False)
         torch.gt(scores[:, 0], threshold, out=masks[start : start + step])
     return masks
+
+
+def mean_depth(logits: Tensor, depth_logits: Tensor) -> Tensor:
+    """Mean predicted depth (N,) in [0, 1], 1 = near, of each mask's cells; 0 where a mask is empty.
+
+    Args:
+        logits: (N, 1, H, W) mask before the sigmoid.
+        depth_logits: (N, 1, H, W) instance depth before the sigmoid.
+    """
+    inside = (logits > 0).float()
+    total = (depth_logits.float().sigmoid() * inside).sum((1, 2, 3))
+    return total / inside.sum((1, 2, 3)).clamp(min=1)

@@ -1,0 +1,60 @@
+"""A contact sheet of pseudo depth: each image beside its map, to see whether near is bright and edges sit right."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Sequence
+
+import numpy as np
+from detectron2.data import detection_utils
+from PIL import Image
+
+from ..data.depth_io import read_depth, resize_depth
+from .draw import colorize, resize_image
+from .sheet import Tile, make_sheet, tile_width
+
+FilePair = tuple[str | os.PathLike[str], str | os.PathLike[str]]
+
+
+def make_depth_sheet(
+    pairs: Sequence[FilePair], count: int = 16, columns: int = 3, seed: int = 0, title: str = ""
+) -> Image.Image:
+    """Draw images and their depth maps side by side.
+
+    Args:
+        pairs: files of an image and of its depth map; at least one pair.
+        count: how many of them at most, chosen at random, in their order.
+        columns: pairs in a row.
+        seed: of the choice.
+        title: written across the top; "" = none.
+
+    Returns:
+        An RGB image; maps are bright where near.
+
+    Raises:
+        ValueError: no pair, or a count or columns below 1.
+        OSError: an image is missing or broken.
+        DepthFileError: a depth map is, or does not belong to its image.
+    """
+    if not pairs or count < 1 or columns < 1:
+        raise ValueError(f"a sheet needs pairs, a count and columns, got {len(pairs)} pairs, {count}, {columns}")
+    chosen = sorted(random.Random(seed).sample(range(len(pairs)), min(count, len(pairs))))
+    columns = min(columns, len(chosen))
+    width = tile_width(2 * columns)
+    tiles = [tile for i in chosen for tile in _tiles(pairs[i], width)]
+    return make_sheet(tiles, 2 * columns, title)
+
+
+def _tiles(pair: FilePair, width: int) -> list[Tile]:
+    image_file, depth_file = pair
+    image = np.ascontiguousarray(detection_utils.read_image(os.fspath(image_file), format="RGB"))
+    size = (image.shape[0], image.shape[1])
+    depth = read_depth(depth_file, size)
+    scale = width / max(size)
+    shown = (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
+    caption = f"depth {depth.shape[1]} x {depth.shape[0]}, bright = near"
+    return [
+        Tile(resize_image(image, shown), os.path.basename(image_file)),
+        Tile(colorize(resize_depth(depth, shown)), caption),
+    ]

@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Usage: scripts/prepare_coco_depth.sh [option of tools/generate_pseudo_depth.py...]
+#
+# Estimates the depth of COCO's train2017 with DPT-Large, as in the paper, into coco/depth_train2017 of the folder that
+# DETECTRON2_DATASETS names (default: datasets), where the data set coco_2017_train_depth looks for it. Depth is needed
+# in training only. The same command again goes on where a stopped one was. Needs: pip install depthbox[depth]
+#
+# Options are handed on, and win over those given here:
+#   scripts/prepare_coco_depth.sh --dry-run
+#   NUM_GPUS=8 scripts/prepare_coco_depth.sh --half
+#   scripts/prepare_coco_depth.sh --model depth-anything-small
+#   scripts/prepare_coco_depth.sh --size original       72 instead of 32 GB; the losses see a quarter of the resolution
+#
+# Variables: NUM_GPUS (default 1; 0 = the CPU), DETECTRON2_DATASETS, PYTHON
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+if [[ "${1:-}" == -h || "${1:-}" == --help ]]; then
+  show_help
+  exit
+fi
+
+LIST=0
+coco="$DETECTRON2_DATASETS/coco"
+[[ -f "$coco/annotations/instances_train2017.json" ]] ||
+  fail "there is no $coco/annotations/instances_train2017.json; datasets/README.md tells how the folder must look"
+if ((NUM_GPUS == 0)); then
+  device=(--device cpu)
+else
+  device=(--num-processes "$NUM_GPUS")
+fi
+run "$PYTHON" tools/generate_pseudo_depth.py --json "$coco/annotations/instances_train2017.json" \
+  --images "$coco/train2017" --output "$coco/depth_train2017" --size 320 "${device[@]}" "$@"

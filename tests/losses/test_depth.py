@@ -1,0 +1,57 @@
+"""The instance depth loss (eq. 2) against loops."""
+
+import torch
+from torch import Tensor
+
+from depthbox.losses import instance_depth_loss
+from depthbox.ops import box_extents
+
+
+def scene() -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Scores of four rows in two images; the third box is one cell, the last hits none."""
+    boxes = torch.tensor([[0, 0, 999, 999], [8, 4, 30, 21], [5, 13, 8, 16], [12, 4, 12.5, 30]])
+    scores = torch.rand(4, 1, 7, 9, dtype=torch.float64)
+    depth = torch.rand(2, 7, 9, dtype=torch.float64)
+    return scores, depth, torch.tensor([0, 1, 1, 0]), *box_extents(boxes, 7, 9, 4)
+
+
+def test_equals_loops() -> None:
+    scores, depth, image_index, rows, columns = scene()
+    expected = []
+    for n in range(4):
+        squares = [
+            float(scores[n, 0, y, x] - depth[image_index[n], y, x]) ** 2
+            for y in range(7)
+            for x in range(9)
+            if rows[n, y] and columns[n, x]
+        ]
+        expected.append(sum(squares) / len(squares) if squares else 0.0)
+    assert expected[0] > 0 and expected[3] == 0 and int(rows[2].sum() * columns[2].sum()) == 1
+    torch.testing.assert_close(
+        instance_depth_loss(scores, depth, image_index, rows, columns), torch.tensor(expected, dtype=torch.float64)
+    )
+
+
+def test_gradient() -> None:
+    scores, *others = scene()
+    assert torch.autograd.gradcheck(lambda x: instance_depth_loss(x, *others), scores.requires_grad_())
+
+
+def test_is_zero_at_the_depth_and_does_not_grow_with_the_box() -> None:
+    depth = torch.full((1, 8, 8), 0.25)
+    everywhere, corner = torch.ones(1, 8, dtype=torch.bool), torch.arange(8)[None] < 2
+    index = torch.tensor([0])
+    assert instance_depth_loss(depth[None], depth, index, everywhere, everywhere) == 0
+    far = depth[None] + 0.5
+    large = instance_depth_loss(far, depth, index, everywhere, everywhere)
+    small = instance_depth_loss(far, depth, index, corner, corner)
+    assert float(large) == float(small) == 0.25
+
+
+def test_takes_no_rows_and_keeps_the_graph() -> None:
+    scores, depth, image_index, rows, columns = scene()
+    empty = scores[:0].requires_grad_()
+    values = instance_depth_loss(empty, depth, image_index[:0], rows[:0], columns[:0])
+    assert values.shape == (0,)
+    values.sum().backward()
+    assert empty.grad is not None

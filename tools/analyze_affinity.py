@@ -1,0 +1,107 @@
+#!/usr/bin/env python3
+"""Measure how well alike colour and alike depth tell which neighbouring pixels belong to one object."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import sys
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from depthbox.data.datasets import load_coco_style
+from depthbox.data.files import atomic_open
+from depthbox.evaluation.affinity import AffinitySettings, PairCounts, count_dataset
+from depthbox.evaluation.affinity_report import LEGEND, as_json, markdown, separation, summary, terminal_table
+from depthbox.visualization.affinity_plot import save_affinity_plot
+
+DEFAULTS = AffinitySettings()
+EPILOG = f"""
+The data set needs true masks; they are only looked at here, never in training. Pairs are those of the pairwise losses:
+on the mask grid, from every pixel in an object's box to its neighbours. Depth keeps a pair where
+S_d = exp(-κ |Δd|) > τ_d (MODEL.DEPTH.SCALE, MODEL.DEPTH.THRESH), colour where the similarity reaches τ
+(MODEL.BOXINST.PAIRWISE.COLOR_THRESH).
+
+{LEGEND}
+
+example:
+  tools/analyze_affinity.py --json datasets/synthetic/instances_val.json --images datasets/synthetic/val \\
+    --depth datasets/synthetic/depth_val --output output/affinity
+
+DIR gets affinity.md, affinity.json and affinity.png.
+"""
+
+
+def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    """Parse the command line; ``argv`` None means that of this process."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--json", required=True, metavar="FILE", help="COCO instances json with segmentations")
+    add("--images", required=True, metavar="DIR", help="folder of its images")
+    add("--depth", default="", metavar="DIR", help="folder of its depth files; without it only colour is measured")
+    add("--output", type=Path, required=True, metavar="DIR", help="folder for the results")
+    add("--max-images", type=int, default=0, metavar="N", help="only the first N images (default: all)")
+    add("--min-size", type=int, default=0, metavar="N", help="resize to this short side, pixels (default: as it is)")
+    floats: dict[str, Any] = {"nargs": "+", "type": float}
+    add("--color-thresholds", metavar="τ", default=DEFAULTS.color_thresholds, help="default 0.1 0.3 0.5", **floats)
+    add("--depth-scales", metavar="κ", default=DEFAULTS.depth_scales, help="default 1 3 10 ... 1000", **floats)
+    add("--depth-thresholds", metavar="τ_d", default=DEFAULTS.depth_thresholds, help="default 0.3 0.5 0.7", **floats)
+    add("--stride", type=int, default=DEFAULTS.stride, metavar="N", help="of the mask grid, pixels (default 4)")
+    add("--dilation", type=int, default=DEFAULTS.dilation, metavar="N", help="of the 3x3 neighbours (default 2)")
+    add(
+        "--bottom-pixels-removed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="rows at the bottom of each image that are no neighbours (MODEL.BOXINST.BOTTOM_PIXELS_REMOVED)",
+    )
+    arguments = parser.parse_args(argv)
+    if min(arguments.max_images, arguments.min_size) < 0:
+        parser.error("--max-images and --min-size must be 0 or more")
+    return arguments
+
+
+def measure(arguments: argparse.Namespace) -> PairCounts:
+    """Count the pairs of the data set that the command line names."""
+    settings = AffinitySettings(
+        tuple(arguments.color_thresholds),
+        tuple(arguments.depth_scales),
+        tuple(arguments.depth_thresholds),
+        stride=arguments.stride,
+        dilation=arguments.dilation,
+        bottom_pixels_removed=arguments.bottom_pixels_removed,
+    )
+    records = load_coco_style(arguments.json, arguments.json, arguments.images, arguments.depth)
+    records = records[: arguments.max_images or None]
+    return count_dataset(records, settings, arguments.min_size, functools.partial(tqdm, unit="image", desc="images"))
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Measure, write and print; mistakes in the arguments or files end with one clear line."""
+    arguments = parse_arguments(argv)
+    try:
+        pairs = measure(arguments)
+    except (ValueError, OSError) as error:
+        sys.exit(f"{Path(sys.argv[0]).name}: {error}")
+    size = f"short side {arguments.min_size}" if arguments.min_size else "original size"
+    name, output = Path(arguments.json).name, arguments.output
+    save_affinity_plot(pairs, output / "affinity.png", f"{name}, {size}: {summary(pairs)}")
+    files = {
+        "affinity.md": markdown(pairs, f"{name}, {size}").encode(),
+        "affinity.json": as_json(pairs, {"json": name, "min_size": arguments.min_size}),
+    }
+    for file_name, content in files.items():
+        with atomic_open(output / file_name) as file:
+            file.write(content)
+    print(f"{name}, {size}\n{summary(pairs)}; figures in percent\n\n{terminal_table(pairs)}\n")
+    if pairs.has_depth:
+        print(separation(pairs))
+    print(f"{output}: affinity.md, affinity.json, affinity.png")
+
+
+if __name__ == "__main__":
+    main()

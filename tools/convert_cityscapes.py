@@ -1,0 +1,56 @@
+#!/usr/bin/env python
+"""Write a split of Cityscapes, from its official folders, as COCO json for training and evaluation."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from depthbox.data.cityscapes import convert
+
+EPILOG = """examples:
+  convert_cityscapes.py datasets/cityscapes --split train --boxes-only --output datasets/cityscapes/boxes_train.json
+  convert_cityscapes.py datasets/cityscapes --split val --output datasets/cityscapes/instances_val.json
+
+The image folder to register with the json is ROOT/leftImg8bit; a depth folder has the same sub-folders
+({split}/{city}/). docs/cityscapes.md tells the rest."""
+
+
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("root", type=Path, metavar="ROOT", help="folder of leftImg8bit and gtFine")
+    parser.add_argument("--split", choices=["train", "val"], required=True, help="part of the data set")
+    parser.add_argument("--output", type=Path, required=True, metavar="FILE.json", help="json to write")
+    parser.add_argument("--boxes-only", action="store_true", help="write no masks, as training from boxes needs none")
+    parser.add_argument(
+        "--min-area",
+        type=int,
+        metavar="PIXELS",
+        help="mark objects with fewer visible pixels as ignored (iscrowd); default as in the official evaluation: "
+        "100 for val, 0 for train",
+    )
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes (default: 1)")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Convert and print the counts; returns the exit code."""
+    args = parse_arguments(arguments)
+    try:
+        report = convert(
+            args.root, args.split, args.output, args.boxes_only, args.min_area, args.workers, progress=True
+        )
+    except (OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(report)
+    print(f"written to {args.output}; register it with the image folder {args.root / 'leftImg8bit'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
