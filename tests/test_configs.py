@@ -11,7 +11,8 @@ from detectron2.modeling import build_model
 
 from depthbox import add_depthbox_config
 from depthbox.engine import load_config
-from depthbox.engine.resume import config_differences, load_weights
+from depthbox.engine.resume import config_differences
+from depthbox.engine.weights import load_weights
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "configs"

@@ -10,8 +10,8 @@ from detectron2.config import CfgNode
 from detectron2.structures import Instances
 
 from ..data.mapper import BoxDepthMapper
-from .resume import load_weights
 from .trainer import Trainer
+from .weights import load_weights
 
 
 def load_predictor(cfg: CfgNode, weights: str) -> Callable[[Mapping[str, Any]], Instances]:
@@ -19,7 +19,7 @@ def load_predictor(cfg: CfgNode, weights: str) -> Callable[[Mapping[str, Any]], 
 
     Args:
         cfg: of the training.
-        weights: path or URL, see ``resume.load_weights``.
+        weights: path or URL, see ``weights.load_weights``.
 
     Returns:
         A function from a data set dict to its Instances, on the CPU, at the original image's size.

@@ -1,16 +1,13 @@
-"""What a checkpoint holds of a trainer, how a trainer takes it up again, and weights to start from."""
+"""What a checkpoint holds of a trainer, and how a trainer takes it up again."""
 
 from __future__ import annotations
 
 import logging
-import os
 from typing import TYPE_CHECKING, Any
 
 import detectron2
 import torch
 import yaml
-from detectron2.checkpoint import DetectionCheckpointer
-from torch import nn
 from torch.optim import Optimizer
 
 from .checkpoint import State
@@ -75,36 +72,6 @@ def restore(trainer: Trainer, state: State) -> None:
         )
     trainer.load_state_dict(progress)
     trainer.start_iter = trainer.iter + 1
-
-
-def load_weights(model: nn.Module, source: str) -> None:
-    """Load weights to start a training from, on all processes.
-
-    Args:
-        model: changed in place.
-        source: path or URL of anything that Detectron2 reads (its own and DepthBox's .pth, model-zoo and MSRA
-            .pkl); "" loads nothing.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-    """
-    if source and "://" not in source and not os.path.isfile(source):
-        raise FileNotFoundError(f"MODEL.WEIGHTS: there is no file {source}")
-    if source:
-        _WeightLoader(model).load(source, checkpointables=[])
-    else:
-        logging.getLogger(__name__).info("MODEL.WEIGHTS is empty: the network starts from its random weights")
-
-
-class _WeightLoader(DetectionCheckpointer):
-    """Lets the network complete a state dict of a smaller one before it is loaded."""
-
-    def _load_model(self, checkpoint: Any) -> Any:
-        fill_up = getattr(self.model, "fill_up_weights", None)
-        if fill_up is not None and isinstance(checkpoint.get("model"), dict):
-            for added in fill_up(checkpoint["model"]):
-                self.logger.info("Not in the checkpoint: %s", added)
-        return super()._load_model(checkpoint)
 
 
 def config_differences(old: str, new: str) -> list[str]:

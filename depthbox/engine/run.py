@@ -13,9 +13,9 @@ from detectron2.utils import comm
 from ..data.datasets import register_from_config
 from .checkpoint import CheckpointStore
 from .distillation import evaluate_networks, load_teacher
-from .resume import load_weights
 from .setup import prepare_run
 from .trainer import Trainer
+from .weights import load_weights
 
 
 def run(cfg: CfgNode, *, resume: bool = False, eval_only: bool = False, command: str = "") -> dict[str, Any]:

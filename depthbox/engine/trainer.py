@@ -28,9 +28,10 @@ from .checkpoint import FINAL, CheckpointStore, State
 from .distillation import SelfDistillation, evaluate_networks
 from .hooks import Checkpointing, Evaluation, TrainingHealth, iteration_timer
 from .optimizer import build_clipper, build_optimizer
-from .resume import capture, load_weights, restore
+from .resume import capture, restore
 from .schedule import lr_multiplier, scale_schedule
 from .step import Batch, LossMonitor, amp_dtype, distribute, seed_everything, shared_seed
+from .weights import load_weights
 from .writers import LOG_PERIOD, MetricsWriting, build_writers
 
 Results = OrderedDict[str, Any]

@@ -156,6 +156,9 @@ class DepthBox(nn.Module):
 
     def fill_up_weights(self, state: dict[str, Any]) -> list[str]:
         """Complete, in place, a state dict of a network without the depth layer; returns what was added, in words."""
+        given = state.get("controller.weight")
+        if given is None or len(given) != self.mask_head.num_mask_params:
+            return []  # of another mask head altogether
         added = self.controller.fill_up(state, "controller.")
         return [f"{added} filters of the depth layer, at their initial values"] if added else []
 

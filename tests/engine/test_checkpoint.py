@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from depthbox.engine.checkpoint import CheckpointStore
-from depthbox.engine.resume import load_weights
+from depthbox.engine.weights import load_weights
 
 
 def state(value=1.0):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from detectron2.structures import pairwise_iou
 
-from depthbox.engine.resume import load_weights
+from depthbox.engine.weights import load_weights
 
 KEYS = {
     "box": {"loss_projection", "loss_color_pairwise"},

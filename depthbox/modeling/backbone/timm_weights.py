@@ -57,7 +57,7 @@ def read_weights(source: str, own: Mapping[str, Tensor], name: str) -> dict[str,
     """
     path = find_weights(source)
     try:
-        read = load_state_dict(path)
+        read = load_state_dict(path, weights_only=True)
     except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise ValueError(f"MODEL.TIMM.WEIGHTS: cannot read {path}; is it a state dict of timm's {name}?") from error
     state = {_own_name(key, own): value for key, value in read.items()}
