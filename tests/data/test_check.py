@@ -15,7 +15,7 @@ from depthbox.data.check_report import report_json, summary, write_report
 from depthbox.data.check_rules import RULES
 
 sys.path.insert(0, str(Path(__file__).parent))
-from check_toy import FAULTS, WIDTH, coco, write_clean  # noqa: E402
+from check_toy import FAULTS, WIDTH, coco, write_clean
 
 
 @pytest.fixture
