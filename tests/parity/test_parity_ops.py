@@ -27,6 +27,7 @@ from depthbox.ops import (
     shift,
     unpack_edges,
 )
+from depthbox.structures import Annotations
 
 pytestmark = pytest.mark.parity
 
@@ -161,7 +162,8 @@ def test_06_edges_of_the_supervision(case: Callable[[str], Case]) -> None:
     )
     sizes = [(image.shape[1], image.shape[2]) for image in images]
     boxes = [data["boxes0"], data["boxes1"]]
-    targets = supervision(torch.stack(padded).float(), sizes, data["orig_heights"].tolist(), boxes, None, None)
+    annotations = Annotations(data["orig_heights"].tolist(), boxes, [])
+    targets = supervision(torch.stack(padded).float(), sizes, annotations)
     assert targets.color_edges is not None
     edges = unpack_edges(targets.color_edges)
     assert torch.equal(edges, torch.cat([data["similarity0"], data["similarity1"]]) >= 0.3)
