@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from detectron2.config import CfgNode
 from detectron2.engine import HookBase
 from torch import nn
 
 from ..distillation import TeacherLabeler, ema_update
+from ..modeling.distributed import mean_over_processes, world_size
 from .checkpoint import State, read_checkpoint
 from .step import Batch, amp_dtype
 
@@ -58,9 +60,11 @@ class SelfDistillation(HookBase):
         if self._labeler is None:
             return
         ema_update(self._labeler.teacher, self.trainer.network, self._momentum)
+        share_statistics(self._labeler.teacher)
         self.trainer.storage.put_scalar("teacher_time", self._seconds)
         self._seconds = 0.0
-        reliable, matched, score, boxes = torch.stack(self._labeler.counts).sum(0).tolist()
+        counts = mean_over_processes(torch.stack(self._labeler.counts).sum(0))
+        reliable, matched, score, boxes = counts.tolist()
         self._labeler.counts.clear()
         if boxes:
             self.trainer.storage.put_scalar("distill/reliable", reliable / boxes)
@@ -91,6 +95,7 @@ class SelfDistillation(HookBase):
             )
         else:
             log.info("Iteration %d: the teacher begins to label", trainer.iter)
+        share_statistics(teacher)
         self._labeler = TeacherLabeler(self._cfg, teacher)
         trainer.labeler = self._label
 
@@ -102,6 +107,23 @@ class SelfDistillation(HookBase):
             labeled = self._labeler(batch)
         self._seconds += time.perf_counter() - start
         return labeled
+
+
+@torch.no_grad()
+def share_statistics(teacher: nn.Module) -> None:
+    """Give all processes the batch norm statistics of the first, in place.
+
+    A trained batch norm collects those of its own process. The teacher runs in evaluation mode, and a checkpoint holds
+    the first process's: all must have the same.
+    """
+    norms = [m for m in teacher.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    statistics = [b for m in norms for b in m.buffers() if b.is_floating_point()]
+    if world_size() == 1 or not statistics:
+        return
+    together = torch.cat([values.flatten() for values in statistics])
+    dist.broadcast(together, 0)
+    for values, shared in zip(statistics, together.split([v.numel() for v in statistics]), strict=True):
+        values.copy_(shared.view_as(values))
 
 
 def evaluate_networks(
