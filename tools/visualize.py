@@ -15,7 +15,7 @@ from depthbox import add_depthbox_config
 from depthbox.data.datasets import register_from_config
 from depthbox.data.loader import load_records
 from depthbox.engine import ConfigError, load_config
-from depthbox.engine.predict import load_predictor
+from depthbox.engine.predict import load_labeler, load_predictor
 from depthbox.visualization import DatasetSheet, choose_records, make_sheet, save_sheet
 
 IMAGES_PER_SHEET = 16
@@ -27,6 +27,7 @@ examples:
   the training set:        tools/visualize.py --config-file FILE --dataset coco_2017_train_depth
   chosen images, one PNG:  tools/visualize.py --config-file FILE --ids 139 285 --columns 1 --output two.png
   unsure objects as well:  tools/visualize.py --config-file FILE --weights W --score-threshold 0.1
+  the teacher's labels:    tools/visualize.py --config-file FILE --weights W --dataset my_train --pseudo-masks
   change a key:            tools/visualize.py --config-file FILE MODEL.DEVICE cpu
 
 Tiles of an image, from left to right: true boxes, with the outlines of the true masks where there are any;
@@ -50,12 +51,12 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     add("--count", type=int, default=16, metavar="N", help="images, chosen at random (default 16)")
     add("--seed", "--split-seed", type=int, default=0, metavar="N", help="of the choice (default 0)")
     add("--ids", nargs="+", default=[], metavar="ID", help="these images; another option ends the list")
+    add("--pseudo-masks", action="store_true", help="draw the masks that the teacher gives the true boxes instead")
     add(
         "--score-threshold",
         type=float,
-        default=0.4,
         metavar="S",
-        help="draw predictions from this score on (default 0.4)",
+        help="draw predictions from this score on (default 0.4; pseudo masks: MODEL.DISTILL.SCORE_THRESH)",
     )
     add("--columns", type=int, default=2, metavar="N", help="images side by side (default 2)")
     add(
@@ -75,8 +76,16 @@ def draw(arguments: argparse.Namespace, cfg: CfgNode) -> list[Path]:
     if not name:
         raise ValueError("no data set: name one with --dataset, or set DATASETS.TEST in the config")
     records = choose_records(load_records([name], filter_empty=False), arguments.count, arguments.ids, arguments.seed)
-    predict = load_predictor(cfg, arguments.weights) if arguments.weights else None
-    sheet = DatasetSheet(cfg, name, predict, columns=arguments.columns, score_threshold=arguments.score_threshold)
+    predict, threshold = None, 0.4
+    if arguments.pseudo_masks:
+        if not arguments.weights:
+            raise ValueError("--pseudo-masks needs a network: give --weights")
+        predict, threshold = load_labeler(cfg, arguments.weights), cfg.MODEL.DISTILL.SCORE_THRESH
+    elif arguments.weights:
+        predict = load_predictor(cfg, arguments.weights)
+    if arguments.score_threshold is not None:
+        threshold = arguments.score_threshold
+    sheet = DatasetSheet(cfg, name, predict, columns=arguments.columns, score_threshold=threshold)
     output = Path(arguments.output or os.path.join(cfg.OUTPUT_DIR, "visualize"))
     single = output.suffix.lower() == ".png"
     per_sheet = len(records) if single else IMAGES_PER_SHEET

@@ -89,7 +89,10 @@ class TeacherLabeler:
 
     @torch.no_grad()
     def __call__(self, batch: Batch) -> Batch:
-        """The batch with ``pseudo_masks`` and ``pseudo_weights`` on its instances; the argument stays as it is.
+        """The batch with labels on its instances; the argument stays as it is.
+
+        The labels: ``pseudo_masks`` (N, h/s, w/s) on the student's mask grid, ``pseudo_weights`` (N,), 0 where a mask
+        is not reliable, ``pseudo_scores`` (N,), the matching scores (0 = no candidate).
 
         Args:
             batch: the mapper's dicts with ``instances``, see ``DepthBox.forward``.
@@ -165,6 +168,7 @@ class TeacherLabeler:
         labeled = Instances(instances.image_size, **instances.get_fields())
         labeled.pseudo_masks = labels if self.soft else inside
         labeled.pseudo_weights = weights
+        labeled.pseudo_scores = best
         return labeled
 
     def _boxes(self, instances: Instances, size: tuple[int, int]) -> Tensor:

@@ -1,15 +1,21 @@
-"""A trained network as a function from a data set's image to objects."""
+"""A trained network as a function: from a data set's image to objects, or from its boxes to their masks."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from detectron2.config import CfgNode
+from detectron2.data import transforms as T
 from detectron2.structures import Instances
+from torch.nn import functional as F
 
 from ..data.mapper import BoxDepthMapper
+from ..distillation import TeacherLabeler
+from ..ops import aligned_upsample
+from .distillation import load_teacher
 from .trainer import Trainer
 from .weights import load_weights
 
@@ -37,3 +43,46 @@ def load_predictor(cfg: CfgNode, weights: str) -> Callable[[Mapping[str, Any]], 
             return model([mapper(record)])[0]["instances"].to("cpu")
 
     return predict
+
+
+def load_labeler(cfg: CfgNode, weights: str) -> Callable[[Mapping[str, Any]], Instances]:
+    """Build the teacher of a config: it turns given boxes into masks, as in self-distillation.
+
+    Args:
+        cfg: of the training; MODEL.DISTILL says how masks are matched to boxes.
+        weights: a checkpoint; its teacher is taken where it holds one, else its network.
+
+    Returns:
+        A function from a data set dict with ``annotations`` to Instances, on the CPU, at the original image's size: one
+        for each box (crowds left out), its score the matching score; a box without any candidate has score 0.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+    """
+    network = Trainer.build_model(cfg)
+    load_weights(network, weights)
+    with contextlib.suppress(ValueError):
+        load_teacher(network, None, weights)
+    labeler = TeacherLabeler(cfg, network.eval())
+    stride = cfg.MODEL.CONDINST.MASK_OUT_STRIDE
+    labeler.soft = True
+    augmentations = [T.ResizeShortestEdge(cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST)]
+    mapper = BoxDepthMapper(
+        True, augmentations=augmentations, image_format=cfg.INPUT.FORMAT, read_depth=cfg.MODEL.DISTILL.BETA > 0
+    )
+
+    def label(record: Mapping[str, Any]) -> Instances:
+        sample = labeler([mapper(record)])[0]
+        labeled = sample["instances"].to("cpu")
+        height, width = labeled.image_size
+        size = (record["height"], record["width"])
+        masks = aligned_upsample(labeled.pseudo_masks[:, None], stride)[..., :height, :width]
+        result = Instances(size)
+        boxes = labeled.gt_boxes.clone()
+        boxes.scale(size[1] / width, size[0] / height)
+        result.pred_boxes, result.pred_classes = boxes, labeled.gt_classes
+        result.scores = labeled.pseudo_scores
+        result.pred_masks = F.interpolate(masks, size=size, mode="bilinear", align_corners=False)[:, 0] > 0.5
+        return result
+
+    return label
