@@ -74,7 +74,7 @@ def _add_depth(cfg: CN) -> None:
     node.CONSISTENCY = False  # the depth consistency loss (eq. 4)
     node.CONSISTENCY_WEIGHT = 1.0
     node.THRESH = 0.5  # tau_d: pairs with S_d above it are of one surface
-    node.SCALE = 30.0  # kappa in S_d = exp(-kappa |difference of depth|) (eq. 3), depth in [0, 1]
+    node.SCALE = 100.0  # kappa in S_d = exp(-kappa |difference of depth|) (eq. 3), depth in [0, 1]
     node.WARMUP_ITERS = 10000  # of the depth consistency loss
 
 
