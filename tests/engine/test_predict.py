@@ -36,6 +36,7 @@ def weights(cfg: CfgNode, folder: Path, bias: float, teacher_bias: float | None 
     state = build_model(cfg).state_dict()
     where = 232  # bias of the masks' last layer
     state["controller.bias"][where] = bias
+    state["proposal_generator.fcos_head.bbox_pred.bias"][:] = 1.0  # boxes of two strides
     checkpoint = {"model": state, "optimizer": {}, "trainer": {"iteration": 0}}
     if teacher_bias is not None:
         taught = {name: value.clone() for name, value in state.items()}
@@ -56,7 +57,9 @@ def test_each_box_gets_a_mask_inside_it(cfg: CfgNode, tmp_path: Path) -> None:
             record["annotations"], result.pred_boxes.tensor, result.pred_masks, strict=True
         ):
             x, y, width, height = annotation["bbox"]
-            torch.testing.assert_close(box, torch.tensor([x, y, x + width, y + height]), atol=1.0, rtol=0)
+            torch.testing.assert_close(
+                box, torch.tensor([x, y, x + width, y + height], dtype=torch.float32), atol=1.0, rtol=0
+            )
             outside = mask.clone()
             margin = 6  # a cell of the mask grid is 4 pixels of an input at two thirds of the size
             rows = slice(max(int(y) - margin, 0), int(y + height) + margin)
