@@ -24,6 +24,11 @@ show_help() {
   awk 'NR > 1 && !/^#/ { exit } NR > 1 { sub(/^# ?/, ""); print }' "$SCRIPT"
 }
 
+if [[ "${1:-}" == -h || "${1:-}" == --help ]]; then # of the script that sources this
+  show_help
+  exit
+fi
+
 # Sort the command line into LIST, CONFIGS (files) and OVERRIDES (KEY VALUE...).
 parse_arguments() { # argument...
   LIST=0 CONFIGS=() OVERRIDES=()

@@ -13,11 +13,6 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-if [[ "${1:-}" == -h || "${1:-}" == --help ]]; then
-  show_help
-  exit
-fi
-
 LIST=0
 root=datasets/cityscapes
 if (($#)) && [[ "$1" != -* ]]; then

@@ -15,11 +15,6 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-if [[ "${1:-}" == -h || "${1:-}" == --help ]]; then
-  show_help
-  exit
-fi
-
 LIST=0
 coco="$DETECTRON2_DATASETS/coco"
 [[ -f "$coco/annotations/instances_train2017.json" ]] ||

@@ -17,11 +17,6 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-if [[ "${1:-}" == -h || "${1:-}" == --help ]]; then
-  show_help
-  exit
-fi
-
 parse_arguments "$@"
 if ((${#CONFIGS[@]} == 0)); then
   CONFIGS=(

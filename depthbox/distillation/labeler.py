@@ -14,8 +14,7 @@ from torchvision.ops import box_iou
 
 from ..modeling.depthbox import DepthBox
 from ..modeling.fcos.inference import Detections
-from ..modeling.supervision import depth_on_grid
-from ..ops import box_masks, depth_similarity
+from ..ops import box_masks, cells_inside, depth_on_grid, depth_similarity
 from .candidates import find_candidates
 from .matching import depth_consistency_score, match_instances, matching_scores
 
@@ -62,7 +61,6 @@ class TeacherLabeler:
         self.depth_threshold, self.depth_scale = depth_threshold, depth_scale
         self.size, self.dilation = size, dilation
         self.soft, self.certainty = soft, certainty
-        self.counts: list[Tensor] = []
 
     @classmethod
     def from_config(cls, cfg: CfgNode, teacher: DepthBox) -> dict[str, Any]:
@@ -141,9 +139,7 @@ class TeacherLabeler:
         if depth is None:
             raise KeyError(f"{x.get('file_name', 'an image')} comes without depth, which MODEL.DISTILL.BETA needs")
         grid = depth_on_grid(depth.to(probabilities.device), padded, stride)
-        rows = torch.arange(grid.shape[1], device=grid.device) * stride + stride // 2 < size[0]
-        columns = torch.arange(grid.shape[2], device=grid.device) * stride + stride // 2 < size[1]
-        valid = (rows[:, None] & columns)[None]
+        valid = cells_inside((grid.shape[1], grid.shape[2]), *size, stride, grid.device)[None]
         similarity = depth_similarity(grid[None], valid, self.size, self.dilation, self.depth_scale)[0]
         return depth_consistency_score(probabilities * valid, similarity, self.depth_threshold)
 
@@ -162,7 +158,6 @@ class TeacherLabeler:
         best = torch.zeros_like(boxes[:, 0])
         best[has_mask] = scores[has_mask, matched[has_mask]]
         weights = ((best > self.reliable) & inside.any(2).any(1)).to(labels.dtype)
-        self.counts.append(torch.stack((weights.sum(), has_mask.sum(), best.sum(), weights.new_tensor(len(boxes)))))
         if self.certainty:
             weights *= (labels * inside).sum((1, 2)) / inside.sum((1, 2)).clamp(min=1)
         labeled = Instances(instances.image_size, **instances.get_fields())

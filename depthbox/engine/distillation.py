@@ -15,7 +15,7 @@ import torch
 import torch.distributed as dist
 from detectron2.config import CfgNode
 from detectron2.engine import HookBase
-from torch import nn
+from torch import Tensor, nn
 
 from ..distillation import TeacherLabeler, ema_update
 from ..modeling.distributed import mean_over_processes, world_size
@@ -46,6 +46,7 @@ class SelfDistillation(HookBase):
         self._saved: dict[str, Any] | None = None
         self._labeler: TeacherLabeler | None = None
         self._seconds = 0.0
+        self._counts: list[Tensor] = []  # of each micro-batch: reliable masks, matched boxes, their scores, boxes
 
     @property
     def teacher(self) -> nn.Module | None:
@@ -63,9 +64,8 @@ class SelfDistillation(HookBase):
         share_statistics(self._labeler.teacher)
         self.trainer.storage.put_scalar("teacher_time", self._seconds)
         self._seconds = 0.0
-        counts = mean_over_processes(torch.stack(self._labeler.counts).sum(0))
-        reliable, matched, score, boxes = counts.tolist()
-        self._labeler.counts.clear()
+        reliable, matched, score, boxes = mean_over_processes(torch.stack(self._counts).sum(0)).tolist()
+        self._counts.clear()
         if boxes:
             self.trainer.storage.put_scalar("distill/reliable", reliable / boxes)
             self.trainer.storage.put_scalar("distill/matched", matched / boxes)
@@ -105,6 +105,10 @@ class SelfDistillation(HookBase):
         device_type = torch.device(self._cfg.MODEL.DEVICE).type
         with torch.autocast(device_type, dtype=self._dtype, enabled=self._dtype is not None):
             labeled = self._labeler(batch)
+        weights = torch.cat([x["instances"].pseudo_weights for x in labeled])
+        scores = torch.cat([x["instances"].pseudo_scores for x in labeled])
+        numbers = ((weights > 0).sum(), (scores > 0).sum(), scores.sum(), scores.new_tensor(len(scores)))
+        self._counts.append(torch.stack([number.float() for number in numbers]))
         self._seconds += time.perf_counter() - start
         return labeled
 

@@ -18,7 +18,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..data.mapper import BoxDepthMapper
-from ..ops import box_extents, color_similarity, neighbor_offsets, rgb_to_lab, shift
+from ..ops import (
+    box_extents,
+    cells_inside,
+    color_similarity,
+    depth_on_grid,
+    neighbor_offsets,
+    rgb_to_lab,
+    shift,
+)
 
 # What the curves of the plot are drawn through, besides the settings asked for.
 _COLOR_CURVE = tuple(i / 50 for i in range(1, 50))
@@ -139,8 +147,8 @@ def depth_cutoff(scale: float, threshold: float) -> float:
 
 def grid_depth(depth: Tensor, stride: int) -> Tensor:
     """Mean depth (B, 1, ceil(H / stride), ceil(W / stride)) of each cell of (B, 1, H, W); its border goes on."""
-    rest = (0, -depth.shape[3] % stride, 0, -depth.shape[2] % stride)
-    return F.avg_pool2d(F.pad(depth, rest, mode="replicate"), stride)
+    padded = (depth.shape[2] + -depth.shape[2] % stride, depth.shape[3] + -depth.shape[3] % stride)
+    return torch.stack([depth_on_grid(single, padded, stride) for single in depth])
 
 
 def count_pairs(
@@ -168,9 +176,7 @@ def count_pairs(
     height, width = image.shape[-2:]
     rest = (0, -width % stride, 0, -height % stride)  # the network's images are padded with zeros, too
     small = F.avg_pool2d(F.pad(image[None].float(), rest), stride)
-    y = torch.arange(small.shape[2])[:, None] * stride + stride // 2
-    x = torch.arange(small.shape[3])[None, :] * stride + stride // 2
-    valid = (y < height - removed_rows) & (x < width)
+    valid = cells_inside((small.shape[2], small.shape[3]), height - removed_rows, width, stride)
     reach = torch.stack([shift(valid.float(), *offset) > 0 for offset in offsets])
     similarity = color_similarity(rgb_to_lab(small.floor() / 255), valid[None], settings.size, settings.dilation)[0]
     levels, cutoffs = torch.tensor(settings.color_levels), torch.tensor(settings.depth_cutoffs)

@@ -9,7 +9,7 @@ from detectron2.config import CfgNode, configurable
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..ops import color_similarity, depth_similarity, pack_edges, rgb_to_lab
+from ..ops import cells_inside, color_similarity, depth_on_grid, depth_similarity, pack_edges, rgb_to_lab
 from ..structures import Annotations, MaskTargets
 
 
@@ -112,13 +112,11 @@ class MaskSupervision(nn.Module):
         return pack_edges(similarity > self.depth_threshold)
 
     def _valid(self, images: Tensor, sizes: list[tuple[int, int]], original_heights: list[int]) -> Tensor:
-        height, width = images.shape[2] // self.stride, images.shape[3] // self.stride
-        y = torch.arange(height, device=images.device)[:, None] * self.stride + self.stride // 2
-        x = torch.arange(width, device=images.device)[None, :] * self.stride + self.stride // 2
+        grid = (images.shape[2] // self.stride, images.shape[3] // self.stride)
         valid = []
-        for (real_height, real_width), original in zip(sizes, original_heights, strict=True):
-            cut = int(self.bottom_pixels_removed * real_height / original) if self.bottom_pixels_removed > 0 else 0
-            valid.append((y < real_height - cut) & (x < real_width))
+        for (height, width), original in zip(sizes, original_heights, strict=True):
+            cut = int(self.bottom_pixels_removed * height / original) if self.bottom_pixels_removed > 0 else 0
+            valid.append(cells_inside(grid, height - cut, width, self.stride, images.device))
         return torch.stack(valid)
 
     def _sample(self, masks: Tensor, padded: tuple[int, int]) -> Tensor:
@@ -129,18 +127,3 @@ class MaskSupervision(nn.Module):
     def _extend(self, masks: Tensor, padded: tuple[int, int]) -> Tensor:
         height, width = padded[0] // self.stride, padded[1] // self.stride
         return F.pad(masks.float(), (0, width - masks.shape[2], 0, height - masks.shape[1]))
-
-
-def depth_on_grid(depth: Tensor, padded: tuple[int, int], stride: int) -> Tensor:
-    """Mean depth of each cell's pixels; beyond the image its border goes on.
-
-    Args:
-        depth: (1, h, w) in [0, 1].
-        padded: (height, width) of the batch, at least (h, w).
-        stride: input pixels per cell of the mask grid.
-
-    Returns:
-        (1, height / stride, width / stride) float32.
-    """
-    space = (0, padded[1] - depth.shape[2], 0, padded[0] - depth.shape[1])
-    return F.avg_pool2d(F.pad(depth.float()[None], space, mode="replicate"), stride)[0]

@@ -19,8 +19,8 @@ from depthbox.evaluation.affinity import (
     grid_depth,
 )
 from depthbox.evaluation.affinity_report import affinity_rows, as_json, best_cutoff, markdown, terminal_table
-from depthbox.modeling.supervision import MaskSupervision, depth_on_grid
-from depthbox.ops import box_masks, depth_similarity, neighbor_offsets, unpack_edges
+from depthbox.modeling.supervision import MaskSupervision
+from depthbox.ops import box_masks, depth_on_grid, depth_similarity, neighbor_offsets, unpack_edges
 from depthbox.visualization.affinity_plot import save_affinity_plot
 
 HEIGHT, WIDTH = 46, 57  # no multiples of the stride
