@@ -1,13 +1,22 @@
-"""Losses of the masks: one value per row, the caller reduces."""
+"""Losses of the masks: one value per row, the caller reduces.
 
-from .depth import instance_depth_loss
-from .dice import dice_loss
+Each has a readable definition (``projection_loss``, ``pairwise_nll``, ``instance_depth_loss``, ``dice_loss``) and a
+form on logits that is fast and keeps little (``box_losses``, ``instance_depth_loss_from_logits``,
+``dice_loss_from_logits``).
+"""
+
+from .box import box_losses
+from .depth import instance_depth_loss, instance_depth_loss_from_logits
+from .dice import dice_loss, dice_loss_from_logits
 from .pairwise import pairwise_loss, pairwise_losses, pairwise_nll
 from .projection import projection_loss, projection_loss_from_logits
 
 __all__ = [
+    "box_losses",
     "dice_loss",
+    "dice_loss_from_logits",
     "instance_depth_loss",
+    "instance_depth_loss_from_logits",
     "pairwise_loss",
     "pairwise_losses",
     "pairwise_nll",

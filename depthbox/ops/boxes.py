@@ -20,14 +20,14 @@ def box_extents(boxes: Tensor, height: int, width: int, stride: int) -> tuple[Te
         stride: input pixels per cell.
 
     Returns:
-        rows (N, height) and columns (N, width), bool.
+        rows (N, height) and columns (N, width), bool; both are empty where the box covers no cell.
     """
     low, high = boxes[:, :2].trunc(), (boxes[:, 2:] + 1).trunc() - 1
     x = torch.arange(width, device=boxes.device) * stride + stride // 2
     y = torch.arange(height, device=boxes.device) * stride + stride // 2
     columns = (x >= low[:, 0, None]) & (x <= high[:, 0, None])
     rows = (y >= low[:, 1, None]) & (y <= high[:, 1, None])
-    return rows, columns
+    return rows & columns.any(1, keepdim=True), columns & rows.any(1, keepdim=True)
 
 
 def box_masks(boxes: Tensor, height: int, width: int, stride: int) -> Tensor:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from depthbox.losses import instance_depth_loss
+from depthbox.losses import instance_depth_loss, instance_depth_loss_from_logits
 from depthbox.ops import box_extents
 
 
@@ -52,6 +52,31 @@ def test_takes_no_rows_and_keeps_the_graph() -> None:
     scores, depth, image_index, rows, columns = scene()
     empty = scores[:0].requires_grad_()
     values = instance_depth_loss(empty, depth, image_index[:0], rows[:0], columns[:0])
+    assert values.shape == (0,)
+    values.sum().backward()
+    assert empty.grad is not None
+
+
+def test_from_logits_equals_the_definition() -> None:
+    _, *others = scene()
+    logits = 3 * torch.randn(4, 1, 7, 9, dtype=torch.float64)
+    weights = torch.rand(4, dtype=torch.float64)
+    gradients, values = [], []
+    for of_logits in (True, False):
+        x = logits.clone().requires_grad_()
+        loss = instance_depth_loss_from_logits(x, *others) if of_logits else instance_depth_loss(x.sigmoid(), *others)
+        (loss * weights).sum().backward()
+        assert x.grad is not None
+        gradients.append(x.grad)
+        values.append(loss.detach())
+    torch.testing.assert_close(values[0], values[1])
+    torch.testing.assert_close(gradients[0], gradients[1])
+
+
+def test_from_logits_takes_no_rows() -> None:
+    _, depth, image_index, rows, columns = scene()
+    empty = torch.zeros(0, 1, 7, 9, requires_grad=True)
+    values = instance_depth_loss_from_logits(empty, depth, image_index[:0], rows[:0], columns[:0])
     assert values.shape == (0,)
     values.sum().backward()
     assert empty.grad is not None

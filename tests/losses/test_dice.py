@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from depthbox.losses import dice_loss
+from depthbox.losses import dice_loss, dice_loss_from_logits
 
 
 def reference(scores: list[float], targets: list[float]) -> float:
@@ -50,3 +50,34 @@ def test_half_precision_is_summed_in_float32(dtype: torch.dtype) -> None:
 def test_different_shapes_are_refused() -> None:
     with pytest.raises(ValueError, match="one shape"):
         dice_loss(torch.zeros(2, 3), torch.zeros(2, 1))
+
+
+@pytest.mark.parametrize("soft", [False, True])
+@pytest.mark.parametrize("rows_at_once", [1, 2, 100])
+def test_from_logits_equals_the_definition(soft: bool, rows_at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("depthbox.losses.dice._CHUNK", 30 * rows_at_once)
+    logits = 3 * torch.randn(5, 1, 5, 6, dtype=torch.float64)
+    targets = torch.rand(3, 5, 6, dtype=torch.float64)
+    targets = targets if soft else targets > 0.5
+    index, weights = torch.tensor([2, 0, 0, 1, 2]), torch.rand(5, dtype=torch.float64)
+    gradients, values = [], []
+    for of_logits in (True, False):
+        x = logits.clone().requires_grad_()
+        if of_logits:
+            loss = dice_loss_from_logits(x, targets, index)
+        else:
+            loss = dice_loss(x.sigmoid(), targets[index][:, None])
+        (loss * weights).sum().backward()
+        assert x.grad is not None
+        gradients.append(x.grad)
+        values.append(loss.detach())
+    torch.testing.assert_close(values[0], values[1])
+    torch.testing.assert_close(gradients[0], gradients[1])
+
+
+def test_from_logits_takes_no_rows() -> None:
+    logits = torch.zeros(0, 1, 4, 5, requires_grad=True)
+    loss = dice_loss_from_logits(logits, torch.zeros(0, 4, 5), torch.zeros(0, dtype=torch.int64))
+    assert loss.shape == (0,)
+    loss.sum().backward()
+    assert logits.grad is not None

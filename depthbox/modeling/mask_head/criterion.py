@@ -8,7 +8,7 @@ import torch
 from detectron2.config import CfgNode, configurable
 from torch import Tensor, nn
 
-from ...losses import dice_loss, instance_depth_loss, pairwise_losses, projection_loss_from_logits
+from ...losses import box_losses, dice_loss_from_logits, instance_depth_loss_from_logits
 from ...ops import box_extents
 from ...structures import MaskPredictions, MaskTargets, Queries
 from ..distributed import mean_over_processes, world_size
@@ -99,7 +99,7 @@ class MaskCriterion(nn.Module):
         if self.consistency_weight > 0:
             assert targets.depth_edges is not None
             edges["loss_depth_consistency"] = (targets.depth_edges, self.consistency_weight)
-        sums, pairs = pairwise_losses(
+        projection, sums, pairs = box_losses(
             logits,
             [bits for bits, _ in edges.values()],
             queries.image_index,
@@ -109,7 +109,7 @@ class MaskCriterion(nn.Module):
             self.dilation,
         )
         weight = use.to(logits.dtype)
-        losses = {"loss_projection": _global_mean(projection_loss_from_logits(logits, rows, columns) * weight, weight)}
+        losses = {"loss_projection": _global_mean(projection * weight, weight)}
         for (name, (_, factor)), values, count in zip(edges.items(), sums, pairs, strict=True):
             losses[name] = factor * _global_mean(values, count)
         return losses
@@ -118,23 +118,22 @@ class MaskCriterion(nn.Module):
         self, predictions: MaskPredictions, extents: tuple[Tensor, Tensor], queries: Queries, targets: MaskTargets
     ) -> Tensor:
         assert predictions.depth_logits is not None and targets.depth is not None
-        scores = _full_precision(predictions.depth_logits).sigmoid()
-        values = instance_depth_loss(scores, targets.depth, queries.image_index, *extents)
+        logits = _full_precision(predictions.depth_logits)
+        values = instance_depth_loss_from_logits(logits, targets.depth, queries.image_index, *extents)
         return self.depth_weight * _global_mean(values, torch.ones_like(values))
 
     def _mask_loss(self, logits: Tensor, queries: Queries, targets: MaskTargets, use: Tensor) -> Tensor:
         assert targets.masks is not None
-        truth = targets.masks[queries.target_index][:, None]
         weight = use.to(logits.dtype)
-        return _global_mean(dice_loss(logits.sigmoid(), truth) * weight, weight)
+        return _global_mean(dice_loss_from_logits(logits, targets.masks, queries.target_index) * weight, weight)
 
     def _pseudo_loss(self, logits: Tensor, queries: Queries, targets: MaskTargets) -> Tensor:
         """Over all queries, so that a batch with few reliable masks does not count them for more."""
         if targets.pseudo_masks is None or targets.pseudo_weights is None:
             values = (logits[:, 0] * 0).sum((1, 2))  # before the teacher begins
         else:
-            labels = targets.pseudo_masks[queries.target_index][:, None]
-            values = dice_loss(logits.sigmoid(), labels) * targets.pseudo_weights[queries.target_index]
+            values = dice_loss_from_logits(logits, targets.pseudo_masks, queries.target_index)
+            values = values * targets.pseudo_weights[queries.target_index]
         return self.pseudo_weight * _global_mean(values, torch.ones_like(values))
 
 
