@@ -13,6 +13,7 @@ from detectron2.utils import comm
 from detectron2.utils.collect_env import collect_env_info
 
 from ..data.files import atomic_open
+from .allocator import keep_freed_memory
 from .schedule import scale_schedule
 
 LOGGED = ("depthbox", "detectron2", "fvcore")
@@ -35,6 +36,8 @@ def prepare_run(cfg: CfgNode, command: str, *, keep_config: bool = True) -> CfgN
     setup_logging(folder, rank)
     cfg = scale_schedule(cfg)
     torch.backends.cudnn.benchmark = cfg.CUDNN_BENCHMARK
+    if cfg.MODEL.DEVICE == "cpu":
+        keep_freed_memory()
     if rank:
         return cfg
     if keep_config:
