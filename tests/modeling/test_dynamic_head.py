@@ -91,3 +91,40 @@ def test_no_queries_stay_on_the_graph() -> None:
     assert result.depth_logits is not None and result.logits.shape == (0, 1, 8, 10)
     (result.logits.sum() + result.depth_logits.sum()).backward()
     assert params.grad is not None
+
+
+@pytest.mark.parametrize("cached", [1, 2 * WIDTH * 4 * 5, 10**6])
+def test_parts_of_the_queries_give_what_all_at_once_give(cached: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    head = DynamicMaskHead(in_channels=CHANNELS, channels=WIDTH, depth_layer=True)
+    asked = queries((3, 0, 4, 1))
+    inputs = torch.randn(4, CHANNELS, 4, 5, dtype=torch.float64), torch.randn(8, head.num_params, dtype=torch.float64)
+    weights = torch.randn(8, 2, 4, 5, dtype=torch.float64)
+    results = []
+    for size in (10**9, cached):
+        monkeypatch.setattr("depthbox.modeling.mask_head.dynamic._CACHED", size)
+        features, params = (x.clone().requires_grad_() for x in inputs)
+        logits = head.coarse_logits(features, params, asked)
+        (logits * weights).sum().backward()
+        results.append((logits.detach(), features.grad, params.grad))
+    for once, in_parts in zip(*results, strict=True):
+        torch.testing.assert_close(in_parts, once)
+
+
+def test_hidden_units_are_not_kept_for_backward(monkeypatch: pytest.MonkeyPatch) -> None:
+    head = DynamicMaskHead(in_channels=CHANNELS, channels=WIDTH, depth_layer=True)
+    features = torch.randn(1, CHANNELS, 40, 50, requires_grad=True)
+    params = torch.randn(12, head.num_params, requires_grad=True)
+    kept: dict[int, int] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    sizes = []
+    for cached in (10**9, 2 * WIDTH * 40 * 50):
+        monkeypatch.setattr("depthbox.modeling.mask_head.dynamic._CACHED", cached)
+        kept.clear()
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            head.coarse_logits(features, params, queries((12,)))
+        sizes.append(sum(kept.values()))
+    assert sizes[1] < sizes[0] / 10

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from ...ops import aligned_upsample
 from ...structures import MaskPredictions, Queries, split_by_counts
+
+_CACHED = 2**20  # hidden units of a layer that are computed together on the CPU
 
 
 class DynamicMaskHead(nn.Module):
@@ -77,10 +82,31 @@ class DynamicMaskHead(nn.Module):
         outputs = aligned_upsample(
             self.coarse_logits(features, params, queries), self.feature_stride // self.out_stride
         )
-        return MaskPredictions(outputs[:, :1], outputs[:, 1:] if self.depth_layer else None)
+        return MaskPredictions(*outputs.split(1, dim=1))
 
     def coarse_logits(self, features: Tensor, params: Tensor, queries: Queries) -> Tensor:
-        """Mask and, with the depth layer, depth logits (Q, 1 or 2, h, w) at the stride of the features."""
+        """Mask and, with the depth layer, depth logits (Q, 1 or 2, h, w) at the stride of the features.
+
+        On the CPU a few queries at a time, whose hidden units fit into the cache and are computed again for backward.
+        """
+        hidden_units = self.layer_shapes[0][0] * features.shape[2] * features.shape[3]
+        step = max(_CACHED // max(hidden_units, 1), 1)
+        if features.device.type != "cpu" or len(params) <= step or torch.jit.is_tracing():
+            return self._logits(features, params, queries)
+        parts = [
+            checkpoint(
+                self._logits,
+                features[image : image + 1],
+                params[part],
+                queries.of_image(image, part),
+                use_reentrant=False,
+                preserve_rng_state=False,
+            )
+            for image, part in _parts(queries.counts, step)
+        ]
+        return torch.cat(parts)
+
+    def _logits(self, features: Tensor, params: Tensor, queries: Queries) -> Tensor:
         weights, biases = self.parse(params)
         hidden = self._first_layer(features, weights[0], biases[0], queries)
         for weight, bias in zip(weights[1:], biases[1:], strict=True):
@@ -107,3 +133,12 @@ class DynamicMaskHead(nn.Module):
         down = weight[:, :, 1, None] * relative_y[:, None]
         hidden = torch.cat(shared) + across[:, :, None, :]
         return (hidden + down[:, :, :, None]).flatten(2)
+
+
+def _parts(counts: tuple[int, ...], step: int) -> Iterator[tuple[int, slice]]:
+    """Image and rows of at most ``step`` queries each, none of two images."""
+    start = 0
+    for image, count in enumerate(counts):
+        for first in range(start, start + count, step):
+            yield image, slice(first, min(first + step, start + count))
+        start += count
