@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -9,7 +10,7 @@ from detectron2.config import CfgNode, configurable
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..ops import cells_inside, color_similarity, depth_on_grid, depth_similarity, pack_edges, rgb_to_lab
+from ..ops import cells_inside, depth_on_grid, like_edges, rgb_to_lab
 from ..structures import Annotations, MaskTargets
 
 
@@ -103,13 +104,15 @@ class MaskSupervision(nn.Module):
         small = F.avg_pool2d(images.float(), self.stride)
         rgb = small if self.rgb else small.flip(1)
         lab = rgb_to_lab(rgb.floor() / 255)
-        similarity = color_similarity(lab, valid, self.size, self.dilation)
-        return pack_edges((similarity >= self.color_threshold) & (similarity > 0))
+        # exp(-d / 2) >= threshold
+        limit = -2 * math.log(self.color_threshold) if self.color_threshold > 0 else math.inf
+        return like_edges(lab, valid, limit, self.size, self.dilation)
 
     def depth_edges(self, depth: Tensor, valid: Tensor) -> Tensor:
         """Packed edges of like depth, S_d > tau_d (eq. 4), from depth and valid on the grid, (B, H/s, W/s) each."""
-        similarity = depth_similarity(depth[:, None], valid, self.size, self.dilation, self.depth_scale)
-        return pack_edges(similarity > self.depth_threshold)
+        # exp(-kappa |d|) > tau_d
+        limit = -math.log(self.depth_threshold) / self.depth_scale if self.depth_threshold > 0 else math.inf
+        return like_edges(depth[:, None], valid, limit, self.size, self.dilation, inclusive=False)
 
     def _valid(self, images: Tensor, sizes: list[tuple[int, int]], original_heights: list[int]) -> Tensor:
         grid = (images.shape[2] // self.stride, images.shape[3] // self.stride)

@@ -97,6 +97,49 @@ def pack_edges(similar: Tensor) -> Tensor:
     return packed
 
 
+def like_edges(
+    values: Tensor, valid: Tensor, limit: float, size: int = 3, dilation: int = 2, *, inclusive: bool = True
+) -> Tensor:
+    """Packed directed edges to the valid neighbours whose distance is at most ``limit``.
+
+    The same as packing a thresholded similarity (``color_similarity``, ``depth_similarity``), but each pair is compared
+    once, without exponential or root.
+
+    Args:
+        values: (B, C, H, W) float; the distance is the Euclidean one over C.
+        valid: (B, H, W) bool, False where a pixel must not be a neighbour.
+        limit: largest distance; infinity takes all.
+        size, dilation: the kernel.
+        inclusive: whether a distance of exactly ``limit`` is alike.
+
+    Returns:
+        (B, H, W) as ``pack_edges``; no edge leaves the map.
+
+    Raises:
+        ValueError: a negative limit (a similarity above 1 is asked for), too large a kernel, shapes that do not fit.
+    """
+    _check_valid(values, valid)
+    if limit < 0:
+        raise ValueError("no two pixels are more alike than 1: thresholds of similarity are at most 1")
+    offsets = neighbor_offsets(size, dilation)
+    if len(offsets) > 24:
+        raise ValueError(f"at most 24 neighbours can be packed, got {len(offsets)}")
+    packed = torch.zeros_like(valid, dtype=torch.uint8 if len(offsets) <= 8 else torch.int32)
+    reached = valid.to(packed.dtype)
+    height, width = values.shape[-2:]
+    for k in range(len(offsets) // 2, len(offsets)):
+        dy, dx = offsets[k]  # dy >= 0
+        if dy >= height or abs(dx) >= width:
+            continue
+        here = (..., slice(0, height - dy), slice(max(-dx, 0), width - max(dx, 0)))
+        there = (..., slice(dy, height), slice(max(dx, 0), width + min(dx, 0)))
+        squares = (values[here] - values[there]).square_().sum(1)
+        alike = (squares <= limit * limit if inclusive else squares < limit * limit).to(packed.dtype)
+        packed[here] |= (alike & reached[there]) << k
+        packed[there] |= (alike & reached[here]) << (len(offsets) - 1 - k)
+    return packed
+
+
 def unpack_edges(packed: Tensor, count: int = 8) -> Tensor:
     """Inverse of ``pack_edges``: (B, H, W) integers to (B, count, H, W) bool."""
     return torch.stack([(packed >> bit) & 1 for bit in range(count)], dim=1).bool()

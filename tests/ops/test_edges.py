@@ -6,7 +6,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from depthbox.ops import color_similarity, depth_similarity, neighbor_offsets, pack_edges, shift, unpack_edges
+from depthbox.ops import (
+    color_similarity,
+    depth_similarity,
+    like_edges,
+    neighbor_offsets,
+    pack_edges,
+    shift,
+    unpack_edges,
+)
 
 KERNELS = [(3, 1), (3, 2), (5, 1), (5, 2)]
 
@@ -143,3 +151,26 @@ def test_depth_similarity_of_constant_depth_is_one_inside() -> None:
 def test_depth_similarity_needs_a_positive_scale() -> None:
     with pytest.raises(ValueError, match="must be positive, got 0"):
         depth_similarity(torch.zeros(1, 1, 4, 4), torch.ones(1, 4, 4), scale=0)
+
+
+@pytest.mark.parametrize(("size", "dilation"), [(3, 1), (3, 2), (5, 2)])
+@pytest.mark.parametrize(("height", "width"), [(7, 9), (1, 6), (5, 2), (1, 1)])
+def test_like_edges_are_the_thresholded_similarities(size: int, dilation: int, height: int, width: int) -> None:
+    lab = torch.randn(2, 3, height, width, dtype=torch.float64)
+    depth = torch.rand(2, 1, height, width, dtype=torch.float64)
+    valid = torch.rand(2, height, width) > 0.2
+    colors = pack_edges(color_similarity(lab, valid, size, dilation) >= 0.3)
+    depths = pack_edges(depth_similarity(depth, valid, size, dilation, 3.0) > 0.5)
+    assert torch.equal(like_edges(lab, valid, -2 * math.log(0.3), size, dilation), colors)
+    assert torch.equal(like_edges(depth, valid, math.log(2) / 3, size, dilation, inclusive=False), depths)
+
+
+def test_like_edges_at_the_limit() -> None:
+    values, valid = torch.tensor([[[[0.0, 1.0, 1.0]]]]), torch.ones(1, 1, 3, dtype=torch.bool)
+    right, left = 1 << 4, 1 << 3
+    found = {
+        (limit, inclusive): like_edges(values, valid, limit, 3, 1, inclusive=inclusive)[0, 0].tolist()
+        for limit, inclusive in [(1.0, True), (1.0, False), (0.0, True), (math.inf, False)]
+    }
+    assert found[1.0, True] == found[math.inf, False] == [right, left | right, left]
+    assert found[1.0, False] == found[0.0, True] == [0, right, left]
