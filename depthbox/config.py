@@ -45,6 +45,7 @@ def _add_fcos(cfg: CN) -> None:
 
 def _add_masks(cfg: CN) -> None:
     cfg.MODEL.CHANNELS_LAST = False  # memory layout of the convolutions; faster on CPU and under AMP
+    cfg.MODEL.TRITON = True  # Triton kernels of mask head and mask losses where they run (NVIDIA); results are equal
     cfg.MODEL.MASK_SUPERVISION = "box"  # "box" (BoxInst), "mask" (CondInst) or "mixed" (masks where there are any)
     node = cfg.MODEL.CONDINST = CN()
     node.MASK_OUT_STRIDE = 4  # input pixels per cell of the mask logits; divides 8

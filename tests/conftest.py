@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+if not torch.cuda.is_available():
+    os.environ.setdefault("TRITON_INTERPRET", "1")  # kernels run as Python; must be set before Triton is imported
 torch.set_num_threads(1)  # pytest-xdist runs tests side by side; more threads only make them wait for each other
 
 

@@ -148,15 +148,15 @@ class TeacherLabeler:
     ) -> Instances:
         """A copy of the instances with the matched masks, cut to their boxes, on the student's mask grid."""
         stride = self.teacher.mask_head.out_stride
-        has_mask = matched >= 0
-        boxes = instances.gt_boxes.tensor.to(probabilities.device)
+        boxes = instances.gt_boxes.tensor.to(probabilities.device, non_blocking=True)
         height, width = (-(-side // stride) for side in instances.image_size)
-        labels = probabilities.new_zeros((len(boxes), height, width))
-        labels[has_mask] = resample(probabilities[matched[has_mask]], stride, size, instances.image_size)
-        labels *= box_masks(boxes, height, width, stride)
+        labels, best = probabilities.new_zeros((len(boxes), height, width)), boxes.new_zeros(len(boxes))
+        if len(probabilities):
+            chosen = matched.clamp(min=0)
+            labels = resample(probabilities[chosen], stride, size, instances.image_size)
+            labels *= box_masks(boxes, height, width, stride) & (matched >= 0)[:, None, None]
+            best = scores.gather(1, chosen[:, None])[:, 0].to(boxes.dtype) * (matched >= 0)
         inside = labels > 0.5
-        best = torch.zeros_like(boxes[:, 0])
-        best[has_mask] = scores[has_mask, matched[has_mask]]
         weights = ((best > self.reliable) & inside.any(2).any(1)).to(labels.dtype)
         if self.certainty:
             weights *= (labels * inside).sum((1, 2)) / inside.sum((1, 2)).clamp(min=1)

@@ -64,4 +64,4 @@ def match_instances(scores: Tensor, allowed: Tensor) -> Tensor:
     rows, columns = (torch.as_tensor(index) for index in linear_sum_assignment(cost.numpy()))
     matched = torch.full((len(scores),), -1, dtype=torch.int64)
     matched[rows] = torch.where(cost[rows, columns] < forbidden, columns, -1)
-    return matched.to(scores.device)
+    return matched.to(scores.device, non_blocking=True)

@@ -207,8 +207,10 @@ def check_finite(weights: Mapping[str, Tensor], last_good: Path | None) -> None:
     Raises:
         FloatingPointError: naming the first bad tensor.
     """
-    for name, tensor in weights.items():
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+    names = [name for name, tensor in weights.items() if tensor.is_floating_point()]
+    finite = [torch.isfinite(weights[name]).all() for name in names]
+    for name, good in zip(names, torch.stack(finite).tolist() if finite else [], strict=True):  # one wait for all
+        if not good:
             raise FloatingPointError(f"the weight {name} is not finite: no checkpoint is written. {advice(last_good)}")
 
 

@@ -17,6 +17,7 @@ from detectron2.utils import comm
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from ..modeling.health import HostCopy, write_signs
 from .checkpoint import advice
 
 Batch = list[dict[str, Any]]
@@ -91,17 +92,10 @@ class LossMonitor:
         if comm.get_world_size() > 1:
             dist.all_reduce(mean)
             mean /= comm.get_world_size()
-        self._event = None
-        if mean.is_cuda:
-            self._mean = torch.empty(mean.shape, dtype=mean.dtype, pin_memory=True)
-            self._mean.copy_(mean, non_blocking=True)
-            self._event = torch.cuda.Event()
-            self._event.record()
-        else:
-            self._mean = mean
+        self._mean = HostCopy(mean)
 
     def receive(self, iteration: int, last_good: Path | None) -> dict[str, float]:
-        """Wait for the numbers that ``send`` sent.
+        """Wait for the numbers that ``send`` sent; with them those arrive that the network noted, and are written.
 
         Args:
             iteration: for the message.
@@ -114,9 +108,8 @@ class LossMonitor:
             FloatingPointError: on all processes, when a loss of any of them is infinite or NaN; the message
                 names the terms and the images.
         """
-        if self._event is not None:
-            self._event.synchronize()
-        values = dict(zip(self._names, self._mean.tolist(), strict=True))
+        values = dict(zip(self._names, self._mean.numbers(), strict=True))
+        write_signs()
         if not all(math.isfinite(value) for value in values.values()):
             raise FloatingPointError(self._message(iteration, last_good))
         return values

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from ..ops.triton_support import available
 from .crops import box_crops, pairwise_in_crop
 from .dice import dice_loss
 from .pairwise import pairwise_losses
@@ -22,11 +23,12 @@ def box_losses(
     columns: Tensor,
     size: int = 3,
     dilation: int = 2,
+    triton: bool = True,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """``projection_loss_from_logits`` and ``pairwise_losses`` of the same masks.
 
     On the CPU both are one function, which keeps for the backward pass the positions of the maxima and the gradient of
-    the pairs in each box; elsewhere they are called one after the other.
+    the pairs in each box; elsewhere they are called one after the other, unless Triton kernels run there.
 
     Args:
         logits: (N, 1, H, W), before the sigmoid, float32 or float64.
@@ -34,10 +36,16 @@ def box_losses(
         image_index: (N,) int64, image of each row.
         rows, columns: (N, H) and (N, W) bool, the box of each row (``ops.box_extents``).
         size, dilation: the kernel that the edges were made with.
+        triton: use Triton kernels where they run; the results are equal.
 
     Returns:
         projection (N,), sums (E, N), both differentiable, and counts (E, N) of directed pairs.
     """
+    if triton and available(logits.device):
+        from . import triton_box
+
+        if triton_box.fits(logits, edge_sets, size):
+            return triton_box.box_losses(logits, edge_sets, image_index, rows, columns, dilation)
     if logits.device.type != "cpu" or logits.numel() == 0:
         sums, counts = pairwise_losses(logits, edge_sets, image_index, rows, columns, size, dilation)
         return projection_loss_from_logits(logits, rows, columns), sums, counts

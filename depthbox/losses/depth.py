@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from ..ops.triton_support import available
 from .crops import box_crops
 
 
@@ -29,13 +30,19 @@ def instance_depth_loss(scores: Tensor, depth: Tensor, image_index: Tensor, rows
 
 
 def instance_depth_loss_from_logits(
-    logits: Tensor, depth: Tensor, image_index: Tensor, rows: Tensor, columns: Tensor
+    logits: Tensor, depth: Tensor, image_index: Tensor, rows: Tensor, columns: Tensor, triton: bool = True
 ) -> Tensor:
     """``instance_depth_loss(logits.sigmoid(), ...)``; on the CPU only the boxes are visited and kept for backward.
 
     Args:
         logits: (N, 1, H, W), before the sigmoid, float32 or float64; the other arguments as above.
+        triton: use Triton kernels where they run; the results are equal.
     """
+    if triton and available(logits.device):
+        from . import triton_depth
+
+        if triton_depth.fits(logits):
+            return triton_depth.instance_depth_loss(logits, depth, image_index, rows, columns)
     if logits.device.type != "cpu":
         return instance_depth_loss(logits.sigmoid(), depth, image_index, rows, columns)
     return _DepthInBoxes.apply(logits, depth.to(logits.dtype), image_index, rows, columns)

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from ..ops.triton_support import available
+
 _CHUNK = 2**19  # logits that are looked at together on the CPU: they fit into its cache
 
 
@@ -31,7 +33,9 @@ def dice_loss(scores: Tensor, targets: Tensor, eps: float = 1e-5) -> Tensor:
     return 1 - 2 * (x * t).sum(1) / ((x * x).sum(1) + (t * t).sum(1) + eps)
 
 
-def dice_loss_from_logits(logits: Tensor, targets: Tensor, index: Tensor, eps: float = 1e-5) -> Tensor:
+def dice_loss_from_logits(
+    logits: Tensor, targets: Tensor, index: Tensor, eps: float = 1e-5, triton: bool = True
+) -> Tensor:
     """``dice_loss(logits.sigmoid(), targets[index])``; neither is made, and only the logits are kept for backward.
 
     Args:
@@ -39,10 +43,16 @@ def dice_loss_from_logits(logits: Tensor, targets: Tensor, index: Tensor, eps: f
         targets: (M, H, W) bool or float in [0, 1].
         index: (N,) int64, target of each row.
         eps: as in ``dice_loss``.
+        triton: use Triton kernels where they run; the results are equal.
 
     Returns:
         (N,) in [0, 1].
     """
+    if triton and available(logits.device):
+        from . import triton_dice
+
+        if triton_dice.fits(logits):
+            return triton_dice.dice_loss_from_logits(logits, targets, index, eps)
     return _DiceFromLogits.apply(logits, targets, index, eps)
 
 

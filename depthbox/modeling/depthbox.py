@@ -89,6 +89,7 @@ class DepthBox(nn.Module):
             out_stride=node.MASK_OUT_STRIDE,
             sizes=(*sizes, 2 * sizes[-1]),
             depth_layer=cfg.MODEL.DEPTH.LAYER,
+            triton=cfg.MODEL.TRITON,
         )
         return {
             "backbone": backbone,

@@ -59,21 +59,21 @@ class AnnotationReader:
         instances = [x["instances"] for x in inputs]
         masks = has_mask = depth = None
         if self.supervision != "box":
-            masks = [x.gt_masks.tensor.to(device) for x in instances]
+            masks = [_upload(x.gt_masks.tensor, device) for x in instances]
         if self.supervision == "mixed":
-            has_mask = [x.gt_has_mask.to(device) for x in instances]
+            has_mask = _upload_together([x.gt_has_mask for x in instances], device)
         if self.uses_depth:
             depth = [self._depth(x, device) for x in inputs]
         labeled = self.uses_pseudo_masks and all(x.has("pseudo_masks") for x in instances)
         return Annotations(
             original_heights=[x["height"] for x in inputs],
-            boxes=[x.gt_boxes.tensor.to(device) for x in instances],
-            classes=[x.gt_classes.to(device) for x in instances],
+            boxes=_upload_together([x.gt_boxes.tensor for x in instances], device),
+            classes=_upload_together([x.gt_classes for x in instances], device),
             masks=masks,
             has_mask=has_mask,
             depth=depth,
-            pseudo_masks=[x.pseudo_masks.to(device) for x in instances] if labeled else None,
-            pseudo_weights=[x.pseudo_weights.to(device) for x in instances] if labeled else None,
+            pseudo_masks=[_upload(x.pseudo_masks, device) for x in instances] if labeled else None,
+            pseudo_weights=_upload_together([x.pseudo_weights for x in instances], device) if labeled else None,
         )
 
     @staticmethod
@@ -83,4 +83,14 @@ class AnnotationReader:
                 f"{x.get('file_name', 'an image')} comes without depth, which MODEL.DEPTH trains with: the data "
                 "mapper must read it (BoxDepthMapper with INPUT.DEPTH.ENABLED True)"
             )
-        return x["depth"].to(device, non_blocking=True)
+        return _upload(x["depth"], device)
+
+
+def _upload(values: Tensor, device: torch.device) -> Tensor:
+    """On the device, without a wait for what is queued there."""
+    return values.to(device, non_blocking=True)
+
+
+def _upload_together(values: list[Tensor], device: torch.device) -> list[Tensor]:
+    """The same of several small tensors (N_b, ...) in one copy."""
+    return list(_upload(torch.cat(values), device).split([len(x) for x in values]))

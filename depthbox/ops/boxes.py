@@ -38,7 +38,7 @@ def box_masks(boxes: Tensor, height: int, width: int, stride: int) -> Tensor:
 
 def integer_box_centers(boxes: Tensor, height: int, width: int) -> Tensor:
     """Centre of mass (N, 2), (x, y), of the pixels that each box covers in a height x width image."""
-    size = boxes.new_tensor((width, height)) - 1
+    size = torch.tensor((width - 1, height - 1), dtype=boxes.dtype).to(boxes.device, non_blocking=True)
     low = boxes[:, :2].trunc().clamp(min=0)
     high = torch.minimum((boxes[:, 2:] + 1).trunc() - 1, size)
     return (low + high) / 2

@@ -29,7 +29,8 @@ def rgb_to_lab(rgb: Tensor) -> Tensor:
     if rgb.dim() != 4 or rgb.shape[1] != 3 or not rgb.is_floating_point():
         raise ValueError(f"rgb_to_lab takes floats in [0, 1] of shape (B, 3, H, W), got {rgb.dtype} {tuple(rgb.shape)}")
     linear = torch.where(rgb > 0.04045, ((rgb.clamp(min=0) + 0.055) / 1.055) ** 2.4, rgb / 12.92)
-    matrix = rgb.new_tensor(_RGB_TO_XYZ) / rgb.new_tensor(_WHITE)[:, None]
+    matrix = torch.tensor(_RGB_TO_XYZ, dtype=rgb.dtype) / torch.tensor(_WHITE, dtype=rgb.dtype)[:, None]
+    matrix = matrix.to(rgb.device, non_blocking=True)
     xyz = torch.einsum("ij,bjhw->bihw", matrix, linear)
     f = torch.where(xyz > 0.008856, xyz.clamp(min=1e-12) ** (1 / 3), 7.787 * xyz + 16 / 116)
     x, y, z = f.unbind(1)

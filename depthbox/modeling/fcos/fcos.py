@@ -11,11 +11,13 @@ from torch import Tensor, nn
 
 from ...structures import Queries
 from ..distributed import mean_over_processes, world_size
+from .focal import focal_loss
 from .head import FCOSHead, HeadOutputs
 from .inference import Detections, select_detections
 from .losses import fcos_losses
+from .positions import Positions, pyramid_positions
 from .queries import select_queries
-from .targets import Assignment, Positions, assign_targets, pyramid_positions
+from .targets import Assignment, assign_targets
 
 
 class FCOS(nn.Module):
@@ -27,7 +29,7 @@ class FCOS(nn.Module):
         strides: input pixels per cell of each level.
         sizes_of_interest: L - 1 bounds of the object sizes of the levels.
         num_classes: C.
-        box_quality, loc_loss_type, loss: see ``fcos_losses``.
+        loss, focal: arguments of ``fcos_losses`` and ``focal_loss``.
         sampling: arguments of ``assign_targets``.
         sample_mass_center: sample round the centre of the pixels that a box covers.
         inference: arguments of ``select_detections``.
@@ -44,6 +46,7 @@ class FCOS(nn.Module):
         sizes_of_interest: list[int],
         num_classes: int,
         loss: dict[str, Any],
+        focal: dict[str, float],
         sampling: dict[str, Any],
         sample_mass_center: bool,
         inference: dict[str, Any],
@@ -59,7 +62,7 @@ class FCOS(nn.Module):
             raise ValueError(f"MODEL.FCOS.BOX_QUALITY must be centerness or iou, got {loss['box_quality']!r}")
         self.fcos_head = head
         self.in_features, self.strides, self.sizes_of_interest = in_features, strides, sizes_of_interest
-        self.num_classes, self.loss, self.sampling = num_classes, loss, sampling
+        self.num_classes, self.loss, self.focal, self.sampling = num_classes, loss, focal, sampling
         self.sample_mass_center, self.inference = sample_mass_center, inference
         self.queries_per_image = queries_per_image
 
@@ -86,10 +89,9 @@ class FCOS(nn.Module):
             "loss": {
                 "box_quality": node.BOX_QUALITY,
                 "loc_loss_type": node.LOC_LOSS_TYPE,
-                "alpha": node.LOSS_ALPHA,
-                "gamma": node.LOSS_GAMMA,
                 "cls_weight": node.LOSS_WEIGHT_CLS,
             },
+            "focal": {"alpha": node.LOSS_ALPHA, "gamma": node.LOSS_GAMMA},
             "sampling": {"center_sample": node.CENTER_SAMPLE, "radius": node.POS_RADIUS},
             "sample_mass_center": {"box": False, "box_mass": True}[node.SAMPLE_CENTER],
             "inference": {
@@ -125,21 +127,22 @@ class FCOS(nn.Module):
             mass_center_size=image_size if self.sample_mass_center else None,
             **self.sampling,
         )
-        logits, deltas, quality = (_flatten(x) for x in (outputs.logits, outputs.deltas, outputs.quality))
-        image_index, position_index = torch.nonzero(assignment.labels != self.num_classes, as_tuple=True)
-        num_positives = mean_over_processes(logits.new_tensor(float(len(image_index)))).clamp(min=1 / world_size())
+        labels = assignment.labels
+        # Queued before the host waits for the number of positives.
+        focal = focal_loss([x.flatten(2) for x in outputs.logits], labels, **self.focal)
+        deltas, quality = _flatten(outputs.deltas), _flatten(outputs.quality)
+        positive = torch.nonzero(labels.flatten() != self.num_classes)[:, 0]
+        num_positives = torch.full_like(focal, len(positive), requires_grad=False)
         losses = fcos_losses(
-            logits.flatten(0, 1),
-            assignment.labels.flatten(),
-            deltas[image_index, position_index],
-            quality[image_index, position_index, 0],
-            assignment.deltas[image_index, position_index],
-            num_positives=num_positives,
+            focal,
+            deltas.index_select(0, positive),
+            quality.index_select(0, positive)[:, 0],
+            assignment.deltas.flatten(0, 1).index_select(0, positive),
+            num_positives=mean_over_processes(num_positives).clamp(min=1 / world_size()),
             global_sum=mean_over_processes,
             **self.loss,
         )
-        queries = self._queries(positions, assignment, image_index, position_index, logits, quality)
-        return losses, queries
+        return losses, self._queries(positions, assignment, positive, outputs.logits, quality)
 
     def detect(self, outputs: HeadOutputs) -> list[Detections]:
         """Detections of every image, best first."""
@@ -152,20 +155,17 @@ class FCOS(nn.Module):
 
     @torch.no_grad()
     def _queries(
-        self,
-        positions: Positions,
-        assignment: Assignment,
-        image_index: Tensor,
-        position_index: Tensor,
-        logits: Tensor,
-        quality: Tensor,
+        self, positions: Positions, assignment: Assignment, positive: Tensor, logits: list[Tensor], quality: Tensor
     ) -> Queries:
-        best_class = logits[image_index, position_index].sigmoid().amax(1)
-        scores = best_class * quality[image_index, position_index, 0].sigmoid()
+        best_class = torch.cat([x.amax(1).flatten(1) for x in logits], dim=1).flatten()
+        best_class, best_quality = (x.index_select(0, positive) for x in (best_class, quality.flatten()))
+        scores = best_class.to(quality.dtype).sigmoid() * best_quality.sigmoid()
+        image_index = torch.div(positive, len(positions), rounding_mode="floor")
+        position_index = positive - image_index * len(positions)
         return select_queries(positions, assignment, image_index, position_index, scores, self.queries_per_image)
 
 
 def _flatten(levels: list[Tensor]) -> Tensor:
-    """Level maps (B, C, H, W) to (B, P, C) float32 (float64 stays)."""
-    flat = torch.cat([x.flatten(2) for x in levels], dim=2).transpose(1, 2)
+    """Level maps (B, C, H, W) to (B * P, C) float32 (float64 stays)."""
+    flat = torch.cat([x.flatten(2) for x in levels], dim=2).transpose(1, 2).flatten(0, 1)
     return flat if flat.dtype == torch.float64 else flat.float()

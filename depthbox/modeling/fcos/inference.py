@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torchvision.ops import batched_nms
 
-from .targets import level_locations
+from .positions import level_locations
 
 
 @dataclass(frozen=True)

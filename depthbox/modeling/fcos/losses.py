@@ -1,4 +1,4 @@
-"""Losses of the detector: focal, box IoU and box quality."""
+"""Losses of the detector's positives: box IoU and box quality."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torchvision.ops import sigmoid_focal_loss
 
 
 def delta_ious(deltas: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -53,8 +52,7 @@ def centerness(deltas: Tensor) -> Tensor:
 
 
 def fcos_losses(
-    logits: Tensor,
-    labels: Tensor,
+    focal: Tensor,
     deltas: Tensor,
     quality: Tensor,
     target_deltas: Tensor,
@@ -63,27 +61,22 @@ def fcos_losses(
     global_sum: Callable[[Tensor], Tensor],
     box_quality: str = "centerness",
     loc_loss_type: str = "giou",
-    alpha: float = 0.25,
-    gamma: float = 2.0,
     cls_weight: float = 1.0,
 ) -> dict[str, Tensor]:
     """Losses of FCOS.
 
     Args:
-        logits: (K, C) of all positions of the batch.
-        labels: (K,) int64, C = background.
+        focal: scalar, ``focal_loss`` of all positions of the batch.
         deltas, quality, target_deltas: (N, 4), (N,), (N, 4) of the positive positions, in strides.
         num_positives: positives of all processes per process, >= 1 / world size.
         global_sum: tensor -> its sum over all processes divided by their number.
         box_quality: "centerness" or "iou", what ``quality`` predicts.
         loc_loss_type: see ``box_loss``.
-        alpha, gamma, cls_weight: of the focal loss.
+        cls_weight: of the focal loss.
 
     Returns:
         loss_fcos_cls, loss_fcos_loc and loss_fcos_ctr or loss_fcos_iou, scalars.
     """
-    one_hot = F.one_hot(labels, logits.shape[1] + 1)[:, :-1].to(logits.dtype)
-    focal = sigmoid_focal_loss(logits, one_hot, alpha=alpha, gamma=gamma, reduction="sum")
     losses = {"loss_fcos_cls": cls_weight * focal / num_positives}
     box_terms = box_loss(deltas, target_deltas, loc_loss_type)
     if box_quality == "iou":

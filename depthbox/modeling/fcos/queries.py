@@ -7,7 +7,8 @@ from torch import Tensor
 
 from ...structures import Queries
 from .inference import Detections
-from .targets import Assignment, Positions
+from .positions import Positions
+from .targets import Assignment
 
 
 def select_queries(
@@ -36,40 +37,44 @@ def select_queries(
     owner, image = target[order], image_index[order]
     starts = torch.ones_like(owner, dtype=torch.bool)
     starts[1:] = owner[1:] != owner[:-1]
-    group = starts.cumsum(0) - 1
     place = torch.arange(len(owner), device=owner.device)
-    rank = place - place[starts][group]
-    objects = torch.zeros(num_images, dtype=torch.int64, device=owner.device).index_add_(0, image, starts.long())
-    quota = torch.div(per_image, objects.clamp(min=1), rounding_mode="floor").clamp(min=1)
+    rank = place - torch.where(starts, place, 0).cummax(0).values
+    quota = torch.div(per_image, _count(image, starts, num_images).clamp(min=1), rounding_mode="floor").clamp(min=1)
     # A random order of the objects decides where there are more than the cap; else the order is irrelevant.
-    priority = torch.rand(len(owner), device=owner.device)[group]
-    by_image = torch.argsort(image.double() + priority.double() * 0.5, stable=True)
-    kept = (rank < quota[image])[by_image]
-    counted = kept.long().cumsum(0)
-    image_sorted = image[by_image]
-    before = torch.zeros(num_images, dtype=torch.int64, device=owner.device).index_add_(0, image_sorted, kept.long())
+    priority = torch.rand(len(owner), device=owner.device)[starts.cumsum(0) - 1]
+    by_image = torch.argsort(priority, stable=True)
+    by_image = by_image[torch.argsort(image[by_image], stable=True)]
+    kept, image = (rank < quota[image])[by_image], image[by_image]
+    before = _count(image, kept, num_images)
     before = before.cumsum(0) - before
-    kept &= counted - before[image_sorted] <= per_image
-    chosen = order[by_image][kept]
-    images, cells = image_index[chosen], position_index[chosen]
-    counts = torch.bincount(images, minlength=num_images)
+    kept &= kept.cumsum(0) - before[image] <= per_image
+    counts = tuple(_count(image, kept, num_images).tolist())
+    # The kept ones in front, in their order: their number is known, so that the host need not wait for it again.
+    chosen = order[by_image][torch.argsort(~kept, stable=True)[: sum(counts)]]
+    cells = position_index[chosen]
     return Queries(
-        image_index=images,
+        image_index=image_index[chosen],
         level=positions.level[cells],
         row=positions.row[cells],
         column=positions.column[cells],
         locations=positions.locations[cells],
         target_index=target[chosen],
-        counts=tuple(counts.tolist()),
+        counts=counts,
         num_positives=len(position_index),
     )
+
+
+def _count(groups: Tensor, which: Tensor, num_groups: int) -> Tensor:
+    """How many rows of each group (num_groups,) are among the bool rows ``which``."""
+    zeros = torch.zeros(num_groups, dtype=torch.int64, device=groups.device)
+    return zeros.index_add_(0, groups, which.long())
 
 
 def detection_queries(detections: list[Detections]) -> Queries:
     """The detections of some images, one entry each, as queries of the mask head."""
     counts = tuple(len(found.scores) for found in detections)
     device = detections[0].scores.device
-    image_index = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts)).to(device)
+    image_index = torch.cat([torch.full((count,), image, device=device) for image, count in enumerate(counts)])
     return Queries(
         image_index=image_index,
         level=torch.cat([found.level for found in detections]),

@@ -53,7 +53,7 @@ class Controller(nn.Conv2d):
         padded = [F.pad(x, (1, 1, 1, 1)) for x in box_tower]
         cells = torch.cat([x.permute(0, 2, 3, 1).flatten(0, 2) for x in padded])
         device = cells.device
-        sizes = torch.tensor([(x.shape[0], x.shape[2], x.shape[3]) for x in padded], device=device)
+        sizes = torch.tensor([(x.shape[0], x.shape[2], x.shape[3]) for x in padded]).to(device, non_blocking=True)
         starts = sizes.prod(1).cumsum(0) - sizes.prod(1)
         height, width = sizes[queries.level, 1], sizes[queries.level, 2]
         corner = starts[queries.level] + (queries.image_index * height + queries.row) * width + queries.column

@@ -29,6 +29,7 @@ class MaskCriterion(nn.Module):
         depth_weight: of the instance depth loss; 0 = off.
         consistency_weight: of the depth consistency loss; 0 = off.
         pseudo_weight: gamma, of the dice loss with the teacher's masks (eq. 10); 0 = off.
+        triton: use Triton kernels where they run; the results are equal.
     """
 
     @configurable
@@ -42,13 +43,14 @@ class MaskCriterion(nn.Module):
         depth_weight: float = 0.0,
         consistency_weight: float = 0.0,
         pseudo_weight: float = 0.0,
+        triton: bool = True,
     ) -> None:
         super().__init__()
         if supervision not in ("box", "mask", "mixed"):
             raise ValueError(f"MODEL.MASK_SUPERVISION must be box, mask or mixed, got {supervision!r}")
         self.supervision, self.stride, self.size, self.dilation = supervision, stride, size, dilation
         self.depth_weight, self.consistency_weight = depth_weight, consistency_weight
-        self.pseudo_weight = pseudo_weight
+        self.pseudo_weight, self.triton = pseudo_weight, triton
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
@@ -61,6 +63,7 @@ class MaskCriterion(nn.Module):
             "depth_weight": depth.LOSS_WEIGHT if depth.LAYER else 0.0,
             "consistency_weight": depth.CONSISTENCY_WEIGHT if depth.CONSISTENCY else 0.0,
             "pseudo_weight": distill.LOSS_WEIGHT if distill.ENABLED else 0.0,
+            "triton": cfg.MODEL.TRITON,
         }
 
     def forward(self, predictions: MaskPredictions, queries: Queries, targets: MaskTargets) -> dict[str, Tensor]:
@@ -107,6 +110,7 @@ class MaskCriterion(nn.Module):
             columns,
             self.size,
             self.dilation,
+            triton=self.triton,
         )
         weight = use.to(logits.dtype)
         losses = {"loss_projection": _global_mean(projection * weight, weight)}
@@ -119,20 +123,23 @@ class MaskCriterion(nn.Module):
     ) -> Tensor:
         assert predictions.depth_logits is not None and targets.depth is not None
         logits = _full_precision(predictions.depth_logits)
-        values = instance_depth_loss_from_logits(logits, targets.depth, queries.image_index, *extents)
+        values = instance_depth_loss_from_logits(
+            logits, targets.depth, queries.image_index, *extents, triton=self.triton
+        )
         return self.depth_weight * _global_mean(values, torch.ones_like(values))
 
     def _mask_loss(self, logits: Tensor, queries: Queries, targets: MaskTargets, use: Tensor) -> Tensor:
         assert targets.masks is not None
         weight = use.to(logits.dtype)
-        return _global_mean(dice_loss_from_logits(logits, targets.masks, queries.target_index) * weight, weight)
+        values = dice_loss_from_logits(logits, targets.masks, queries.target_index, triton=self.triton)
+        return _global_mean(values * weight, weight)
 
     def _pseudo_loss(self, logits: Tensor, queries: Queries, targets: MaskTargets) -> Tensor:
         """Over all queries, so that a batch with few reliable masks does not count them for more."""
         if targets.pseudo_masks is None or targets.pseudo_weights is None:
             values = (logits[:, 0] * 0).sum((1, 2))  # before the teacher begins
         else:
-            values = dice_loss_from_logits(logits, targets.pseudo_masks, queries.target_index)
+            values = dice_loss_from_logits(logits, targets.pseudo_masks, queries.target_index, triton=self.triton)
             values = values * targets.pseudo_weights[queries.target_index]
         return self.pseudo_weight * _global_mean(values, torch.ones_like(values))
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ...ops import aligned_upsample
+from ...ops.triton_support import available
 from ...structures import MaskPredictions, Queries, split_by_counts
 
 _CACHED = 2**20  # hidden units of a layer that are computed together on the CPU
@@ -35,6 +36,7 @@ class DynamicMaskHead(nn.Module):
         out_stride: input pixels per cell of the logits; divides ``feature_stride``.
         sizes: divisor of the relative coordinates for each level, in pixels.
         depth_layer: predict the instance's depth too.
+        triton: use Triton kernels where they run; the results are equal.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class DynamicMaskHead(nn.Module):
         out_stride: int = 4,
         sizes: tuple[float, ...] = (64, 128, 256, 512, 1024),
         depth_layer: bool = False,
+        triton: bool = True,
     ) -> None:
         super().__init__()
         if num_layers < 2:
@@ -57,7 +60,7 @@ class DynamicMaskHead(nn.Module):
         widths = [in_channels + 2, *[channels] * (num_layers - 1), 1]
         self.layer_shapes = list(zip(widths[1:], widths[:-1], strict=True))
         self.num_mask_params = sum(out * inp + out for out, inp in self.layer_shapes)
-        self.depth_layer = depth_layer
+        self.depth_layer, self.triton = depth_layer, triton
         self.num_params = self.num_mask_params + (channels + 1 if depth_layer else 0)
         self.sizes_of_interest: Tensor
         self.register_buffer("sizes_of_interest", torch.tensor(sizes, dtype=torch.float32))
@@ -89,6 +92,19 @@ class DynamicMaskHead(nn.Module):
 
         On the CPU a few queries at a time, whose hidden units fit into the cache and are computed again for backward.
         """
+        if self.triton and available(features.device):
+            from . import triton_dynamic
+
+            if triton_dynamic.fits(features, params, self.layer_shapes):
+                return triton_dynamic.coarse_logits(
+                    features,
+                    params,
+                    queries,
+                    self.sizes_of_interest,
+                    stride=self.feature_stride,
+                    channels=self.layer_shapes[0][0],
+                    depth_layer=self.depth_layer,
+                )
         hidden_units = self.layer_shapes[0][0] * features.shape[2] * features.shape[3]
         step = max(_CACHED // max(hidden_units, 1), 1)
         if features.device.type != "cpu" or len(params) <= step or torch.jit.is_tracing():

@@ -1,0 +1,115 @@
+"""Triton kernels' part for the pairs of neighbours in one tile; the formulas are derived in ``pairwise``.
+
+With u = exp(-|a|), v = exp(-|b|), w = exp(-|a + b|) and c = 1[ab < 0] min(|a|, |b|),
+
+    -log P = c + log((1 + u)(1 + v) / (1 + w)),    s(a) - s(a + b) = +-(w - u) or +-(1 - u w), over (1 + u)(1 + w).
+
+Neither cancels where the result is small. The ratio lies in [1/2, 2], so its logarithm is a short series.
+"""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def pair_nll(a, u, b):  # type: ignore[no-untyped-def]
+    """-log P(same label), u = exp(-|a|)."""
+    v = tl.exp(-tl.abs(b))
+    w = tl.exp(-tl.abs(a + b))
+    grown = u + v + u * v
+    s = (grown - w) / (2.0 + grown + w)  # log(p / q) = 2 atanh((p - q) / (p + q)), |s| <= 1/3
+    z = s * s
+    series = 1.0 / 9 + z * (1.0 / 11 + z * (1.0 / 13))
+    series = 1.0 + z * (1.0 / 3 + z * (1.0 / 5 + z * (1.0 / 7 + z * series)))
+    opposite = (a < 0) != (b < 0)
+    return tl.where(opposite, tl.minimum(tl.abs(a), tl.abs(b)), 0.0) + 2.0 * s * series
+
+
+@triton.jit
+def pair_slope(a, u, b):  # type: ignore[no-untyped-def]
+    """Derivative of ``pair_nll`` by a."""
+    w = tl.exp(-tl.abs(a + b))
+    value = tl.where((a < 0) == (a + b < 0), w - u, 1.0 - u * w) / ((1.0 + u) * (1.0 + w))
+    return tl.where(a < 0, -value, value)
+
+
+@triton.jit
+def tile_sums(  # type: ignore[no-untyped-def]
+    values, edges0, edges1, rows, columns, y, x, height, width, DILATION: tl.constexpr, SETS: tl.constexpr
+):
+    """Sum and number, for two sets of edges, of the pairs whose first pixel is in the tile.
+
+    The first pixel is the one before the other in row-major order; either may be in the box.
+    """
+    inside = (y < height)[:, None] & (x < width)[None, :]
+    at = y[:, None] * width + x[None, :]
+    a = tl.load(values + at, mask=inside, other=0.0)
+    u = tl.exp(-tl.abs(a))
+    bits0, bits1 = _outgoing(edges0, edges1, rows, columns, y, x, at, inside, height, width, SETS)
+    sum0 = tl.zeros_like(a)
+    sum1 = tl.zeros_like(a)
+    count0 = tl.zeros_like(a)
+    count1 = tl.zeros_like(a)
+    for cell in range(5, 9):  # not unrolled: that would take too many registers
+        down = (cell // 3 - 1) * DILATION
+        right = (cell % 3 - 1) * DILATION
+        there = inside & (y + down < height)[:, None] & ((x + right >= 0) & (x + right < width))[None, :]
+        other = at + (down * width + right)
+        b = tl.load(values + other, mask=there, other=0.0)
+        nll = pair_nll(a, u, b)
+        back0, back1 = _outgoing(edges0, edges1, rows, columns, y + down, x + right, other, there, height, width, SETS)
+        pairs = tl.where(there, ((bits0 >> (cell - 1)) & 1) + ((back0 >> (8 - cell)) & 1), 0).to(tl.float32)
+        sum0 += pairs * nll
+        count0 += pairs
+        if SETS == 2:
+            pairs = tl.where(there, ((bits1 >> (cell - 1)) & 1) + ((back1 >> (8 - cell)) & 1), 0).to(tl.float32)
+            sum1 += pairs * nll
+            count1 += pairs
+    return _total(sum0), _total(sum1), _total(count0), _total(count1)
+
+
+@triton.jit
+def tile_slopes(  # type: ignore[no-untyped-def]
+    values, edges0, edges1, rows, columns, grad0, grad1, y, x, height, width, DILATION: tl.constexpr, SETS: tl.constexpr
+):
+    """Gradient of ``grad0`` times the first and ``grad1`` times the second sum by the logits in the tile."""
+    inside = (y < height)[:, None] & (x < width)[None, :]
+    at = y[:, None] * width + x[None, :]
+    a = tl.load(values + at, mask=inside, other=0.0)
+    u = tl.exp(-tl.abs(a))
+    bits0, bits1 = _outgoing(edges0, edges1, rows, columns, y, x, at, inside, height, width, SETS)
+    total = tl.zeros_like(a)
+    for bit in range(8):  # not unrolled, as above
+        cell = bit + bit // 4
+        down = (cell // 3 - 1) * DILATION
+        right = (cell % 3 - 1) * DILATION
+        there = inside & ((y + down >= 0) & (y + down < height))[:, None]
+        there = there & ((x + right >= 0) & (x + right < width))[None, :]
+        other = at + (down * width + right)
+        b = tl.load(values + other, mask=there, other=0.0)
+        back0, back1 = _outgoing(edges0, edges1, rows, columns, y + down, x + right, other, there, height, width, SETS)
+        factor = grad0 * (((bits0 >> bit) & 1) + ((back0 >> (7 - bit)) & 1)).to(tl.float32)
+        if SETS == 2:
+            factor += grad1 * (((bits1 >> bit) & 1) + ((back1 >> (7 - bit)) & 1)).to(tl.float32)
+        total += tl.where(there, factor * pair_slope(a, u, b), 0.0)
+    return total
+
+
+@triton.jit
+def _outgoing(edges0, edges1, rows, columns, y, x, at, inside, height, width, SETS: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Directed edges, as bits of int32, that start at the pixels (y, x); none outside the box."""
+    row = tl.load(rows + y, mask=(y >= 0) & (y < height), other=0)
+    column = tl.load(columns + x, mask=(x >= 0) & (x < width), other=0)
+    counted = inside & (row != 0)[:, None] & (column != 0)[None, :]
+    bits0 = tl.load(edges0 + at, mask=counted, other=0).to(tl.int32)
+    bits1 = bits0
+    if SETS == 2:
+        bits1 = tl.load(edges1 + at, mask=counted, other=0).to(tl.int32)
+    return bits0, bits1
+
+
+@triton.jit
+def _total(tile):  # type: ignore[no-untyped-def]
+    return tl.sum(tl.sum(tile, axis=1), axis=0)

@@ -1,0 +1,67 @@
+"""Positions of the feature pyramid, each of which may answer for one object."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Positions:
+    """Positions of all levels in one image, level-major, then row-major.
+
+    Attributes:
+        locations: (P, 2) float32, (x, y) in input pixels.
+        stride: (P,) float32, pixels.
+        level, row, column: (P,) int64.
+        size_range: (P, 2) float32, smallest and largest max(l, t, r, b) that the position accepts, inclusive.
+        strides, sizes: of each level, on the host: pixels per cell, and (height, width) in cells.
+    """
+
+    locations: Tensor
+    stride: Tensor
+    level: Tensor
+    row: Tensor
+    column: Tensor
+    size_range: Tensor
+    strides: tuple[int, ...]
+    sizes: tuple[tuple[int, int], ...]
+
+    def __len__(self) -> int:
+        return len(self.locations)
+
+
+def level_locations(height: int, width: int, stride: int, device: torch.device | str | None = None) -> Tensor:
+    """Centres (height * width, 2), (x, y), of a level's cells: index * stride + stride // 2, row-major."""
+    x = torch.arange(width, device=device, dtype=torch.float32) * stride + stride // 2
+    y = torch.arange(height, device=device, dtype=torch.float32) * stride + stride // 2
+    grid_y, grid_x = torch.meshgrid(y, x, indexing="ij")
+    return torch.stack((grid_x.flatten(), grid_y.flatten()), dim=1)
+
+
+def pyramid_positions(
+    sizes: Sequence[tuple[int, int]],
+    strides: Sequence[int],
+    sizes_of_interest: Sequence[float],
+    device: torch.device | str,
+) -> Positions:
+    """Positions of all levels; ``sizes`` are (height, width) of each level, ``sizes_of_interest`` its L - 1 bounds."""
+    cells = [torch.arange(height * width, device=device) for height, width in sizes]
+    widths = [width for _, width in sizes]
+
+    def by_level(values: Sequence[float], dtype: torch.dtype = torch.float32) -> Tensor:
+        return torch.cat([torch.full_like(c, value, dtype=dtype) for c, value in zip(cells, values, strict=True)])
+
+    return Positions(
+        locations=torch.cat([level_locations(h, w, s, device) for (h, w), s in zip(sizes, strides, strict=True)]),
+        stride=by_level(strides),
+        level=by_level(range(len(sizes)), torch.int64),
+        row=torch.cat([cell // width for cell, width in zip(cells, widths, strict=True)]),
+        column=torch.cat([cell % width for cell, width in zip(cells, widths, strict=True)]),
+        size_range=torch.stack((by_level([-1, *sizes_of_interest]), by_level([*sizes_of_interest, 1e8])), dim=1),
+        strides=tuple(strides),
+        sizes=tuple((height, width) for height, width in sizes),
+    )
