@@ -11,7 +11,7 @@ CODE := depthbox scripts tests tools setup.py
 # More arguments for demo, test and test-slow: make test ARGS="-k mapper"
 ARGS ?=
 
-.PHONY: help venv demo test test-slow check format lint types clean
+.PHONY: help venv demo test test-slow bench check format lint types clean
 
 help: ## say what there is
 	@echo "DepthBox. First run: 'make demo' (sets up $(VENV) by itself, about 6 GB). Targets:"
@@ -27,7 +27,7 @@ $(STAMP): setup.py constraints.txt scripts/install_detectron2.py scripts/detectr
 	@test -x $(BIN)/pip || { echo "[venv] creating $(VENV)"; $(PYTHON) -m venv $(VENV); }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pip<26.3' # newer: no detectron2-cdo
 	@echo "[venv] installing DepthBox and its dependencies (minutes; torch alone is 2.5 GB to download)"
-	@$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev,depth,cityscapes]' | awk '\
+	@$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev,depth,cityscapes,formats,bench]' | awk '\
 	  /^Collecting/ && ++n % 20 == 0 { print "[venv]   " n " packages found"; fflush() } \
 	  /^Installing collected/ { print "[venv]   unpacking " NF - 3 " packages"; fflush() }'
 	@echo "[venv] Detectron2"
@@ -46,6 +46,9 @@ test: venv ## run the quick tests
 
 test-slow: venv ## run the slow tests (trainings)
 	@$(BIN)/python -m pytest -m slow $(ARGS)
+
+bench: venv ## measure speed and memory against the usual formulations (15 minutes)
+	@$(BIN)/python tools/benchmark.py $(ARGS)
 
 check: venv ## everything a change must pass: format, lint, types, quick tests
 	@$(BIN)/ruff format --check $(CODE)

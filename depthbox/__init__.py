@@ -1,15 +1,31 @@
-"""DepthBox: instance segmentation from box annotations, on Detectron2."""
+"""DepthBox: instance segmentation from box annotations, on Detectron2.
 
-try:
-    import detectron2  # noqa: F401
-except ImportError as error:
-    raise ImportError(
-        "DepthBox needs Detectron2, which is not on the package index under its own name; "
-        "install it with `python scripts/install_detectron2.py` (see the README)"
-    ) from error
+The network and its config are imported at first use, because torch takes seconds and ``depthbox --help`` should not.
+"""
 
-from . import modeling
-from .config import add_depthbox_config
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from . import modeling
+    from .config import add_depthbox_config
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "add_depthbox_config", "modeling"]
+
+
+def __getattr__(name: str) -> Any:
+    """Give ``modeling`` and ``add_depthbox_config``; either registers the meta-architecture and the backbones."""
+    if name not in ("add_depthbox_config", "modeling"):
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    try:
+        import detectron2  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            "DepthBox needs Detectron2, which is not on the package index under its own name; "
+            "install it with `python scripts/install_detectron2.py` (see the README)"
+        ) from error
+    modeling = importlib.import_module(".modeling", __name__)
+    return modeling if name == "modeling" else importlib.import_module(".config", __name__).add_depthbox_config

@@ -49,18 +49,6 @@ class Queries:
     def __len__(self) -> int:
         return sum(self.counts)
 
-    def of_image(self, image: int, rows: slice) -> Queries:
-        """Some queries of one image as those of a batch of that image alone."""
-        return Queries(
-            image_index=self.image_index[rows] - image,
-            level=self.level[rows],
-            row=self.row[rows],
-            column=self.column[rows],
-            locations=self.locations[rows],
-            target_index=self.target_index[rows],
-            counts=(rows.stop - rows.start,),
-        )
-
 
 @dataclass(frozen=True)
 class Annotations:

@@ -37,6 +37,8 @@ ALLOWED: dict[str, set[str]] = {
     "evaluation": {"data", "ops"},
     "visualization": _NUMERICS | _DATA,
     "engine": _MODEL | _DATA | {"distillation", "visualization", "config", ""},
+    "benchmark": _MODEL | _DATA | {"engine", "config", ""},
+    "cli": _MODEL | _DATA | {"distillation", "visualization", "engine", "config", ""},
     "": _MODEL | _DATA | {"distillation", "config"},  # depthbox/__init__.py alone
 }
 TORCH_ONLY = ("structures", "ops", "losses")

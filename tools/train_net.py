@@ -9,7 +9,8 @@ import shlex
 import sys
 
 from depthbox import add_depthbox_config
-from depthbox.engine import ConfigError, launch, load_config, run
+from depthbox.cli.train import add_run_arguments, launch_run
+from depthbox.engine import ConfigError, load_config, run
 
 EXAMPLES = """
 examples:
@@ -36,21 +37,10 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--config-file", default="", metavar="FILE", help="YAML file with the settings of the run")
-    parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint in OUTPUT_DIR")
+    add_run_arguments(parser)
     parser.add_argument(
         "--eval-only", action="store_true", help="evaluate MODEL.WEIGHTS (or, with --resume, the newest)"
     )
-    parser.add_argument(
-        "--num-gpus",
-        type=int,
-        default=1,
-        metavar="N",
-        help="processes on this machine; on the CPU as well (default 1)",
-    )
-    parser.add_argument("--num-machines", type=int, default=1, metavar="N", help="machines in all (default 1)")
-    parser.add_argument("--machine-rank", type=int, default=0, metavar="N", help="number of this machine, from 0")
-    parser.add_argument("--dist-url", default="auto", metavar="URL", help="where processes meet, tcp://host:port")
     parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="settings that win over FILE")
     return parser.parse_intermixed_args(argv)
 
@@ -59,19 +49,7 @@ if __name__ == "__main__":
     arguments = parse_arguments()
     try:
         cfg = load_config(add_depthbox_config, arguments.config_file, arguments.overrides)
-        launch(
-            functools.partial(
-                run,
-                cfg,
-                resume=arguments.resume,
-                eval_only=arguments.eval_only,
-                command=shlex.join(sys.argv),
-            ),
-            num_processes=arguments.num_gpus,
-            num_machines=arguments.num_machines,
-            machine_rank=arguments.machine_rank,
-            dist_url=arguments.dist_url,
-            device=cfg.MODEL.DEVICE,
-        )
+        options = {"resume": arguments.resume, "eval_only": arguments.eval_only, "command": shlex.join(sys.argv)}
+        launch_run(arguments, cfg, functools.partial(run, cfg, **options), arguments.num_gpus)
     except ConfigError as error:
         sys.exit(f"{sys.argv[0]}: {error}")

@@ -59,6 +59,60 @@ def find_candidates(
     return candidates
 
 
+def own_candidates(
+    dense: HeadOutputs, positions: Positions, boxes: Tensor, *, per_box: int = 16, radius: float = 1.5
+) -> tuple[Detections, Tensor]:
+    """For each box of one image the positions that may know its mask, of any class: there is always one.
+
+    These are the positions whose predicted boxes overlap it most, by IoU, and the centre cells that FCOS would train
+    on it (the nearest cell of its level where there is none).
+
+    Args:
+        dense: of one image.
+        positions: of these predictions.
+        boxes: (N, 4) xyxy in input pixels.
+        per_box: positions by IoU.
+        radius: half side of the square of centre cells, in strides.
+
+    Returns:
+        Candidates, a position once for each of its boxes, and (K,) int64 the box of each, ascending. Their score is
+        that of their likeliest class.
+    """
+    sides, centers = _flatten(dense.deltas)[0] * positions.stride[:, None], positions.locations
+    corners = torch.cat((centers - sides[:, :2], centers + sides[:, 2:]), dim=1)
+    classes = _flatten(dense.logits)[0].sigmoid() * _flatten(dense.quality)[0].sigmoid()
+    best, likeliest = classes.max(dim=1)
+    overlap, chosen = box_iou(boxes, corners).topk(min(per_box, len(corners)), dim=1)  # (N, per_box)
+    mine = torch.zeros((len(boxes), len(corners)), dtype=torch.bool, device=boxes.device)
+    mine.scatter_(1, chosen, overlap > 0)
+    mine |= _center_cells(positions, boxes, radius)
+    owners, index = torch.nonzero(mine, as_tuple=True)
+    found = Detections(
+        boxes=corners[index],
+        scores=best[index].sqrt(),
+        classes=likeliest[index],
+        level=positions.level[index],
+        row=positions.row[index],
+        column=positions.column[index],
+        locations=centers[index],
+    )
+    return found, owners
+
+
+def _center_cells(positions: Positions, boxes: Tensor, radius: float) -> Tensor:
+    """The cells (N, P) bool that FCOS trains on each box, and in any case the nearest one of its level."""
+    spots = positions.locations
+    centers, half = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2
+    away = (spots[None] - centers[:, None]).abs()  # (N, P, 2)
+    largest = (away + half[:, None]).amax(2)
+    low, high = positions.size_range.unbind(1)
+    near = (away < radius * positions.stride[:, None]).all(2) & (away < half[:, None]).all(2)
+    near &= (largest >= low) & (largest <= high)
+    level = (half.amax(1, keepdim=True) >= low) & (half.amax(1, keepdim=True) <= high)
+    nearest = away.amax(2).masked_fill(~level, torch.inf).argmin(dim=1)
+    return near.scatter(1, nearest[:, None], True)
+
+
 def _flatten(levels: list[Tensor]) -> Tensor:
     """Level maps (B, C, H, W) as (B, P, C) float32."""
     return torch.cat([x.float().flatten(2) for x in levels], dim=2).transpose(1, 2)

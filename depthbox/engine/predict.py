@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from detectron2.config import CfgNode
 from detectron2.data import transforms as T
 from detectron2.structures import Instances
+from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from ..data.mapper import BoxDepthMapper
@@ -43,6 +46,68 @@ def load_predictor(cfg: CfgNode, weights: str) -> Callable[[Mapping[str, Any]], 
             return model([mapper(record)])[0]["instances"].to("cpu")
 
     return predict
+
+
+def find_config(weights: str, config_file: str = "") -> str:
+    """The config file of a checkpoint: the one that is given, else the config.yaml that its training left beside it.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    if config_file:
+        return config_file
+    beside = Path(weights).parent / "config.yaml"
+    if not beside.is_file():
+        raise FileNotFoundError(f"there is no {beside}: name the config of the training of {weights} (--config-file)")
+    return str(beside)
+
+
+def load_batch_predictor(
+    cfg: CfgNode, weights: str, size: int = 0
+) -> Callable[[Sequence[NDArray[np.uint8]]], list[Instances]]:
+    """Build the network of a config and load its weights, for pictures that are no data set's.
+
+    Args:
+        cfg: of the training.
+        weights: path or URL, see ``weights.load_weights``.
+        size: short side of the network's input, see ``resize_to``.
+
+    Returns:
+        A function from pictures (H, W, 3) uint8, RGB, to their Instances, on the CPU, at the pictures' size.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+    """
+    model = Trainer.build_model(cfg)
+    load_weights(model, weights)
+    model.eval()
+    resize = resize_to(cfg, size)
+
+    def predict(pictures: Sequence[NDArray[np.uint8]]) -> list[Instances]:
+        samples = [
+            {"image": network_input(cfg, resize, picture), "height": picture.shape[0], "width": picture.shape[1]}
+            for picture in pictures
+        ]
+        with torch.no_grad():
+            return [result["instances"].to("cpu") for result in model(samples)]
+
+    return predict
+
+
+def resize_to(cfg: CfgNode, size: int = 0) -> T.Augmentation:
+    """How pictures are resized for the network: the short side to ``size``, or to that of tests where it is 0.
+
+    The bound of the long side keeps its ratio to the short one.
+    """
+    short, longest = cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST
+    return T.ResizeShortestEdge(size, round(longest * size / short)) if size else T.ResizeShortestEdge(short, longest)
+
+
+def network_input(cfg: CfgNode, resize: T.Augmentation, picture: NDArray[np.uint8]) -> torch.Tensor:
+    """A picture (H, W, 3) uint8, RGB, as the network's ``image`` (3, h, w) uint8."""
+    channels = picture[:, :, ::-1] if cfg.INPUT.FORMAT == "BGR" else picture
+    resized = resize.get_transform(channels).apply_image(np.ascontiguousarray(channels))
+    return torch.from_numpy(np.ascontiguousarray(resized.transpose(2, 0, 1)))
 
 
 def load_labeler(cfg: CfgNode, weights: str) -> Callable[[Mapping[str, Any]], Instances]:

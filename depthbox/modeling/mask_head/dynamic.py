@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from ...ops import aligned_upsample
 from ...ops.triton_support import available
 from ...structures import MaskPredictions, Queries, split_by_counts
-
-_CACHED = 2**20  # hidden units of a layer that are computed together on the CPU
+from .layers import dynamic_layers
 
 
 class DynamicMaskHead(nn.Module):
@@ -90,7 +86,7 @@ class DynamicMaskHead(nn.Module):
     def coarse_logits(self, features: Tensor, params: Tensor, queries: Queries) -> Tensor:
         """Mask and, with the depth layer, depth logits (Q, 1 or 2, h, w) at the stride of the features.
 
-        On the CPU a few queries at a time, whose hidden units fit into the cache and are computed again for backward.
+        On the CPU hidden units are not kept for the backward pass, see ``dynamic_layers``.
         """
         if self.triton and available(features.device):
             from . import triton_dynamic
@@ -105,32 +101,48 @@ class DynamicMaskHead(nn.Module):
                     channels=self.layer_shapes[0][0],
                     depth_layer=self.depth_layer,
                 )
-        hidden_units = self.layer_shapes[0][0] * features.shape[2] * features.shape[3]
-        step = max(_CACHED // max(hidden_units, 1), 1)
-        if features.device.type != "cpu" or len(params) <= step or torch.jit.is_tracing():
-            return self._logits(features, params, queries)
-        parts = [
-            checkpoint(
-                self._logits,
-                features[image : image + 1],
-                params[part],
-                queries.of_image(image, part),
-                use_reentrant=False,
-                preserve_rng_state=False,
-            )
-            for image, part in _parts(queries.counts, step)
-        ]
-        return torch.cat(parts)
+        if features.device.type == "cpu" and not torch.is_autocast_enabled("cpu") and not torch.jit.is_tracing():
+            return self._recomputed(features, params, queries)
+        return self._logits(features, params, queries)
+
+    def _recomputed(self, features: Tensor, params: Tensor, queries: Queries) -> Tensor:
+        """With x, y and 1 as three more features: (q - x) / s * w = q / s * w - x * (w / s)."""
+        weights, biases = self.parse(params)
+        x, y, origin = self._grid(features)
+        ones = torch.ones_like(x).expand(len(y), -1)
+        extra = torch.stack((x.expand_as(ones), y[:, None].expand_as(ones), ones))
+        augmented = torch.cat((features, extra.expand(len(features), -1, -1, -1)), dim=1).flatten(2)
+        by_place = weights[0][:, :, :2] / self.sizes_of_interest[queries.level].to(params.dtype)[:, None, None]
+        centers = (queries.locations - origin).to(params.dtype)
+        constant = biases[0] + (by_place * centers[:, None]).sum(2)
+        first = torch.cat((weights[0][:, :, 2:], -by_place, constant[:, :, None]), dim=2)
+        logits = dynamic_layers(augmented, [first, *weights[1:]], biases[1:], queries.counts)
+        return self._guided(logits).unflatten(2, features.shape[2:])
+
+    def _grid(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Centres x (w,) and y (h,) of the features' cells in input pixels from the image's middle, and the middle."""
+        height, width = features.shape[2:]
+        middle = torch.tensor((width, height), dtype=torch.float32) * (self.feature_stride / 2)
+        half = self.feature_stride // 2
+        x, y = (
+            torch.arange(n, dtype=features.dtype) * self.feature_stride + half - float(c)
+            for n, c in zip((width, height), middle, strict=True)
+        )
+        return x, y, middle
+
+    def _guided(self, logits: Tensor) -> Tensor:
+        """With the depth layer, mask logits times the predicted depth (eq. 1)."""
+        if not self.depth_layer:
+            return logits
+        mask, depth = logits.split(1, dim=1)
+        return torch.cat((mask * depth.sigmoid(), depth), dim=1)
 
     def _logits(self, features: Tensor, params: Tensor, queries: Queries) -> Tensor:
         weights, biases = self.parse(params)
         hidden = self._first_layer(features, weights[0], biases[0], queries)
         for weight, bias in zip(weights[1:], biases[1:], strict=True):
             hidden = torch.baddbmm(bias[:, :, None], weight, hidden.relu_())
-        if self.depth_layer:
-            mask, depth = hidden.split(1, dim=1)
-            hidden = torch.cat((mask * depth.sigmoid(), depth), dim=1)
-        return hidden.view(len(params), hidden.shape[1], *features.shape[2:])
+        return self._guided(hidden).unflatten(2, features.shape[2:])
 
     def _first_layer(self, features: Tensor, weight: Tensor, bias: Tensor, queries: Queries) -> Tensor:
         height, width = features.shape[2:]
@@ -149,12 +161,3 @@ class DynamicMaskHead(nn.Module):
         down = weight[:, :, 1, None] * relative_y[:, None]
         hidden = torch.cat(shared) + across[:, :, None, :]
         return (hidden + down[:, :, :, None]).flatten(2)
-
-
-def _parts(counts: tuple[int, ...], step: int) -> Iterator[tuple[int, slice]]:
-    """Image and rows of at most ``step`` queries each, none of two images."""
-    start = 0
-    for image, count in enumerate(counts):
-        for first in range(start, start + count, step):
-            yield image, slice(first, min(first + step, start + count))
-        start += count

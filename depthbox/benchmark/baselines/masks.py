@@ -1,0 +1,128 @@
+"""Mask losses by unfolding: eight neighbours of every pixel of every query, in log space."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ...structures import MaskPredictions, MaskTargets, Queries
+
+
+def canvas_box_masks(boxes: Tensor, image_size: tuple[int, int], stride: int) -> Tensor:
+    """Filled boxes (N, H/s, W/s) float: each drawn on a canvas of the image's size, then every s-th pixel.
+
+    Args:
+        boxes: (N, 4) xyxy, pixels; both ends are inside.
+        image_size: (height, width) of the padded batch.
+        stride: s.
+    """
+    start = stride // 2
+    return draw_boxes(boxes, image_size)[:, start::stride, start::stride]
+
+
+def draw_boxes(boxes: Tensor, image_size: tuple[int, int]) -> Tensor:
+    """Filled boxes (N, height, width) float at full size, drawn one by one."""
+    canvases = []
+    for box in boxes:
+        canvas = torch.zeros(image_size, device=boxes.device)
+        canvas[max(int(box[1]), 0) : int(box[3] + 1), max(int(box[0]), 0) : int(box[2] + 1)] = 1.0
+        canvases.append(canvas)
+    return torch.stack(canvases) if canvases else boxes.new_zeros((0, *image_size))
+
+
+def unfold_neighbors(x: Tensor, size: int = 3, dilation: int = 2) -> Tensor:
+    """Neighbours (N, C, size * size - 1, H, W) of each pixel of (N, C, H, W), 0 outside the map."""
+    unfolded = F.unfold(x, kernel_size=size, padding=dilation * (size // 2), dilation=dilation)
+    unfolded = unfolded.reshape(*x.shape[:2], size * size, *x.shape[2:])
+    center = size * size // 2
+    return torch.cat((unfolded[:, :, :center], unfolded[:, :, center + 1 :]), dim=2)
+
+
+def pairwise_nll(logits: Tensor, size: int = 3, dilation: int = 2) -> Tensor:
+    """-log P(same label) (N, 8, H, W) of each pixel and its neighbours, as log-sum-exp of "both in" and "both out"."""
+    log_in, log_out = F.logsigmoid(logits), F.logsigmoid(-logits)
+    both_in = log_in[:, :, None] + unfold_neighbors(log_in, size, dilation)
+    both_out = log_out[:, :, None] + unfold_neighbors(log_out, size, dilation)
+    largest = torch.maximum(both_in, both_out)
+    same = torch.log(torch.exp(both_in - largest) + torch.exp(both_out - largest)) + largest
+    return -same[:, 0]
+
+
+def dice(x: Tensor, target: Tensor, eps: float = 1e-5) -> Tensor:
+    """1 - 2 sum(x t) / (sum x^2 + sum t^2 + eps) of each row."""
+    x, target = x.flatten(1), target.flatten(1)
+    return 1 - 2 * (x * target).sum(1) / ((x**2).sum(1) + (target**2).sum(1) + eps)
+
+
+def projection(scores: Tensor, boxes: Tensor) -> Tensor:
+    """Dice of the largest score and of the box, over each row and each column: (N,)."""
+    across = dice(scores.max(dim=3).values, boxes.max(dim=3).values)
+    return across + dice(scores.max(dim=2).values, boxes.max(dim=2).values)
+
+
+class BaselineCriterion(nn.Module):
+    """The same losses as ``MaskCriterion`` supervised by boxes, in plain autograd.
+
+    ``forward`` takes what ``MaskCriterion`` takes, except that the targets' edges are similarities (B, 8, H, W) in
+    [0, 1], which are gathered for each query and compared with the thresholds there.
+
+    Args:
+        image_size: (height, width) of the padded batch.
+        stride, size, dilation, depth_weight, consistency_weight, pseudo_weight: see ``MaskCriterion``.
+        color_threshold: least colour similarity of a like pair.
+        depth_threshold: the depth similarity of a like pair lies above it.
+    """
+
+    def __init__(
+        self,
+        image_size: tuple[int, int],
+        *,
+        stride: int = 4,
+        size: int = 3,
+        dilation: int = 2,
+        depth_weight: float = 1.0,
+        consistency_weight: float = 1.0,
+        pseudo_weight: float = 0.0,
+        color_threshold: float = 0.3,
+        depth_threshold: float = 0.5,
+    ) -> None:
+        super().__init__()
+        self.image_size, self.stride, self.size, self.dilation = image_size, stride, size, dilation
+        self.depth_weight, self.consistency_weight = depth_weight, consistency_weight
+        self.pseudo_weight = pseudo_weight
+        self.color_threshold, self.depth_threshold = color_threshold, depth_threshold
+
+    def forward(self, predictions: MaskPredictions, queries: Queries, targets: MaskTargets) -> dict[str, Tensor]:
+        scores = predictions.logits.sigmoid()
+        boxes = canvas_box_masks(targets.boxes, self.image_size, self.stride)[queries.target_index][:, None]
+        losses = {"loss_projection": projection(scores, boxes).mean()}
+        color = self._similarity(targets.color_edges)[queries.image_index] >= self.color_threshold
+        losses["loss_color_pairwise"] = self._pairwise(predictions.logits, color, boxes)
+        if self.consistency_weight > 0:
+            depth = self._similarity(targets.depth_edges)[queries.image_index] > self.depth_threshold
+            value = self._pairwise(predictions.logits, depth, boxes)
+            losses["loss_depth_consistency"] = self.consistency_weight * value
+        if self.depth_weight > 0:
+            losses["loss_depth"] = self.depth_weight * self._depth(predictions, queries, targets, boxes)
+        if self.pseudo_weight > 0 and targets.pseudo_masks is not None and targets.pseudo_weights is not None:
+            labels = targets.pseudo_masks[queries.target_index][:, None]
+            values = dice(scores, labels) * targets.pseudo_weights[queries.target_index]
+            losses["loss_pseudo_mask"] = self.pseudo_weight * values.mean()
+        return losses
+
+    def _pairwise(self, logits: Tensor, like: Tensor, boxes: Tensor) -> Tensor:
+        weights = like.float() * boxes
+        return (pairwise_nll(logits, self.size, self.dilation) * weights).sum() / weights.sum().clamp(min=1.0)
+
+    def _depth(self, predictions: MaskPredictions, queries: Queries, targets: MaskTargets, boxes: Tensor) -> Tensor:
+        assert predictions.depth_logits is not None and targets.depth is not None
+        truth = targets.depth[queries.image_index][:, None]
+        squares = (predictions.depth_logits.sigmoid() - truth) ** 2 * boxes
+        return (squares.sum((1, 2, 3)) / boxes.sum((1, 2, 3)).clamp(min=1.0)).mean()
+
+    @staticmethod
+    def _similarity(edges: Tensor | None) -> Tensor:
+        if edges is None or edges.dim() != 4:
+            raise TypeError("the baseline's edges are similarities (B, 8, H, W), not packed bits")
+        return edges

@@ -1,0 +1,124 @@
+"""Which rows there are, and one run over those that are asked for."""
+
+from __future__ import annotations
+
+import gc
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from . import data, detector, evaluation, network, objects, ops, paste
+from .contest import Contest, Options, Row, compete
+from .measure import copy_bandwidth, matrix_rate
+from .summary import Summary, row_text
+
+PARTS = ("ops", "train", "infer", "data", "eval")
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A name of the command line.
+
+    Attributes:
+        part: the part it belongs to.
+        make: gives contests, or finished rows.
+        on_cuda: whether it has a row for CUDA.
+        is_curve: its rows are points of the plot, not rows of the table.
+    """
+
+    part: str
+    make: Callable[[Options], Iterable[Contest | Row]]
+    on_cuda: bool = True
+    is_curve: bool = False
+
+
+BENCHMARKS: dict[str, Benchmark] = {
+    "mask_losses": Benchmark("ops", ops.mask_losses),
+    "dynamic_head": Benchmark("ops", ops.dynamic_head),
+    "edges": Benchmark("ops", ops.edges),
+    "targets": Benchmark("ops", detector.targets),
+    "paste": Benchmark("ops", paste.paste),
+    "objects": Benchmark("ops", objects.object_curve, is_curve=True),
+    "train_step": Benchmark("train", network.train_step),
+    "infer": Benchmark("infer", network.infer),
+    "data": Benchmark("data", data.data, on_cuda=False),
+    "evaluation_boxes": Benchmark("eval", evaluation.evaluation_boxes, on_cuda=False),
+    "evaluation_masks": Benchmark("eval", evaluation.evaluation_masks, on_cuda=False),
+}
+CUDA_NAMES = tuple(name for name, b in BENCHMARKS.items() if b.on_cuda and not b.is_curve)
+
+
+def devices_for(word: str) -> list[torch.device]:
+    """Devices that a word of the command line means: cpu, cuda, or auto: the CPU, and CUDA where there is one.
+
+    Raises:
+        ValueError: CUDA is asked for and there is none.
+    """
+    has_cuda = torch.cuda.is_available()
+    if word == "cuda" and not has_cuda:
+        raise ValueError("--device cuda, but PyTorch finds no CUDA device here: use --device cpu")
+    names = {"cpu": ["cpu"], "cuda": ["cuda"], "auto": ["cpu", "cuda"] if has_cuda else ["cpu"]}
+    return [torch.device(name) for name in names[word]]
+
+
+def select(parts: Sequence[str], only: Sequence[str]) -> list[str]:
+    """Names to run, in their order; no parts: all, no names: all of the parts.
+
+    Raises:
+        ValueError: a name that is unknown or not in these parts.
+    """
+    names = [name for name, benchmark in BENCHMARKS.items() if not parts or benchmark.part in parts]
+    wrong = [name for name in only if name not in names]
+    if wrong:
+        raise ValueError(
+            f"--only {' '.join(wrong)}: the rows of {' '.join(parts) or 'all parts'} are {' '.join(names)}"
+        )
+    return [name for name in names if name in only] if only else names
+
+
+def run(names: Sequence[str], options: Sequence[Options], output: Path, show: bool = True) -> Summary:
+    """Run the benchmarks on each device; the summary is written after every row, the pictures at the end.
+
+    A row that fails is noted among the summary's failures, and the others go on.
+
+    Args:
+        names: of ``BENCHMARKS``.
+        options: one for each device.
+        output: folder for summary.json, summary.md and the pictures; rows there of other names or devices stay.
+        show: a progress bar, and a line for each row.
+    """
+    summary = Summary.open(output, quick=options[0].quick, cuda_names=CUDA_NAMES)
+    work = [(o, name) for o in options for name in names if o.device.type == "cpu" or BENCHMARKS[name].on_cuda]
+    logging.getLogger("depthbox.data.mapper").setLevel(logging.WARNING)
+    try:
+        with tqdm(work, unit="op", disable=not show) as bar:
+            for each, name in bar:
+                bar.set_description(f"{name} on {each.device.type}")
+                summary.note_machine(each.device, copy_bandwidth, matrix_rate)
+                for row in _rows(name, each, summary):
+                    if show:
+                        tqdm.write(row_text(row))
+                    summary.write()
+    finally:
+        summary.write()
+        summary.draw()
+    return summary
+
+
+def _rows(name: str, options: Options, summary: Summary) -> Iterator[Row]:
+    """Measure; each row is in the summary before it is given out."""
+    benchmark = BENCHMARKS[name]
+    summary.forget(name, options.device.type, benchmark.is_curve)
+    try:
+        for item in benchmark.make(options):
+            row = compete(item, options) if isinstance(item, Contest) else item
+            (summary.add_point if benchmark.is_curve else summary.add)(row)
+            gc.collect()
+            yield row
+    except Exception as error:  # one op that fails must not cost the measurements of the others
+        summary.fail(name, options.device.type, error)
+        yield {"op": name, "device": options.device.type, "note": f"FAILED: {error}"}

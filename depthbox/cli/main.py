@@ -1,0 +1,195 @@
+"""``depthbox COMMAND``: finds the command, parses, runs, and turns the user's mistakes into one line.
+
+Nothing but the standard library is imported here, and of the commands only the one that is asked for: torch alone
+takes seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import difflib
+import importlib
+import importlib.metadata
+import importlib.util
+import logging
+import os
+import re
+import sys
+import textwrap
+import traceback
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+
+COMMANDS = (
+    "check", "depth", "train", "eval", "predict", "label", "export", "visualize", "report", "app", "doctor",
+)  # fmt: skip
+MISTAKE, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
+MISTAKES = (ValueError, OSError, ImportError)
+
+_ABOUT = """usage: depthbox [--debug] COMMAND [options]
+
+Instance masks from boxes.
+
+commands, in the order in which they are usually needed:
+{commands}
+
+options:
+  -h, --help  this text; depthbox COMMAND --help explains a command
+  --version   the versions of DepthBox, torch and Detectron2
+  --debug     show where an error comes from (a traceback)
+
+start here:
+  depthbox doctor                                   is all of it installed?
+  depthbox check --json boxes.json --images photos  is anything wrong with them?
+  depthbox train --data boxes.json --images photos  learn masks from the boxes
+
+Exit status: 0 done, 1 errors were found or something failed, 2 a mistake in
+the call, 130 stopped by Ctrl-C.
+"""
+
+
+class CommandError(ValueError):
+    """A command that there is not, or that is not installed; the message says what to do."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; ``argv`` None means that of this process. Returns the exit status."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    debug = words[:1] == ["--debug"]
+    words = words[debug:]
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(help_text(), end="")
+        return 0 if words else MISTAKE
+    if words[0] in ("-V", "--version"):
+        print(version_text())
+        return 0
+    try:
+        module = import_command(words[0])
+    except CommandError as error:
+        if debug:
+            traceback.print_exc()
+        return _tell("depthbox", error)
+    return call(module, words[1:], prog=f"depthbox {words[0]}", debug=debug)
+
+
+def call(module: ModuleType, argv: Sequence[str] | None = None, *, prog: str = "", debug: bool = False) -> int:
+    """Parse the words of a command and run it.
+
+    Args:
+        module: of the command: ``SUMMARY``, ``EXAMPLES``, ``add_arguments``, ``run``; perhaps ``USAGE``, ``STOPPED``
+            (what to say after Ctrl-C) and ``check_arguments`` (raises ValueError where options do not fit each other).
+        argv: its words; None = those of this process.
+        prog: its name in messages; "" = that of this process.
+        debug: show the traceback of a mistake.
+
+    Returns:
+        The exit status.
+    """
+    arguments = parse(module, argv, prog=prog)
+    name = prog or Path(sys.argv[0]).name
+    if not (debug or arguments.debug):  # torch's words to the authors of its users tell a user nothing
+        warnings.filterwarnings("ignore", category=FutureWarning, module="torch")
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
+    try:
+        return int(module.run(arguments))
+    except BrokenPipeError:  # as in `depthbox check ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except MISTAKES as error:
+        # Where a run has begun, its log.txt keeps the whole story; else nobody listens.
+        logging.getLogger("depthbox").debug("%s failed", name, exc_info=True)
+        if debug or arguments.debug:
+            traceback.print_exc()
+        return _tell(name, error)
+    except KeyboardInterrupt:
+        print(getattr(module, "STOPPED", "stopped"), file=sys.stderr)
+        return INTERRUPTED
+
+
+def parse(module: ModuleType, argv: Sequence[str] | None = None, *, prog: str = "") -> argparse.Namespace:
+    """Parse the words of a command; mistakes end the process with status 2, as argparse does."""
+    parser = make_parser(module, prog)
+    arguments = parser.parse_intermixed_args(None if argv is None else list(argv))
+    try:
+        getattr(module, "check_arguments", lambda _: None)(arguments)
+    except ValueError as error:
+        parser.error(str(error))
+    return arguments
+
+
+def make_parser(module: ModuleType, prog: str = "") -> argparse.ArgumentParser:
+    """The parser of a command, as ``parse`` uses it."""
+    parser = argparse.ArgumentParser(
+        prog=prog or None,
+        usage=getattr(module, "USAGE", None),
+        description=module.SUMMARY,
+        epilog=module.EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    module.add_arguments(parser)
+    parser.add_argument("--debug", action="store_true", help="show where an error comes from (a traceback)")
+    return parser
+
+
+def import_command(name: str) -> ModuleType:
+    """The module of a command.
+
+    Raises:
+        CommandError: there is no such command, or something that it needs is not installed.
+    """
+    if name not in COMMANDS:
+        near = difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(COMMANDS)}"
+        raise CommandError(f"there is no command '{name}'; {hint} (depthbox --help explains them)")
+    full = f"{__package__}.{name}"
+    try:
+        return importlib.import_module(full)
+    except ModuleNotFoundError as error:
+        if error.name == full:
+            raise CommandError(f"the command '{name}' is not part of this version; update DepthBox") from error
+        raise CommandError(f"the command '{name}' needs something that is not installed: {error}") from error
+
+
+def help_text() -> str:
+    """What ``depthbox --help`` shows, at most 80 columns."""
+    lines = [f"  {name:10}  {textwrap.shorten(read_summary(name), 66, placeholder='...')}" for name in COMMANDS]
+    return _ABOUT.format(commands="\n".join(lines))
+
+
+def read_summary(name: str) -> str:
+    """``SUMMARY`` of a command, read from its source: to import all of them would take too long."""
+    spec = importlib.util.find_spec(f"{__package__}.{name}")
+    if spec is None or spec.origin is None:
+        return "(not part of this version)"
+    for node in ast.parse(Path(spec.origin).read_text(encoding="utf-8")).body:
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        if any(isinstance(target, ast.Name) and target.id == "SUMMARY" for target in targets):
+            return str(ast.literal_eval(node.value))  # type: ignore[attr-defined]
+    return ""
+
+
+def version_text() -> str:
+    """The versions that a report of a fault needs, in one line."""
+    init = Path(__file__).resolve().parents[1] / "__init__.py"
+    match = re.search(r'^__version__ = "([^"]+)"$', init.read_text(encoding="utf-8"), re.MULTILINE)
+    parts = [f"depthbox {match[1] if match else 'of unknown version'}"]
+    for name in ("torch", "detectron2"):
+        try:
+            parts.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            parts.append(f"{name} not installed")
+    return ", ".join([*parts, f"python {'.'.join(map(str, sys.version_info[:3]))}"])
+
+
+def _tell(name: str, error: BaseException) -> int:
+    """Print a mistake as one line and return its exit status."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    print(f"{name}: {text}", file=sys.stderr)
+    return MISTAKE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

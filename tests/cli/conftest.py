@@ -1,0 +1,35 @@
+"""Fixtures of the command line's tests."""
+
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from depthbox.data.synthetic import write_dataset
+from depthbox.engine.setup import LOGGED
+
+
+@pytest.fixture(autouse=True)
+def logs_reach_caplog() -> Iterator[None]:
+    """Undo what a run sets up, so that the next test sees messages again."""
+    yield
+    for name in LOGGED:
+        logger = logging.getLogger(name)
+        logger.propagate = True
+        for handler in list(logger.handlers):
+            logger.removeHandler(handler)
+            handler.close()
+
+
+@pytest.fixture(scope="session")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight scenes: train/ and depth_train/, and boxes.json without any outline."""
+    folder = tmp_path_factory.mktemp("scenes")
+    truth = write_dataset(folder, 8, height=64, width=96)
+    content = json.loads(truth.read_text())
+    for annotation in content["annotations"]:
+        del annotation["segmentation"]
+    (folder / "boxes.json").write_text(json.dumps(content))
+    return folder

@@ -1,0 +1,101 @@
+"""depthbox check, depth, visualize, eval and doctor: what is theirs alone; tests/test_*_tool.py test the rest."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from depthbox.cli import check, depth, doctor, visualize
+from depthbox.cli import eval as evaluate
+from depthbox.cli.main import main, make_parser, parse
+from depthbox.data.check import CheckSettings
+from depthbox.data.pseudo_depth_folder import SIDECAR
+from depthbox.data.pseudo_depth_model import INVERT, SHORT_NAMES
+
+
+def test_check_has_the_defaults_of_the_package():
+    arguments = parse(check, ["--json", "a", "--images", "b"])
+    settings = CheckSettings(Path("a"), Path("b"))
+    for name in ("min_size", "max_size", "max_images", "workers", "depth"):
+        assert getattr(arguments, name) == getattr(settings, name), name
+
+
+def test_check_tells_and_gives_the_status(scenes, capsys, tmp_path):
+    words = ["check", "--json", str(scenes / "boxes.json"), "--images", str(scenes / "train")]
+    report = tmp_path / "found.json"
+    assert main([*words, "--report", str(report)]) == 0
+    assert "8 images" in capsys.readouterr().out and json.loads(report.read_text())["ok"]
+    assert main([*words, "--depth", str(tmp_path)]) == 1
+    assert "[depth_missing]" in capsys.readouterr().out
+
+
+def test_depth_repeats_the_names_of_the_package():
+    assert SIDECAR in depth.EXAMPLES
+    for short, name in SHORT_NAMES.items():
+        assert f"{short} = {name}" in depth.EXAMPLES
+    option = next(a for a in make_parser(depth)._actions if a.dest == "invert")
+    assert tuple(option.choices) == INVERT
+
+
+def test_visualize_draws_the_data(scenes, tmp_path, capsys):
+    entry = [["drawn", str(scenes / "boxes.json"), str(scenes / "train"), ""]]
+    output = tmp_path / "look.png"
+    words = ["--count", "2", "--output", str(output), "DATASETS.COCO_STYLE", repr(entry), "DATASETS.TEST", "('drawn',)"]
+    assert visualize.run(parse(visualize, words)) == 0
+    assert capsys.readouterr().out.strip() == str(output) and output.stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "--run or a config"),
+        (["--run", "gone"], "no folder of a training"),
+        (["--config-file", "a.yaml", "--weights", "gone.pth"], "no checkpoint gone.pth"),
+        (["--config-file", "a.yaml", "--data", "x.json"], "--data and --images belong together"),
+        (["--config-file", "a.yaml", "--data", "x.json", "--images", "."], "there is no x.json"),
+        (["--config-file", "gone.yaml"], "no config file gone.yaml"),
+    ],
+)
+def test_eval_names_mistakes(capsys, words, message):
+    assert main(["eval", *words]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_eval_of_a_run_without_weights(tmp_path, capsys):
+    (tmp_path / "config.yaml").write_text("VERSION: 2\n")
+    assert main(["eval", "--run", str(tmp_path)]) == 2
+    assert "has no checkpoint yet" in capsys.readouterr().err
+
+
+def test_eval_table():
+    values = {"AP": 12.25, "AP50": math.nan, "AP75": 1, "APs": 2, "APm": 3, "APl": 4}
+    shown = evaluate.table({"bbox": values, "segm": values})
+    assert shown.splitlines()[1].split() == ["boxes", "12.25", "-", "1.00", "2.00", "3.00", "4.00"]
+    assert "masks" in shown and "no true masks" not in shown and max(map(len, shown.splitlines())) <= 79
+    assert "no true masks" in evaluate.table({"a": {"bbox": values}, "b": {"bbox": values}})
+
+
+def test_doctor_is_content_here_and_its_network_learns(capsys):
+    assert main(["doctor", "--quick"]) == 0
+    shown = capsys.readouterr().out
+    for name in ("python", "torch", "gpu", "detectron2", "extras", "threads", "memory", "disk"):
+        assert f"  {name} " in shown, name
+    assert max(map(len, shown.splitlines())) <= 79
+    assert 0 < doctor.self_test("cpu") < 100
+
+
+def test_doctor_reports_what_fails_and_goes_on(capsys, monkeypatch):
+    monkeypatch.setattr(doctor, "self_test", lambda device: math.nan)
+    monkeypatch.setattr(doctor, "check_torch", lambda: iter([1 / 0]))
+    assert main(["doctor"]) == 1
+    shown = capsys.readouterr().out
+    assert "FAIL  torch" in shown and "ZeroDivisionError" in shown and "not finite" in shown and "2 failed" in shown
+
+
+def test_extras_come_from_the_metadata():
+    lines = ["torch>=2", 'transformers>=5; extra == "depth"', "pytest>=8 ; extra == 'dev'", 'onnx; extra == "export"']
+    assert doctor.extras([*lines, 'onnxruntime; extra == "export"']) == {
+        "depth": ["transformers"],
+        "export": ["onnx", "onnxruntime"],
+    }
