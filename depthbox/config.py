@@ -14,6 +14,7 @@ def add_depthbox_config(cfg: CN) -> None:
     _add_timm(cfg)
     _add_data(cfg)
     _add_solver(cfg)
+    _add_following(cfg)
 
 
 def _add_fcos(cfg: CN) -> None:
@@ -125,5 +126,19 @@ def _add_solver(cfg: CN) -> None:
         cfg.SOLVER.AMP.DTYPE = "float16"  # or "bfloat16"
     cfg.TEST.BEST_METRIC = "segm/AP"  # "bbox/AP" is used where there are no true masks
     cfg.TEST.EVALUATOR = "coco"  # or "cityscapes": mask AP by the official tool (docs/cityscapes.md)
+    cfg.TEST.IMS_PER_BATCH = 1  # more go through the network faster on a GPU; padding moves results a little
+    # Of what the network gives: "bitmask" (pred_masks, bool) or "rle" (pred_masks_rle: the same in little memory).
+    cfg.TEST.MASK_FORMAT = "bitmask"
     cfg.TEST.FILLED_BOX_AP = False  # also score the masks' filled boxes: what masks must beat
     cfg.TEST.EVAL_FAST = True  # faster-coco-eval; else pycocotools
+
+
+def _add_following(cfg: CN) -> None:
+    # VIS_PERIOD (Detectron2's): iterations between pictures of the running batch in TensorBoard; 0 = none.
+    node = cfg.WANDB = CN()
+    node.ENABLED = False  # log to Weights & Biases too (extra "wandb")
+    node.PROJECT = "depthbox"
+    node.NAME = ""  # of the run; "" = the last part of OUTPUT_DIR
+    node.MODE = "online"  # or "offline": into OUTPUT_DIR/wandb, to be sent later by `wandb sync`
+    cfg.REPORT = CN()
+    cfg.REPORT.ENABLED = True  # write OUTPUT_DIR/report.html when a training ends

@@ -135,15 +135,15 @@ def build_train_loader(cfg: CfgNode, mapper: Mapper, start_iter: int = 0, seed: 
 
 
 def build_test_loader(cfg: CfgNode, dataset_name: str, mapper: Mapper) -> DataLoader[list[Record]]:
-    """Loader of this process's share of a data set, one image at a time, in order.
+    """Loader of this process's share of a data set, TEST.IMS_PER_BATCH images at a time, in order.
 
     Args:
-        cfg: DATALOADER.NUM_WORKERS and MODEL.DEVICE are read.
+        cfg: that, DATALOADER.NUM_WORKERS and MODEL.DEVICE are read.
         dataset_name: a registered data set.
         mapper: makes of a data set dict what the network is fed.
     """
     dataset = SampleDataset(load_records([dataset_name], filter_empty=False), mapper)
-    return _data_loader(cfg, dataset, batch_size=1, sampler=InferenceSampler(len(dataset)))
+    return _data_loader(cfg, dataset, batch_size=cfg.TEST.IMS_PER_BATCH, sampler=InferenceSampler(len(dataset)))
 
 
 def _data_loader(cfg: CfgNode, dataset: Dataset[Any], **order: Any) -> DataLoader[list[Record]]:

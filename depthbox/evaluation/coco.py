@@ -31,7 +31,12 @@ class CocoEvaluator(DatasetEvaluator):
     A value is NaN where the ground truth has no object to find (no large ones, say). Where the ground truth
     has no masks only the box AP is computed; objects without a mask among others with one are ignored regions
     for the mask AP.
+
+    Attributes:
+        mask_format: in which predicted masks are best given, see the network's ``mask_format``.
     """
+
+    mask_format = "rle"
 
     def __init__(
         self,
@@ -80,7 +85,7 @@ class CocoEvaluator(DatasetEvaluator):
         Args:
             inputs: dicts with ``image_id``.
             outputs: dicts with ``instances``: pred_boxes, scores, pred_classes and, where there are masks,
-                pred_masks (N, H, W) bool at the original image's size.
+                pred_masks (N, H, W) bool at the original image's size or pred_masks_rle, N COCO RLEs of them.
 
         Raises:
             ValueError: an image or class that the data set does not have.
@@ -125,12 +130,7 @@ class CocoEvaluator(DatasetEvaluator):
         return tasks
 
     def _evaluate_task(self, task: str, results: Sequence[Result]) -> dict[str, float]:
-        if task == "boxfill":
-            rows = fill_boxes(results, self._truth.image_sizes)
-        else:
-            field = "bbox" if task == "bbox" else "segmentation"
-            keys = ("image_id", "category_id", "score", field)
-            rows = [{key: row[key] for key in keys} for row in results if field in row]
+        rows = fill_boxes(results, self._truth.image_sizes) if task == "boxfill" else results
         stats, class_ap = self._truth.average_precision(rows, "bbox" if task == "bbox" else "segm")
         values = dict(zip(METRICS, stats, strict=True))
         self._logger.info("%s of %s:\n%s", task, self._name, create_small_table(values))

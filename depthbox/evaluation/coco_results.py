@@ -22,7 +22,7 @@ def instances_to_results(instances: Instances, image_id: int, category_ids: Sequ
 
     Args:
         instances: pred_boxes (N, 4) xyxy in pixels of the original image, scores (N,), pred_classes (N,),
-            and, where there are masks, pred_masks (N, H, W) bool.
+            and, where there are masks, pred_masks (N, H, W) bool or pred_masks_rle, N COCO RLEs whose counts are str.
         image_id: the image.
         category_ids: the json's category id of each class.
 
@@ -46,10 +46,17 @@ def instances_to_results(instances: Instances, image_id: int, category_ids: Sequ
         {"image_id": image_id, "category_id": category_ids[label], "score": score, "bbox": box}
         for label, score, box in zip(classes, instances.scores.tolist(), boxes, strict=True)
     ]
-    if instances.has("pred_masks"):
-        for row, rle in zip(rows, encode_masks(instances.pred_masks), strict=True):
+    rles = _rles(instances)
+    if rles is not None:
+        for row, rle in zip(rows, rles, strict=True):
             row["segmentation"] = rle
     return rows
+
+
+def _rles(instances: Instances) -> Sequence[dict[str, Any]] | None:
+    if instances.has("pred_masks_rle"):
+        return instances.pred_masks_rle
+    return encode_masks(instances.pred_masks) if instances.has("pred_masks") else None
 
 
 def encode_masks(masks: Tensor) -> list[dict[str, Any]]:

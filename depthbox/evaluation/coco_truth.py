@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib.util
 import io
+import itertools
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,8 +19,10 @@ from pycocotools.cocoeval import COCOeval
 
 from .coco_results import Result
 
-# COCOeval.stats starts with AP, AP50, AP75, APs, APm, APl.
-_STATS = 6
+_MAX_DETECTIONS = 100  # of an image and class
+_NO_MASK = {"size": [1, 1], "counts": "1"}
+# Masks whose area is measured at once; pycocotools 2.0.11 fails at more than 255 under numpy 2.
+_AREAS = 200
 
 
 class GroundTruth:
@@ -58,30 +62,32 @@ class GroundTruth:
         """AP at up to 100 detections an image.
 
         Args:
-            results: detections in COCO's result format with ``bbox`` or ``segmentation``; may be none.
+            results: detections in COCO's result format; those without ``bbox`` or ``segmentation``, whichever the task
+                needs, are left out. May be none.
             task: "bbox" or "segm".
 
         Returns:
             [AP, AP50, AP75, APs, APm, APl] and class name -> AP, in percent; NaN where there is nothing to
             find.
         """
-        with contextlib.redirect_stdout(io.StringIO()):
-            evaluation = _run(self._annotations(task), self._data, results, task, self._fast)
-        stats = [_percent(value) for value in evaluation.stats[:_STATS]]
-        # Of (IoU, recall, class, area, detections): all areas, 100 detections.
-        precision = evaluation.eval["precision"][:, :, :, 0, -1]
+        with _no_garbage_collection(), contextlib.redirect_stdout(io.StringIO()):
+            annotations = [_complete(annotation, task, self.image_sizes) for annotation in self._data["annotations"]]
+            pairs = {(row["image_id"], row["category_id"]) for row in annotations}
+            found = _detections(results, task, pairs)
+            precision, thresholds = _precision(annotations, found, self._data, task, self._fast)
+        everywhere = precision[..., 0]
+        stats = [
+            _percent_mean(part) for part in (everywhere, everywhere[thresholds == 0.5], everywhere[thresholds == 0.75])
+        ]
+        stats += [_percent_mean(precision[..., area]) for area in (1, 2, 3)]  # small, medium, large
         names = self.categories.values()
-        per_class = {name: _percent_mean(precision[:, :, index]) for index, name in enumerate(names)}
-        return stats, per_class
-
-    def _annotations(self, task: str) -> list[dict[str, Any]]:
-        return [_complete(annotation, task, self.image_sizes) for annotation in self._data["annotations"]]
+        return stats, {name: _percent_mean(everywhere[:, :, index]) for index, name in enumerate(names)}
 
 
-def _run(
-    annotations: list[dict[str, Any]], data: dict[str, Any], results: Sequence[Result], task: str, fast: bool
-) -> Any:
-    """Evaluate, accumulate and summarise; returns the COCOeval object of either library."""
+def _precision(
+    annotations: list[dict[str, Any]], found: list[dict[str, Any]], data: dict[str, Any], task: str, fast: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """COCOeval's precision (IoU, recall, class, area), -1 where there is nothing to find, and its IoU thresholds."""
     index, evaluator, options = _library(fast)
 
     def indexed(rows: list[dict[str, Any]]) -> Any:
@@ -91,14 +97,53 @@ def _run(
         api.createIndex()
         return api
 
-    truth = indexed(annotations)
-    # loadRes writes into its rows, and does not take an empty list.
-    found = truth.loadRes([dict(row) for row in results]) if results else indexed([])
-    evaluation = evaluator(truth, found, task, **options)
+    evaluation = evaluator(indexed(annotations), indexed(found), task, **options)
+    evaluation.params.maxDets = [_MAX_DETECTIONS]
     evaluation.evaluate()
     evaluation.accumulate()
-    evaluation.summarize()
-    return evaluation
+    return evaluation.eval["precision"][..., -1], evaluation.params.iouThrs
+
+
+def _detections(results: Sequence[Result], task: str, pairs: Collection[tuple[int, int]]) -> list[dict[str, Any]]:
+    """What COCO.loadRes makes of results, with no more of each than COCOeval reads.
+
+    A detection of a class that its image does not have is never compared with anything: of its mask only the area is
+    kept, which spares COCOeval the parsing of most masks.
+
+    Args:
+        results: in COCO's result format.
+        task: "bbox" or "segm".
+        pairs: (image, class) of the objects.
+    """
+    field = "bbox" if task == "bbox" else "segmentation"
+    given = [row for row in results if field in row]
+    shapes = [row[field] for row in given]
+    areas = [w * h for _, _, w, h in shapes] if task == "bbox" else _mask_areas(shapes)
+    rows = []
+    for number, (row, shape, area) in enumerate(zip(given, shapes, areas, strict=True), 1):
+        image, category = row["image_id"], row["category_id"]
+        if task == "segm" and (image, category) not in pairs:
+            shape = _NO_MASK
+        kept = {"id": number, "image_id": image, "category_id": category, "score": row["score"], "iscrowd": 0}
+        rows.append(kept | {"area": area, field: shape})
+    return rows
+
+
+def _mask_areas(rles: Sequence[dict[str, Any]]) -> list[float]:
+    blocks = (mask_util.area(rles[start : start + _AREAS]) for start in range(0, len(rles), _AREAS))
+    return list(itertools.chain.from_iterable(block.tolist() for block in blocks))
+
+
+@contextlib.contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Spare the search for circles among millions of fresh dicts, which would take as long as the evaluation."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _library(fast: bool) -> tuple[Any, Any, dict[str, Any]]:
@@ -143,10 +188,6 @@ def _read_json(json_file: str) -> dict[str, Any]:
     if not (isinstance(data, dict) and {"images", "categories"} <= data.keys()):
         raise ValueError(f"the ground truth {json_file} is no COCO json: it needs 'images' and 'categories'")
     return data
-
-
-def _percent(value: float) -> float:
-    return float(value) * 100 if value >= 0 else float("nan")
 
 
 def _percent_mean(precision: np.ndarray) -> float:

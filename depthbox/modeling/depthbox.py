@@ -18,9 +18,19 @@ from .fcos.inference import Detections
 from .fcos.queries import detection_queries
 from .health import log_training
 from .inputs import AnnotationReader, Inputs
-from .mask_head import Controller, DynamicMaskHead, MaskBranch, MaskCriterion, mean_depth, paste_masks
+from .mask_head import (
+    Controller,
+    DynamicMaskHead,
+    MaskBranch,
+    MaskCriterion,
+    mean_depth,
+    paste_masks,
+    paste_rles,
+)
 from .supervision import MaskSupervision
 from .warmup import warmup_factor
+
+MASK_FORMATS = ("bitmask", "rle")
 
 
 @META_ARCH_REGISTRY.register()
@@ -39,6 +49,11 @@ class DepthBox(nn.Module):
         pixel_mean, pixel_std: of each channel.
         warmup_iters: iterations over which a loss grows to its full weight, by the loss's name.
         channels_last: memory layout of images and convolutions; changes speed, not results.
+        mask_format: of the predicted masks: "bitmask" gives ``pred_masks`` (N, H, W) bool, "rle" gives
+            ``pred_masks_rle``, a list of N COCO RLEs of the same masks that needs little time and memory.
+
+    Raises:
+        ValueError: an unknown ``mask_format``.
     """
 
     @configurable
@@ -57,8 +72,11 @@ class DepthBox(nn.Module):
         pixel_std: list[float],
         warmup_iters: dict[str, int],
         channels_last: bool = False,
+        mask_format: str = "bitmask",
     ) -> None:
         super().__init__()
+        if mask_format not in MASK_FORMATS:
+            raise ValueError(f"TEST.MASK_FORMAT is one of {MASK_FORMATS}, not '{mask_format}'")
         self.backbone = backbone
         self.proposal_generator = proposal_generator
         self.controller = controller
@@ -68,6 +86,7 @@ class DepthBox(nn.Module):
         self.supervision = supervision
         self.criterion = criterion
         self.warmup_iters = warmup_iters
+        self.mask_format = mask_format
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.pixel_mean: Tensor
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(-1, 1, 1), persistent=False)
@@ -107,6 +126,7 @@ class DepthBox(nn.Module):
                 "loss_depth_consistency": cfg.MODEL.DEPTH.WARMUP_ITERS,
             },
             "channels_last": cfg.MODEL.CHANNELS_LAST,
+            "mask_format": cfg.TEST.MASK_FORMAT,
         }
 
     @property
@@ -188,7 +208,10 @@ class DepthBox(nn.Module):
         instances.scores = found.scores[keep]
         instances.pred_classes = found.classes[keep]
         logits = predictions.logits[keep]
-        instances.pred_masks = paste_masks(logits, self.mask_head.out_stride, size, output_size)
+        if self.mask_format == "rle":
+            instances.pred_masks_rle = paste_rles(logits, self.mask_head.out_stride, size, output_size)
+        else:
+            instances.pred_masks = paste_masks(logits, self.mask_head.out_stride, size, output_size)
         if predictions.depth_logits is not None:
             instances.pred_depths = mean_depth(logits, predictions.depth_logits[keep])
         return instances

@@ -39,6 +39,7 @@ def config(name, workers=0, batch=4):
     cfg.DATASETS.TRAIN = (name,)
     cfg.DATALOADER.NUM_WORKERS = workers
     cfg.SOLVER.IMS_PER_BATCH = batch
+    cfg.TEST.IMS_PER_BATCH = 1
     cfg.MODEL.DEVICE = "cpu"
     return cfg
 
@@ -111,6 +112,9 @@ def test_errors_name_the_image(catalog, workers):
 
 def test_test_loader_gives_every_image_once_in_order(catalog):
     name = catalog("loader-h", [record(i, annotated=i % 2 == 0) for i in range(4)])
-    loader = build_test_loader(config(name), name, draw)
+    cfg = config(name)
+    loader = build_test_loader(cfg, name, draw)
     assert [[item["id"] for item in batch] for batch in loader] == [[0], [1], [2], [3]]
     assert len(loader) == 4
+    cfg.TEST.IMS_PER_BATCH = 3
+    assert [[item["id"] for item in batch] for batch in build_test_loader(cfg, name, draw)] == [[0, 1, 2], [3]]

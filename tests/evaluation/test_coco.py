@@ -1,3 +1,6 @@
+import contextlib
+import gc
+import io
 import json
 import math
 import uuid
@@ -9,6 +12,8 @@ import torch
 import torch.multiprocessing as mp
 from detectron2.data import MetadataCatalog
 from detectron2.structures import Boxes, Instances
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
 from depthbox.evaluation import CocoEvaluator
 from depthbox.evaluation.coco_results import encode_masks, fill_boxes
@@ -123,6 +128,47 @@ def test_fast_equals_pycocotools(dataset, seed):
     fast, slow = (run(dataset[0], found, fast=flag, filled_box=True) for flag in (True, False))
     assert_same(fast, slow)
     assert 5 < fast["segm"]["AP"] < 95 and fast["boxfill"]["AP"] < fast["segm"]["AP"]
+
+
+def as_in_the_manual(json_file, rows, task):
+    """Six values of pycocotools, called as its documentation shows it, in percent."""
+    field = "bbox" if task == "bbox" else "segmentation"
+    keys = ("image_id", "category_id", "score", field)
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO(str(json_file))
+        evaluation = COCOeval(truth, truth.loadRes([{key: row[key] for key in keys} for row in rows]), task)
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return [100 * value if value >= 0 else math.nan for value in evaluation.stats[:6]]
+
+
+@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize("task", ["bbox", "segm"])
+def test_values_are_those_of_pycocotools_summary(dataset, tmp_path, fast, task):
+    found = noisy(make_truth(dataset[1], images=20, per_image=2))
+    data = json.loads(dataset[1].read_text())
+    for row in data["annotations"][::7]:
+        row["iscrowd"] = 1
+    dataset[1].write_text(json.dumps(data))
+    values = run(dataset[0], found, fast=fast, output_dir=tmp_path)[task]
+    rows = json.loads((tmp_path / "coco_instances_results.json").read_text())
+    pairs = {(row["image_id"], row["category_id"]) for row in data["annotations"]}
+    assert any((row["image_id"], row["category_id"]) not in pairs for row in rows)  # wrong, yet they count
+    ours = [values[key] for key in ("AP", "AP50", "AP75", "APs", "APm", "APl")]
+    assert ours == pytest.approx(as_in_the_manual(dataset[1], rows, task), abs=1e-9, nan_ok=True)
+    assert 5 < ours[0] < 95 and gc.isenabled()
+
+
+def test_coded_masks_are_as_good_as_bool_ones(dataset, tmp_path):
+    found = noisy(make_truth(dataset[1]))
+    given = run(dataset[0], found, output_dir=tmp_path / "bool", filled_box=True)
+    for detections in found.values():
+        detections.pred_masks_rle = encode_masks(detections.pred_masks)
+        detections.remove("pred_masks")
+    assert_same(given, run(dataset[0], found, output_dir=tmp_path / "coded", filled_box=True))
+    written = [(tmp_path / name / "coco_instances_results.json").read_text() for name in ("bool", "coded")]
+    assert written[0] == written[1]
 
 
 def test_class_indices_follow_the_sorted_category_ids(dataset):

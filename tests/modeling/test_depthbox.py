@@ -1,5 +1,7 @@
 """Contracts of the meta-architecture."""
 
+import numpy as np
+import pycocotools.mask as mask_util
 import pytest
 import torch
 from detectron2.structures import pairwise_iou
@@ -73,6 +75,19 @@ def test_inference_without_any_detection(make_model, make_input):
     assert len(result["instances"]) == 0 and result["instances"].pred_masks.shape == (0, 64, 96)
 
 
+def test_masks_as_rle_are_the_same_masks(make_model, make_input):
+    inputs = [{**make_input(0, seed), "height": 50 + seed, "width": 70} for seed in range(2)]
+    results = []
+    for mask_format in ("bitmask", "rle"):
+        model = make_model(MODEL__FCOS__INFERENCE_TH=0.0, TEST__MASK_FORMAT=mask_format).eval()
+        with torch.no_grad():
+            results.append([result["instances"] for result in model(inputs)])
+    for dense, coded in zip(*results, strict=True):
+        assert not coded.has("pred_masks") and len(coded.pred_masks_rle) == len(coded) == len(dense) > 0
+        decoded = np.stack([mask_util.decode(rle) for rle in coded.pred_masks_rle])
+        assert np.array_equal(decoded.astype(bool), dense.pred_masks.numpy()) and decoded.any()
+
+
 def test_an_image_is_detected_alike_alone_and_in_a_batch(make_model, make_input):
     model = make_model(MODEL__FCOS__INFERENCE_TH=0.0).eval()
     inputs = [make_input(0, seed) for seed in range(3)]
@@ -99,6 +114,8 @@ def test_wrong_choices_are_named(make_model):
         make_model(MODEL__MASK_SUPERVISION="boxes")
     with pytest.raises(ValueError, match="BOX_QUALITY"):
         make_model(MODEL__FCOS__BOX_QUALITY="ctr")
+    with pytest.raises(ValueError, match="MASK_FORMAT"):
+        make_model(TEST__MASK_FORMAT="polygon")
 
 
 def test_channels_last_changes_nothing_but_speed(make_model, make_input):

@@ -4,6 +4,6 @@ from .branch import MaskBranch
 from .controller import Controller
 from .criterion import MaskCriterion
 from .dynamic import DynamicMaskHead
-from .paste import mean_depth, paste_masks
+from .paste import mean_depth, paste_masks, paste_rles
 
-__all__ = ["Controller", "DynamicMaskHead", "MaskBranch", "MaskCriterion", "mean_depth", "paste_masks"]
+__all__ = ["Controller", "DynamicMaskHead", "MaskBranch", "MaskCriterion", "mean_depth", "paste_masks", "paste_rles"]
