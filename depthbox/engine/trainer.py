@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from detectron2.config import CfgNode
 from detectron2.engine import HookBase, TrainerBase
-from detectron2.evaluation import DatasetEvaluator, inference_on_dataset
+from detectron2.evaluation import DatasetEvaluator
 from detectron2.modeling import build_model
 from detectron2.utils import comm
 from torch import nn
@@ -25,12 +25,16 @@ from ..data.mapper import BoxDepthMapper
 from ..evaluation.cityscapes import CityscapesEvaluator
 from ..evaluation.coco import CocoEvaluator
 from .checkpoint import FINAL, CheckpointStore, State
+from .compiling import compile_parts
 from .distillation import SelfDistillation, evaluate_networks
+from .evaluation import evaluate_dataset
 from .hooks import Checkpointing, Evaluation, TrainingHealth, iteration_timer
 from .optimizer import build_clipper, build_optimizer
+from .panels import Panels
 from .resume import capture, restore
 from .schedule import lr_multiplier, scale_schedule
 from .step import Batch, LossMonitor, amp_dtype, distribute, seed_everything, shared_seed
+from .wandb_writer import check_wandb
 from .weights import load_weights
 from .writers import LOG_PERIOD, MetricsWriting, build_writers
 
@@ -64,6 +68,7 @@ class Trainer(TrainerBase):
                 SOLVER key.
         """
         super().__init__()
+        check_wandb(cfg)
         self.cfg = cfg = scale_schedule(cfg)
         self.seed = shared_seed(cfg.SEED)
         self._micro_batches = _micro_batches(cfg)
@@ -93,8 +98,9 @@ class Trainer(TrainerBase):
         health = TrainingHealth() if main else None
         writing = MetricsWriting(lambda: build_writers(self), LOG_PERIOD) if main else None
         self.distillation = SelfDistillation(cfg) if cfg.MODEL.DISTILL.ENABLED else None
+        self.panels = Panels(cfg) if main and cfg.VIS_PERIOD > 0 else None
         checkpointing = Checkpointing(cfg.SOLVER.CHECKPOINT_PERIOD)
-        return [iteration_timer(), health, self.distillation, checkpointing, evaluation, writing]
+        return [iteration_timer(), health, self.distillation, self.panels, checkpointing, evaluation, writing]
 
     def resume_or_load(self, resume: bool = True) -> None:
         """Continue from the newest complete checkpoint in OUTPUT_DIR; else load MODEL.WEIGHTS.
@@ -208,6 +214,8 @@ class Trainer(TrainerBase):
     def build_model(cls, cfg: CfgNode) -> nn.Module:
         """Build MODEL.META_ARCHITECTURE on MODEL.DEVICE, without loading weights."""
         model = build_model(cfg)
+        if cfg.MODEL.COMPILE:
+            compile_parts(model)
         total = sum(p.numel() for p in model.parameters())
         trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
         logging.getLogger(__name__).info(
@@ -247,7 +255,7 @@ class Trainer(TrainerBase):
         results: Results = OrderedDict()
         for name in cfg.DATASETS.TEST:
             evaluator = cls.build_evaluator(cfg, name)
-            results[name] = inference_on_dataset(model, cls.build_test_loader(cfg, name), evaluator)
+            results[name] = evaluate_dataset(model, cls.build_test_loader(cfg, name), evaluator, cfg.TEST.AMP)
         comm.synchronize()
         return next(iter(results.values())) if len(results) == 1 else results
 

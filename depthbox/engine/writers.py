@@ -1,4 +1,4 @@
-"""Where the numbers of a training go: the console, metrics.json and TensorBoard."""
+"""Where the numbers of a training go: the console, metrics.json, TensorBoard; see also wandb_writer."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from detectron2.engine import HookBase
 from detectron2.utils.events import EventWriter, TensorboardXWriter, get_event_storage
 
 from ..data.files import atomic_open
+from .wandb_writer import WandbWriter
 
 if TYPE_CHECKING:
     from .trainer import Trainer
@@ -66,7 +67,7 @@ class MetricsWriting(HookBase):
 
 
 def build_writers(trainer: Trainer) -> list[EventWriter]:
-    """Console, OUTPUT_DIR/metrics.json and, where tensorboard is installed, its event file.
+    """Console, OUTPUT_DIR/metrics.json, TensorBoard's event file where it is installed, Weights & Biases if asked for.
 
     A resumed run takes back what the interrupted one wrote after its last checkpoint.
     """
@@ -77,6 +78,10 @@ def build_writers(trainer: Trainer) -> list[EventWriter]:
         logging.getLogger(__name__).warning("tensorboard is not installed: no event file is written.")
     else:
         writers.append(TensorboardXWriter(str(folder), LOG_PERIOD, purge_step=trainer.start_iter or None))
+    if trainer.cfg.WANDB.ENABLED:
+        panels = trainer.panels
+        shown = tuple if panels is None else lambda: panels.latest
+        writers.append(WandbWriter(trainer.cfg, LOG_PERIOD, trainer.start_iter, shown))
     return writers
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import html
-import io
 import os
 from pathlib import Path
 
@@ -14,9 +11,10 @@ from PIL import Image, ImageDraw
 
 from ..data.check import Box, CheckReport
 from ..data.check_findings import Example, Finding
-from ..data.check_report import printable, verdict
+from ..data.check_report import verdict
 from ..data.depth_io import DEPTH_SUFFIXES
 from ..data.files import atomic_open
+from .page import escape, make_document, picture_tag
 
 PAGE = "index.html"
 
@@ -26,24 +24,7 @@ _REACH = 3  # a picture shows at most so many widths and heights beyond the imag
 _RED, _BLUE, _YELLOW, _BEYOND = (230, 30, 50), (110, 190, 255), (255, 210, 0), (128, 128, 128)
 _SIZE_KINDS = ("image_size_differs", "image_turned")
 _STYLE = """
-:root { color-scheme: light dark; --ink: #1c1e21; --paper: #fff; --card: #f3f4f6; --line: #d5d8dd; --soft: #5b6270;
-  --error: #c01c2e; --warning: #8a5a00; --note: #1f5fa8; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e8eaed; --paper: #16181c; --card: #22252b; --line: #3a3f48;
-  --soft: #a4abb8; --error: #ff8a93; --warning: #f0bb55; --note: #8cbcff; } }
-* { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 1160px; padding: 16px; background: var(--paper); color: var(--ink);
-  font: 16px/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
-h1 { font-size: 1.5rem; margin: 0 0 4px; } h2 { font-size: 1.1rem; margin: 0; line-height: 1.35; }
-p { margin: 6px 0; } .soft { color: var(--soft); font-size: .9rem; } .verdict { font-weight: 600; }
-nav ul { list-style: none; padding: 0; } nav li { margin: 2px 0; } a { color: inherit; }
-section { border-top: 1px solid var(--line); margin-top: 24px; padding-top: 16px; }
 .tag { display: inline-block; min-width: 4.6em; font-size: .8rem; font-weight: 700; text-transform: uppercase; }
-.error { color: var(--error); } .warning { color: var(--warning); } .note { color: var(--note); }
-.grid { display: grid; gap: 12px; margin-top: 12px;
-  grid-template-columns: repeat(auto-fill, minmax(min(100%, 260px), 1fr)); }
-figure { margin: 0; padding: 8px; background: var(--card); border-radius: 6px; }
-figure img { display: block; max-width: 100%; height: auto; margin: 0 auto; }
-figcaption { font-size: .85rem; margin-top: 6px; } figcaption b { display: block; }
 table { border-collapse: collapse; width: 100%; } td { padding: 1px 8px 1px 0; vertical-align: middle; }
 td.name { width: 35%; } td.number { width: 5em; text-align: right; } .bar { background: var(--note); height: 10px; }
 """
@@ -69,30 +50,18 @@ def make_page(report: CheckReport) -> str:
     folders = f"images: {settings.images}" + (f", depth: {settings.depth}" if settings.depth else "")
     title = f"Check of {settings.json_file.name}"
     contents = "".join(
-        f'<li><a href="#{f.rule.kind}">{_tag(f)} {f.count} &times; {_text(f.rule.title)}</a></li>'
+        f'<li><a href="#{f.rule.kind}">{_tag(f)} {f.count} &times; {escape(f.rule.title)}</a></li>'
         for f in report.findings
     )
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<title>{_text(title)}</title>
-<style>{_STYLE}</style>
-</head>
-<body>
-<header>
-<h1>{_text(title)}</h1>
-<p class="verdict {"error" if report.errors else "note"}">{_text(verdict(report))}</p>
-<p class="soft">{_text(facts)}<br>{_text(str(settings.json_file))}<br>{_text(folders)}</p>
+    body = f"""<header>
+<h1>{escape(title)}</h1>
+<p class="verdict {"error" if report.errors else "note"}">{escape(verdict(report))}</p>
+<p class="soft">{escape(facts)}<br>{escape(str(settings.json_file))}<br>{escape(folders)}</p>
 </header>
 <nav><ul>{contents}</ul></nav>
 <main>
-{"".join(_section(report, finding) for finding in report.findings)}{_classes(report)}</main>
-</body>
-</html>
-"""
+{"".join(_section(report, finding) for finding in report.findings)}{_classes(report)}</main>"""
+    return make_document(title, body, _STYLE)
 
 
 def _section(report: CheckReport, finding: Finding) -> str:
@@ -102,8 +71,8 @@ def _section(report: CheckReport, finding: Finding) -> str:
         f'<p class="soft">{len(finding.worst)} of {finding.count}:</p>' if finding.count > len(finding.worst) else ""
     )
     return (
-        f'<section id="{rule.kind}">\n<h2>{_tag(finding)} {finding.count} &times; {_text(rule.title)}</h2>\n'
-        f"<p>{_text(rule.remedy)}</p>\n{fewer}"
+        f'<section id="{rule.kind}">\n<h2>{_tag(finding)} {finding.count} &times; {escape(rule.title)}</h2>\n'
+        f"<p>{escape(rule.remedy)}</p>\n{fewer}"
         f'<div class="grid">{cards}</div>\n</section>\n'
     )
 
@@ -112,8 +81,8 @@ def _card(report: CheckReport, kind: str, example: Example) -> str:
     picture = draw_example(report, kind, example)
     image = ""
     if picture is not None:
-        image = f'<img src="{_data_uri(picture)}" width="{picture.width}" height="{picture.height}" alt="the case">'
-    return f"<figure>{image}<figcaption><b>{_text(example.where)}</b>{_text(example.detail)}</figcaption></figure>\n"
+        image = picture_tag(picture, "the case")
+    return f"<figure>{image}<figcaption><b>{escape(example.where)}</b>{escape(example.detail)}</figcaption></figure>\n"
 
 
 def _classes(report: CheckReport) -> str:
@@ -121,7 +90,7 @@ def _classes(report: CheckReport) -> str:
         return ""
     largest = max(1, *report.objects.values())
     rows = "".join(
-        f'<tr><td class="name">{_text(name)}</td><td class="number">{count}</td>'
+        f'<tr><td class="name">{escape(name)}</td><td class="number">{count}</td>'
         f'<td><div class="bar" style="width: {100 * count / largest:.1f}%"></div></td></tr>\n'
         for name, count in sorted(report.objects.items(), key=lambda item: -item[1])
     )
@@ -214,15 +183,5 @@ def _beside(picture: Image.Image, other: Image.Image) -> Image.Image:
     return both
 
 
-def _data_uri(picture: Image.Image) -> str:
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=82)
-    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
-
-
 def _tag(finding: Finding) -> str:
     return f'<span class="tag {finding.rule.severity}">{finding.rule.severity}</span>'
-
-
-def _text(text: str) -> str:
-    return html.escape(printable(text))

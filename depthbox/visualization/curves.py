@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import io
 import json
 import math
@@ -18,13 +19,14 @@ if TYPE_CHECKING:
 Series = Mapping[str, Sequence[tuple[int, float]]]
 
 _LABELS = {"bbox/AP": "boxes", "segm/AP": "masks", "boxfill/AP": "filled boxes as masks"}
-# Title of a panel -> metrics in it; the names are those of metrics.json, "*" stands for what begins so.
+# Title of a panel -> metrics in it; the names are those of metrics.json, "*" stands for any beginning or end.
 PANELS: dict[str, tuple[str, ...]] = {
     "losses of the detector": ("loss_fcos_*",),
     "losses of the masks, before their warm-up": ("raw/*",),
     "share of its box that a mask fills": ("health/mask_fill",),
+    "positions an image that stand for objects, and those with a mask": ("health/*_per_image",),
     "labels of the teacher (shares of boxes, mean score)": ("distill/matched", "distill/reliable", "distill/score"),
-    "AP": tuple(_LABELS),
+    "AP": (*_LABELS, "teacher_segm/AP", "*/bbox/AP", "*/segm/AP", "*/boxfill/AP"),
     "seconds of a step": ("time", "data_time", "teacher_time"),
 }
 
@@ -76,8 +78,7 @@ def save_curves(series: Series, path: str | os.PathLike[str], marks: Mapping[str
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    chosen = {title: _matching(series, patterns) for title, patterns in PANELS.items()}
-    chosen = {title: names for title, names in chosen.items() if names}
+    chosen = panels_of(series)
     if not chosen:
         raise ValueError(f"none of the metrics has a curve: {sorted(series)[:10]}")
     rows = (len(chosen) + 1) // 2
@@ -95,20 +96,31 @@ def save_curves(series: Series, path: str | os.PathLike[str], marks: Mapping[str
         file.write(buffer.getvalue())
 
 
+def panels_of(series: Series) -> dict[str, list[str]]:
+    """Title -> names of its metrics, for each panel that has any."""
+    chosen = {title: _matching(series, patterns) for title, patterns in PANELS.items()}
+    return {title: names for title, names in chosen.items() if names}
+
+
+def label_of(name: str) -> str:
+    """What a metric is called in a legend."""
+    if name in _LABELS:
+        return _LABELS[name]
+    head, _, task = name.removesuffix("/AP").rpartition("/")
+    if f"{task}/AP" in _LABELS:
+        return f"{_LABELS[f'{task}/AP']}, {head}"
+    return {"teacher_segm/AP": "masks of the teacher"}.get(name) or name.rpartition("/")[2].removeprefix("loss_")
+
+
 def _matching(series: Series, patterns: Sequence[str]) -> list[str]:
-    return [
-        name
-        for pattern in patterns
-        for name in sorted(series)
-        if name == pattern or (pattern.endswith("*") and name.startswith(pattern[:-1]))
-    ]
+    return [name for pattern in patterns for name in sorted(series) if fnmatch.fnmatchcase(name, pattern)]
 
 
 def _draw(axes: Axes, curves: Series, marks: Mapping[str, int]) -> None:
     for name, points in curves.items():
         steps, values = zip(*points, strict=True)
-        label = _LABELS.get(name) or name.rpartition("/")[2].removeprefix("loss_")
-        axes.plot(steps, values, label=label, linewidth=1.4, marker="o" if len(points) < 3 else None, markersize=4)
+        marker = "o" if len(points) < 3 else None
+        axes.plot(steps, values, label=label_of(name), linewidth=1.4, marker=marker, markersize=4)
     for label, iteration in marks.items():
         axes.axvline(iteration, color="#888888", linewidth=0.9, linestyle=":")
         axes.annotate(label, (iteration, 1), xycoords=("data", "axes fraction"), xytext=(3, -10),

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+import torch
 from detectron2.evaluation import DatasetEvaluator
 from torch import nn
 
@@ -50,3 +51,18 @@ def test_the_form_is_given_back_after_a_failure() -> None:
     with pytest.raises(RuntimeError, match="broken"):
         evaluate_dataset(network, [[1]], Failing())
     assert network.mask_format == "bitmask"
+
+
+def test_autocast_in_evaluation() -> None:
+    class Product(Network):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(2, 2)
+
+        def forward(self, batch: list[Any]) -> list[str]:
+            return [str(self.layer(torch.zeros(1, 2)).dtype) for _ in batch]
+
+    assert evaluate_dataset(Product(), [[1]], Evaluator(), "bfloat16") == {"seen": ["torch.bfloat16"]}
+    assert evaluate_dataset(Product(), [[1]], Evaluator()) == {"seen": ["torch.float32"]}
+    with pytest.raises(ValueError, match=r"TEST\.AMP"):
+        evaluate_dataset(Product(), [[1]], Evaluator(), "float8")

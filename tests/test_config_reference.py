@@ -1,0 +1,64 @@
+"""scripts/config_reference.py: docs/config.md is what it makes of the config's keys, defaults and comments."""
+
+import ast
+import importlib.util
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from detectron2.config import CfgNode, get_cfg
+
+from depthbox import add_depthbox_config
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def reference() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("config_reference", ROOT / "scripts" / "config_reference.py")
+    assert spec is not None and spec.loader is not None
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_config_reference_is_up_to_date(reference: ModuleType) -> None:
+    page = reference.make_page(reference.SOURCE.read_text(encoding="utf-8"))
+    assert reference.PAGE.read_text(encoding="utf-8") == page, "run: python scripts/config_reference.py"
+    before, after = get_cfg(), get_cfg()
+    add_depthbox_config(after)
+    rows = dict(re.findall(r"^\| `([A-Z._0-9]+)` \| `(.*?)` \|", page, re.MULTILINE))
+    assert set(rows) == leaves(after).keys() - (leaves(before).keys() - rows.keys()), "keys are missing"
+    assert {key: ast.literal_eval(value) for key, value in rows.items()} == {key: leaves(after)[key] for key in rows}
+
+
+def leaves(node: CfgNode, prefix: str = "") -> dict[str, object]:
+    found: dict[str, object] = {}
+    for key, value in node.items():
+        found |= leaves(value, f"{prefix}{key}.") if isinstance(value, CfgNode) else {f"{prefix}{key}": value}
+    return found
+
+
+def test_the_config_reference_reads_comments(reference: ModuleType) -> None:
+    source = """
+def f(cfg):
+    node = cfg.MODEL.NEW = CN()  # a group
+    # above,
+    # two lines
+    node.A = [1,
+              2]
+    node.B = "x"  # or "y" | z
+    if True:
+        cfg.TEST.C = 1
+"""
+    assert [(entry.name, entry.default, entry.note) for entry in reference.read_entries(source)] == [
+        ("MODEL.NEW", "", "a group"),
+        ("MODEL.NEW.A", "[1, 2]", "above, two lines"),
+        ("MODEL.NEW.B", '"x"', 'or "y" | z'),
+        ("TEST.C", "1", ""),
+    ]
+    assert '| `MODEL.NEW.B` | `"x"` | or "y" \\| z |\n' in reference.make_page(source)
+    with pytest.raises(ValueError, match="line 2: the default of A is no plain value"):
+        list(reference.read_entries("def f(cfg):\n    cfg.A = g\n"))
