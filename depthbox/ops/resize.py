@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 
 def aligned_upsample(x: Tensor, factor: int) -> Tensor:
@@ -26,7 +29,59 @@ def aligned_upsample(x: Tensor, factor: int) -> Tensor:
         raise ValueError(f"the factor must be a whole number >= 1, got {factor}")
     if factor == 1 or x.numel() == 0:  # no values to interpolate, but the result stays on the graph
         return x.repeat_interleave(factor, -2).repeat_interleave(factor, -1) if factor > 1 else x
+    if torch.is_grad_enabled() and x.requires_grad:
+        result: Tensor = _AlignedUpsample.apply(x, factor)
+        return result
     return _upsample_axis(_upsample_axis(x, factor, -1), factor, -2)
+
+
+class _AlignedUpsample(torch.autograd.Function):
+    """The same with gradients: each phase is written where it belongs, and nothing is kept."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, factor: int) -> Tensor:
+        ctx.factor = factor
+        return _write_axis(_write_axis(x, factor, -1), factor, -2)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        return _gather_axis(_gather_axis(grad, ctx.factor, -2), ctx.factor, -1), None
+
+
+def _write_axis(x: Tensor, factor: int, dim: int) -> Tensor:
+    axis, size = dim % x.dim(), x.shape[dim]
+    result = x.new_empty((*x.shape[:axis], size, factor, *x.shape[axis + 1 :]))
+    first, last = x.narrow(axis, 0, size - 1), x.narrow(axis, 1, size - 1)
+    for phase in range(factor):
+        part, offset = result.select(axis + 1, phase), (phase - factor // 2) / factor
+        if offset == 0:
+            part.copy_(x)
+        elif offset < 0:
+            part.select(axis, 0).copy_(x.select(axis, 0))
+            torch.lerp(last, first, -offset, out=part.narrow(axis, 1, size - 1))
+        else:
+            part.select(axis, -1).copy_(x.select(axis, -1))
+            torch.lerp(first, last, offset, out=part.narrow(axis, 0, size - 1))
+    return result.flatten(axis, axis + 1)
+
+
+def _gather_axis(grad: Tensor, factor: int, dim: int) -> Tensor:
+    """Adjoint of ``_write_axis``."""
+    axis, size = dim % grad.dim(), grad.shape[dim] // factor
+    parts = grad.unflatten(axis, (size, factor))
+    total = parts.select(axis + 1, factor // 2).clone()  # the phase that is copied
+    for phase in range(factor):
+        part, offset = parts.select(axis + 1, phase), (phase - factor // 2) / factor
+        if offset == 0:
+            continue
+        edge = 0 if offset < 0 else -1
+        total.select(axis, edge).add_(part.select(axis, edge))
+        inner = part.narrow(axis, 1 if offset < 0 else 0, size - 1)
+        lower, upper = total.narrow(axis, 0, size - 1), total.narrow(axis, 1, size - 1)
+        lower.add_(inner, alpha=-offset if offset < 0 else 1 - offset)
+        upper.add_(inner, alpha=1 + offset if offset < 0 else offset)
+    return total
 
 
 def _upsample_axis(x: Tensor, factor: int, dim: int) -> Tensor:

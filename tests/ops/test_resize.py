@@ -73,3 +73,11 @@ def test_half_precision() -> None:
 def test_factor_below_one_is_refused() -> None:
     with pytest.raises(ValueError, match="got 0"):
         aligned_upsample(torch.zeros(1, 1, 2, 2), 0)
+
+
+@pytest.mark.parametrize("factor", [2, 3, 4, 8])
+@pytest.mark.parametrize(("height", "width"), [(4, 5), (1, 3), (2, 1), (1, 1)])
+def test_with_gradients_it_is_the_same(factor: int, height: int, width: int) -> None:
+    x = torch.randn(2, 3, height, width, dtype=torch.float64, requires_grad=True)
+    assert torch.equal(aligned_upsample(x, factor).detach(), aligned_upsample(x.detach(), factor))
+    assert torch.autograd.gradcheck(lambda x: aligned_upsample(x, factor), x)
