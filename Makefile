@@ -7,7 +7,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.depthbox-ready
-CODE := depthbox scripts tests tools setup.py
+CODE := depthbox examples scripts tests tools setup.py
 # More arguments for demo, test and test-slow: make test ARGS="-k mapper"
 ARGS ?=
 

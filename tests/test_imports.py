@@ -156,7 +156,7 @@ def test_the_package_does_not_import_tools() -> None:
 
 def test_no_file_names_a_place_on_one_machine() -> None:
     absolute = re.compile(r"(?<![\w.~$}>-])/(?:work|home|Users|root|mnt)/")
-    folders = (PACKAGE, "tools", "scripts", "tests", "configs", "docs")
+    folders = (PACKAGE, "tools", "scripts", "examples", "tests", "configs", "docs")
     suffixes = (".py", ".yaml", ".md", ".sh", ".toml", ".txt")
     files = [path for folder in folders for path in (ROOT / folder).rglob("*") if path.suffix in suffixes]
     files += [path for path in ROOT.iterdir() if path.suffix in suffixes or path.name == "Makefile"]
