@@ -6,16 +6,16 @@ import argparse
 import sys
 from pathlib import Path
 
-SUMMARY = "Write a trained network as one ONNX graph, or for torch.export, and check it."
+SUMMARY = "Write a trained network as an ONNX graph, or for torch.export."
 USAGE = "%(prog)s --weights FILE [--check IMAGE ...] [options]"
 EXAMPLES = """
 examples:
-  ONNX:                  %(prog)s --weights output/my/model_final.pth --check photos
-  under another name:    %(prog)s --weights W --output net.onnx --check a.jpg b.jpg
-  without ONNX:          %(prog)s --weights W --format torch --output net.pt2
-  for larger images:     %(prog)s --weights W --size 800
-  images of one size:    %(prog)s --weights W --fixed-size 480 640
-  surer objects only:    %(prog)s --weights W --set MODEL.FCOS.INFERENCE_TH 0.2
+  ONNX:      %(prog)s --weights output/my/model_final.pth --check photos
+  a name:    %(prog)s --weights W --output net.onnx --check a.jpg b.jpg
+  no ONNX:   %(prog)s --weights W --format torch --output net.pt2
+  larger:    %(prog)s --weights W --size 800
+  one size:  %(prog)s --weights W --fixed-size 480 640
+  surer:     %(prog)s --weights W --set MODEL.FCOS.INFERENCE_TH 0.2
 
 --check runs the file and the network on the images. Where they find different
 objects or masks, nothing is written. Without it the file is not checked.
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--format", choices=("onnx", "torch"), help="default: as --output ends, else onnx")
     add("--check", nargs="+", default=[], metavar="IMAGE", help="images, folders or patterns to compare on")
     add("--size", type=int, default=0, metavar="N", help="short side of the network's input (default: the config's)")
-    add("--fixed-size", type=int, nargs=2, metavar=("H", "W"), help="take images of this size only")
+    add("--fixed-size", type=int, nargs=2, metavar=("H", "W"), help="take images of this size only, multiples of 32")
     add("--opset", type=int, default=18, metavar="N", help="version of ONNX's operations (default %(default)s)")
     add("--classes", default="", metavar="NAMES", help="a COCO json, a text file, or names with commas between")
     add("--set", nargs="+", default=[], metavar="KEY VALUE", dest="overrides", help="settings that win over the config")
