@@ -1,7 +1,10 @@
 """What all tests share: one thread, fixed seeds, and the folders with real images and recorded numbers."""
 
+import logging
 import os
 import random
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +22,19 @@ def seeds() -> None:
     random.seed(0)
     np.random.seed(0)
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def logs_reach_caplog() -> Iterator[None]:
+    """Undo what a run's logging sets up, so that the next test sees messages again."""
+    yield
+    setup = sys.modules.get("depthbox.engine.setup")
+    for name in setup.LOGGED if setup else ():
+        logger = logging.getLogger(name)
+        logger.propagate = True
+        for handler in list(logger.handlers):
+            logger.removeHandler(handler)
+            handler.close()
 
 
 def _folder_from(variable: str) -> Path:

@@ -1,26 +1,11 @@
 """Fixtures of the command line's tests."""
 
 import json
-import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from depthbox.data.synthetic import write_dataset
-from depthbox.engine.setup import LOGGED
-
-
-@pytest.fixture(autouse=True)
-def logs_reach_caplog() -> Iterator[None]:
-    """Undo what a run sets up, so that the next test sees messages again."""
-    yield
-    for name in LOGGED:
-        logger = logging.getLogger(name)
-        logger.propagate = True
-        for handler in list(logger.handlers):
-            logger.removeHandler(handler)
-            handler.close()
 
 
 @pytest.fixture(scope="session")

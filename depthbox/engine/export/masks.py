@@ -24,8 +24,5 @@ def predict_masks(head: DynamicMaskHead, features: Tensor, params: Tensor, queri
     hidden = hidden.flatten(2)
     for weight, bias in zip(weights[1:], biases[1:], strict=True):
         hidden = weight @ hidden.relu() + bias[:, :, None]
-    if head.depth_layer:
-        mask, depth = hidden.split(1, dim=1)
-        hidden = torch.cat((mask * depth.sigmoid(), depth), dim=1)
-    outputs = aligned_upsample(hidden.unflatten(2, (height, width)), stride // head.out_stride)
+    outputs = aligned_upsample(head.guided(hidden).unflatten(2, (height, width)), stride // head.out_stride)
     return MaskPredictions(outputs[:, :1], outputs[:, 1:] if head.depth_layer else None)
