@@ -13,6 +13,7 @@ from detectron2.config import CfgNode
 from detectron2.data import transforms as T
 from detectron2.structures import Instances
 from numpy.typing import NDArray
+from torch import nn
 from torch.nn import functional as F
 
 from ..data.mapper import BoxDepthMapper
@@ -52,10 +53,14 @@ def find_config(weights: str, config_file: str = "") -> str:
     """The config file of a checkpoint: the one that is given, else the config.yaml that its training left beside it.
 
     Raises:
-        FileNotFoundError: there is none.
+        FileNotFoundError: there is none, or no such weights; those behind a URL have none beside them.
     """
     if config_file:
         return config_file
+    if "://" in weights:
+        raise FileNotFoundError(f"name the config of the training of {weights} (--config-file)")
+    if not Path(weights).is_file():
+        raise FileNotFoundError(f"there is no file {weights} (--weights)")
     beside = Path(weights).parent / "config.yaml"
     if not beside.is_file():
         raise FileNotFoundError(f"there is no {beside}: name the config of the training of {weights} (--config-file)")
@@ -80,7 +85,13 @@ def load_batch_predictor(
     """
     model = Trainer.build_model(cfg)
     load_weights(model, weights)
-    model.eval()
+    return batch_predictor(cfg, model.eval(), size)
+
+
+def batch_predictor(
+    cfg: CfgNode, network: nn.Module, size: int = 0
+) -> Callable[[Sequence[NDArray[np.uint8]]], list[Instances]]:
+    """The function of ``load_batch_predictor`` from a network that is already there, in evaluation mode."""
     resize = resize_to(cfg, size)
 
     def predict(pictures: Sequence[NDArray[np.uint8]]) -> list[Instances]:
@@ -89,7 +100,7 @@ def load_batch_predictor(
             for picture in pictures
         ]
         with torch.no_grad():
-            return [result["instances"].to("cpu") for result in model(samples)]
+            return [result["instances"].to("cpu") for result in network(samples)]
 
     return predict
 

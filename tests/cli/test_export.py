@@ -138,7 +138,7 @@ def test_mistakes_are_named(folder: Path, words: list[str], message: str) -> Non
 
 
 def test_other_mistakes_are_named(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"config\.yaml.*--config-file"):
+    with pytest.raises(FileNotFoundError, match=r"no file .*lost\.pth"):
         call(folder, "--weights", str(tmp_path / "lost.pth"))
     with pytest.raises(ConfigError, match=r"MODEL\.NONE"):
         call(folder, "--set", "MODEL.NONE", "1")

@@ -80,7 +80,7 @@ def test_polygons_depth_and_bad_images(scenes: Path, tmp_path: Path, capsys: pyt
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--weights", "none.pth"], "config"),
+        (["--weights", "none.pth"], "no file none.pth"),
         (["--images", "nowhere"], "no image folder nowhere"),
         (["--json", "none.json"], "no file none.json"),
         (["--size", "8"], "32 or more"),

@@ -104,7 +104,7 @@ def test_unreadable_files_are_named_and_the_rest_is_done(
         (["IN", "--max-frames", "0"], "--max-frames"),
         (["IN", "--classes", "cat,dog"], "names 2 classes, the network has 8"),
         (["IN", "--color-by", "depth", "--set", "MODEL.DEPTH.LAYER", "False"], "predicts no depth"),
-        (["IN", "--weights", "none/none.pth"], "config"),
+        (["IN", "--weights", "none/none.pth"], "no file none/none.pth"),
     ],
 )
 def test_mistakes_are_named_and_leave_nothing(folder: Path, tmp_path: Path, words: list[str], message: str) -> None:

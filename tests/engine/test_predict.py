@@ -12,7 +12,7 @@ from depthbox.data.datasets import register_from_config
 from depthbox.data.loader import load_records
 from depthbox.data.synthetic import write_dataset
 from depthbox.engine import load_config
-from depthbox.engine.predict import load_labeler
+from depthbox.engine.predict import find_config, load_labeler
 
 
 @pytest.fixture(scope="module")
@@ -74,3 +74,17 @@ def test_the_teacher_of_a_checkpoint_is_taken(cfg: CfgNode, tmp_path: Path) -> N
     assert not student.pred_masks.any()
     teacher = load_labeler(cfg, weights(cfg, tmp_path, bias=-3.0, teacher_bias=3.0))(record)
     assert teacher.pred_masks.any()
+
+
+def test_the_config_beside_the_weights_is_found(tmp_path: Path) -> None:
+    weights = tmp_path / "model_final.pth"
+    with pytest.raises(FileNotFoundError, match=r"there is no file .*model_final.pth"):
+        find_config(str(weights))
+    weights.touch()
+    with pytest.raises(FileNotFoundError, match=r"there is no .*config.yaml.*--config-file"):
+        find_config(str(weights))
+    (tmp_path / "config.yaml").touch()
+    assert find_config(str(weights)) == str(tmp_path / "config.yaml")
+    assert find_config(str(weights), "mine.yaml") == "mine.yaml"
+    with pytest.raises(FileNotFoundError, match="--config-file"):
+        find_config("https://host/model.pth")
