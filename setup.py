@@ -56,7 +56,9 @@ setup(
         "wandb": ["wandb>=0.19"],  # WANDB.ENABLED
         "bench": ["scikit-image"],  # the baselines of tools/benchmark.py
         "formats": ["supervision>=0.31"],  # depthbox train --data: YOLO and Pascal VOC folders
+        "app": ["gradio>=6"],  # depthbox app
         "docs": ["mkdocs-material>=9.6"],  # make docs
+        "browser": ["playwright>=1.50"],  # the tests of the page; it drives an installed Chromium
         "dev": ["pytest>=8", "pytest-xdist", "hypothesis", "ruff", "mypy"],
     },
     entry_points={"console_scripts": ["depthbox = depthbox.cli.main:main"]},

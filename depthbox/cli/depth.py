@@ -18,18 +18,22 @@ STOPPED = "stopped; the same command goes on from here"
 SHOWN_FAILURES = 20
 EXAMPLES = """
 examples:
-  COCO, as in the paper:   %(prog)s --json instances_train2017.json --images train2017 \\
-                               --output depth_train2017
-  a folder, light model:   %(prog)s --images photos --output depth --model depth-anything-small
-  look at the result:      ... --sheet look.png
-  what would be done:      ... --dry-run
-  8 GPUs of one machine:   ... --num-processes 8
-  machine 0 of 4:          ... --num-shards 4 --shard 0
-  without a network:       ... --model FOLDER   (made by save_pretrained, or downloaded from the hub before)
+  COCO, as in the paper:  %(prog)s --json instances_train2017.json \\
+                              --images train2017 --output depth_train2017
+  a light model:          %(prog)s --images photos --output depth \\
+                              --model depth-anything-small
+  look at the result:     ... --sheet look.png
+  what would be done:     ... --dry-run
+  8 GPUs of one machine:  ... --num-processes 8
+  machine 0 of 4:         ... --num-shards 4 --shard 0
+  without a network:      ... --model FOLDER   (made by save_pretrained, or
+                              downloaded from the hub before)
 
-Every image gets a 16-bit PNG with its own name and sub-folder in OUTPUT: inverse depth, stretched to 0 ... 1 in each
-image, 1 = near. OUTPUT/depth_info.json says what made them; maps made otherwise are never added to them. Start the same
-command again after a stop: what is complete is left alone. Exit status: 0 all done, 1 some images failed, 2 a mistake.
+Every image gets a 16-bit PNG with its own name and sub-folder in OUTPUT:
+inverse depth, stretched to 0 ... 1 in each image, 1 = near.
+OUTPUT/depth_info.json says what made them; maps made otherwise are never added
+to them. Start the same command again after a stop: what is complete is left
+alone. Exit status: 0 all done, 1 some images failed, 2 a mistake.
 Short names of models: dpt-large = Intel/dpt-large,
 depth-anything-small = depth-anything/Depth-Anything-V2-Small-hf.
 """

@@ -22,15 +22,16 @@ SUMMARY = "Measure box AP and, where there are true masks, mask AP."
 USAGE = "%(prog)s (--run DIR | --config-file FILE) [options] [KEY VALUE ...]"
 EXAMPLES = """
 examples:
-  a finished training:   %(prog)s --run output/boxes
-  other weights of it:   %(prog)s --run output/boxes --weights output/boxes/model_0005000.pth
-  other data:            %(prog)s --run output/boxes --data test.json --images test
-  a published config:    %(prog)s --config-file configs/coco/boxinst_R_50_1x.yaml --weights model.pth --num-gpus 8
-  on the CPU:            %(prog)s --run output/boxes MODEL.DEVICE cpu
-  for programs:          ... --report ap.json
+  a finished training:  %(prog)s --run output/boxes
+  other weights of it:  ... --weights output/boxes/model_0005000.pth
+  other data:           ... --data test.json --images test
+  a published config:   %(prog)s --config-file FILE --weights W
+  on the CPU:           ... MODEL.DEVICE cpu
+  for programs:         ... --report ap.json
 
-Without true masks only the box AP is measured. boxfill is the AP of the predicted masks' filled boxes: what masks
-must beat. Predictions go to OUTPUT_DIR/inference. Exit status: 0 done, 2 a mistake.
+Without true masks only the box AP is measured. boxfill is the AP of the
+predicted masks' filled boxes: what masks must beat. Predictions go to
+OUTPUT_DIR/inference. Exit status: 0 done, 2 a mistake.
 """
 BEST, FINAL = "model_best.pth", "model_final.pth"
 _TASKS = {"bbox": "boxes", "segm": "masks", "boxfill": "filled boxes"}

@@ -24,7 +24,7 @@ from pathlib import Path
 from types import ModuleType
 
 COMMANDS = (
-    "check", "depth", "train", "eval", "predict", "label", "export", "visualize", "report", "doctor",
+    "check", "depth", "train", "eval", "predict", "label", "app", "export", "visualize", "report", "doctor",
 )  # fmt: skip
 MISTAKE, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 MISTAKES = (ValueError, OSError, ImportError)

@@ -12,10 +12,11 @@ examples:
   a training's page:   %(prog)s output/boxes
   elsewhere:           %(prog)s output/boxes --output boxes.html
 
-A training writes the page by itself when it ends (REPORT.ENABLED); this command
-writes it again, or of a training that still runs or was stopped. The page is one
-file that loads nothing: it can be sent by mail. Paths of the config are looked
-for in the working folder, then upwards from RUN. Exit status: 0 done, 2 a mistake.
+A training writes the page by itself when it ends (REPORT.ENABLED); this
+command writes it again, or of a training that still runs or was stopped. The
+page is one file that loads nothing: it can be sent by mail. Paths of the config
+are looked for in the working folder, then upwards from RUN.
+Exit status: 0 done, 2 a mistake.
 """
 
 

@@ -17,25 +17,30 @@ if TYPE_CHECKING:
     from ..engine.own_data_config import OwnTraining
 
 SUMMARY = "Learn masks from boxes: your own data, or a config file."
-USAGE = "%(prog)s (--data PATH [options] | --config-file FILE) [KEY VALUE ...]"
+USAGE = "%(prog)s (--data PATH|--config-file FILE) [options] [KEY VALUE ...]"
 STOPPED = "stopped; the same command with --resume goes on from the newest checkpoint"
 EXAMPLES = """
 examples:
   my boxes (COCO json):   %(prog)s --data boxes.json --images photos
-  with depth maps:        %(prog)s --data boxes.json --images photos --depth depth
+  with depth maps:        ... --depth depth
   my own validation set:  ... --val-data val.json --val-images val
-  YOLO, Pascal VOC:       %(prog)s --data data.yaml        %(prog)s --data VOCfolder
+  YOLO:                   %(prog)s --data data.yaml
+  Pascal VOC:             %(prog)s --data VOCfolder
   on the CPU:             ... --device cpu --model efficientnet_lite0
   other lengths:          ... --epochs 50 --batch-size 8 SOLVER.BASE_LR 0.002
   just look at the plan:  ... --dry-run
-  all of it in a file:    %(prog)s --settings my.yaml   (data: boxes.json, images: photos, ...)
+  all of it in a file:    %(prog)s --settings my.yaml
+                          (data: boxes.json, images: photos, ...)
   go on after a stop:     the same command with --resume
-  a config of its own:    %(prog)s --config-file configs/coco/boxinst_R_50_1x.yaml --num-gpus 8
-  with torchrun:          torchrun --nproc-per-node 8 -m depthbox.cli.main train --config-file FILE
+  a config of its own:    %(prog)s --config-file FILE --num-gpus 8
+  with torchrun:          torchrun --nproc-per-node 8 -m depthbox.cli.main \\
+                              train --config-file FILE
 
-The folder of --output gets config.yaml, log.txt, metrics.json, TensorBoard events, checkpoints (model_*.pth, the best
-as model_best.pth), inference/ and, of --data, the json files that were trained and tested on (data/).
-docs/my_data.md says how learning rate and schedule are chosen. Any KEY of the config can follow with its VALUE.
+The folder of --output gets config.yaml, log.txt, metrics.json, TensorBoard
+events, checkpoints (model_*.pth, the best as model_best.pth), inference/ and,
+of --data, the json files that were trained and tested on (data/).
+docs/my_data.md says how learning rate and schedule are chosen. Any KEY of the
+config can follow with its VALUE.
 """
 
 # Options for one's own data: name -> type. A settings file has the same names; paths in it are relative to the file.

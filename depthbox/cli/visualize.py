@@ -16,17 +16,19 @@ IMAGES_PER_SHEET = 16
 EXAMPLES = """
 examples:
   the data alone:          %(prog)s --config-file FILE
-  a trained network:       %(prog)s --config-file FILE --weights output/r50/model_final.pth
-  24 others of them:       %(prog)s --config-file FILE --count 24 --seed 1 --output output/look
-  the training set:        %(prog)s --config-file FILE --dataset coco_2017_train_depth
-  chosen images, one PNG:  %(prog)s --config-file FILE --ids 139 285 --columns 1 --output two.png
-  unsure objects as well:  %(prog)s --config-file FILE --weights W --score-threshold 0.1
-  the teacher's labels:    %(prog)s --config-file FILE --weights W --dataset my_train --pseudo-masks
-  change a key:            %(prog)s --config-file FILE MODEL.DEVICE cpu
+  a trained network:       ... --weights output/r50/model_final.pth
+  24 others of them:       ... --count 24 --seed 1 --output output/look
+  the training set:        ... --dataset coco_2017_train_depth
+  chosen images, one PNG:  ... --ids 139 285 --columns 1 --output two.png
+  unsure objects as well:  ... --weights W --score-threshold 0.1
+  the teacher's labels:    ... --weights W --dataset my_train --pseudo-masks
+  change a key:            ... MODEL.DEVICE cpu
 
-Tiles of an image, from left to right: true boxes, with the outlines of the true masks where there are any;
-with --weights the predicted masks, in the colour of the true object that they lie on; colour edges: the share
-of each pixel's neighbours that BoxInst takes for the same surface; pseudo depth, where the data set has it.
+Tiles of an image, from left to right: true boxes, with the outlines of the
+true masks where there are any; with --weights the predicted masks, in the
+colour of the true object that they lie on; colour edges: the share of each
+pixel's neighbours that BoxInst takes for the same surface; pseudo depth, where
+the data set has it.
 """
 
 

@@ -44,14 +44,34 @@ def load_box_labeler(
     """
     if depth is not None and not depth.is_dir():
         raise FileNotFoundError(f"there is no depth folder {depth}")
+    return box_labeler(cfg, load_box_network(cfg, weights), sizes=sizes, mirror=mirror, depth=depth)
+
+
+def load_box_network(cfg: CfgNode, weights: str) -> DepthBox:
+    """Build the network of a config and load its weights; of a self-distillation the teacher's.
+
+    Returns:
+        The network, in evaluation mode.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: a network of another kind.
+    """
     network = Trainer.build_model(cfg)
     if not isinstance(network, DepthBox):
         raise ValueError(f"masks of given boxes need MODEL.META_ARCHITECTURE DepthBox, not {type(network).__name__}")
     load_weights(network, weights)
     with contextlib.suppress(ValueError):
         load_teacher(network, None, weights)
+    return network.eval()
+
+
+def box_labeler(
+    cfg: CfgNode, network: DepthBox, *, sizes: Sequence[int] = (), mirror: bool = True, depth: Path | None = None
+) -> Label:
+    """The function of ``load_box_labeler`` from a network that is already there, in evaluation mode."""
     rule = depth_rule(cfg) if depth is not None else None
-    labeler = BoxLabeler(network.eval(), candidates=cfg.MODEL.DISTILL.CANDIDATES_PER_BOX, depth=rule)
+    labeler = BoxLabeler(network, candidates=cfg.MODEL.DISTILL.CANDIDATES_PER_BOX, depth=rule)
     resizes = [resize_to(cfg, size) for size in (sizes or default_sizes(cfg))]
 
     def label(image: Entry, picture: Picture, boxes: NDArray[np.float64]) -> list[BoxMask]:

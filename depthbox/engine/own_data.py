@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import statistics
+import textwrap
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..data.check import CheckSettings, check_dataset
-from ..data.check_report import summary
+from ..data.check_report import WIDTH, summary
 from ..data.formats import BoxFolder, Coco, find_format, read_boxes, voc_folder, write_json, yolo_folder
 
 # The check of a training reads so many images at most: all of them would take minutes on large sets.
@@ -130,9 +131,8 @@ def check_or_stop(settings: CheckSettings) -> None:
     logger = logging.getLogger(__name__)
     for finding in report.findings:
         if finding.rule.severity == "warning":
-            logger.warning(
-                "%s: %d x %s. %s", settings.json_file.name, finding.count, finding.rule.title, finding.rule.remedy
-            )
+            told = f"{settings.json_file.name}: {finding.count} x {finding.rule.title}. {finding.rule.remedy}"
+            logger.warning("%s", textwrap.fill(told, WIDTH, subsequent_indent="  "))
 
 
 def split_names(names: Sequence[str], share: float, seed: int) -> set[str]:

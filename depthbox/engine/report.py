@@ -123,15 +123,21 @@ def _figures(run: FinishedRun, accuracy: Accuracy) -> list[tuple[str, str]]:
         iteration, value = max(run.series[name], key=lambda point: point[1])
         figures.append((f"best {name}, iteration {iteration}", f"{value:.1f}"))
     if seconds := _seconds(run):
-        figures.append(("in the steps of the training", duration(seconds)))
-        figures.append(("a step, median", f"{run.series['time'][-1][1]:.2f} s"))
+        figures.append(("time in training steps", duration(seconds)))
+        figures.append(("time of a step, median", f"{run.series['time'][-1][1]:.2f} s"))
     return figures
 
 
 def _seconds(run: FinishedRun) -> float:
-    """Seconds in all steps: the median of each window times its iterations; pauses and evaluations do not count."""
+    """Seconds in all steps: the median of each window times its iterations; pauses and evaluations do not count.
+
+    Of a run whose first part is not in metrics.json, only the rest counts.
+    """
+    points = run.series.get("time", ())
     total, before = 0.0, -1
-    for iteration, value in run.series.get("time", ()):
+    if len(points) > 1 and points[0][0] > 2 * (points[1][0] - points[0][0]):
+        before = 2 * points[0][0] - points[1][0]
+    for iteration, value in points:
         total += value * (iteration - before)
         before = iteration
     return total

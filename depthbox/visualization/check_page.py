@@ -24,10 +24,24 @@ _REACH = 3  # a picture shows at most so many widths and heights beyond the imag
 _RED, _BLUE, _YELLOW, _BEYOND = (230, 30, 50), (110, 190, 255), (255, 210, 0), (128, 128, 128)
 _SIZE_KINDS = ("image_size_differs", "image_turned")
 _STYLE = """
-.tag { display: inline-block; min-width: 4.6em; font-size: .8rem; font-weight: 700; text-transform: uppercase; }
-table { border-collapse: collapse; width: 100%; } td { padding: 1px 8px 1px 0; vertical-align: middle; }
-td.name { width: 35%; } td.number { width: 5em; text-align: right; } .bar { background: var(--note); height: 10px; }
+.tag { flex: none; font-size: .8rem; font-weight: 700; text-transform: uppercase; }
+h2, nav a { display: flex; gap: 10px; align-items: baseline; }
+nav ul { list-style: none; padding: 0; } nav li { margin: 3px 0; } nav .tag { width: 5.6em; text-decoration: none; }
+nav a { text-decoration: none; } nav a span + span { text-decoration: underline; text-decoration-color: var(--line); }
+.key { display: flex; flex-wrap: wrap; gap: 2px 18px; margin: 12px 0; padding: 0; list-style: none; }
+.key i { display: inline-block; width: 14px; height: 11px; border: 2px solid; margin-right: 6px; }
+.classes { columns: 3 300px; column-gap: 28px; margin: 10px 0; padding: 0; list-style: none; font-size: .92rem; }
+.classes li { display: grid; grid-template-columns: 9rem 3rem 1fr; gap: 10px; align-items: center;
+  break-inside: avoid; }
+.number { text-align: right; font-variant-numeric: tabular-nums; } .bar { background: var(--note); height: 10px; }
 """
+# What the colours of the pictures mean.
+_KEY = (
+    (_RED, "the case"),
+    (_BLUE, "other boxes"),
+    (_YELLOW, "the size that the json says"),
+    (_BEYOND, "beyond the image"),
+)
 
 
 def write_page(report: CheckReport, folder: str | os.PathLike[str]) -> Path:
@@ -50,9 +64,10 @@ def make_page(report: CheckReport) -> str:
     folders = f"images: {settings.images}" + (f", depth: {settings.depth}" if settings.depth else "")
     title = f"Check of {settings.json_file.name}"
     contents = "".join(
-        f'<li><a href="#{f.rule.kind}">{_tag(f)} {f.count} &times; {escape(f.rule.title)}</a></li>'
+        f'<li><a href="#{f.rule.kind}">{_tag(f)}<span>{f.count} &times; {escape(f.rule.title)}</span></a></li>'
         for f in report.findings
     )
+    sections = "".join(_section(report, finding) for finding in report.findings)
     body = f"""<header>
 <h1>{escape(title)}</h1>
 <p class="verdict {"error" if report.errors else "note"}">{escape(verdict(report))}</p>
@@ -60,8 +75,13 @@ def make_page(report: CheckReport) -> str:
 </header>
 <nav><ul>{contents}</ul></nav>
 <main>
-{"".join(_section(report, finding) for finding in report.findings)}{_classes(report)}</main>"""
+{_key() if "<img" in sections else ""}{sections}{_classes(report)}</main>"""
     return make_document(title, body, _STYLE)
+
+
+def _key() -> str:
+    items = "".join(f'<li><i style="border-color: rgb{color}"></i>{words}</li>' for color, words in _KEY)
+    return f'<ul class="key soft">{items}</ul>\n'
 
 
 def _section(report: CheckReport, finding: Finding) -> str:
@@ -71,7 +91,8 @@ def _section(report: CheckReport, finding: Finding) -> str:
         f'<p class="soft">{len(finding.worst)} of {finding.count}:</p>' if finding.count > len(finding.worst) else ""
     )
     return (
-        f'<section id="{rule.kind}">\n<h2>{_tag(finding)} {finding.count} &times; {escape(rule.title)}</h2>\n'
+        f'<section id="{rule.kind}">\n'
+        f"<h2>{_tag(finding)}<span>{finding.count} &times; {escape(rule.title)}</span></h2>\n"
         f"<p>{escape(rule.remedy)}</p>\n{fewer}"
         f'<div class="grid">{cards}</div>\n</section>\n'
     )
@@ -90,11 +111,12 @@ def _classes(report: CheckReport) -> str:
         return ""
     largest = max(1, *report.objects.values())
     rows = "".join(
-        f'<tr><td class="name">{escape(name)}</td><td class="number">{count}</td>'
-        f'<td><div class="bar" style="width: {100 * count / largest:.1f}%"></div></td></tr>\n'
+        f'<li><span>{escape(name)}</span><span class="number">{count}</span>'
+        f'<span class="bar" style="width: {100 * count / largest:.1f}%"></span></li>\n'
         for name, count in sorted(report.objects.items(), key=lambda item: -item[1])
     )
-    return f'<section id="classes">\n<h2>Objects by class, crowds left out</h2>\n<table>{rows}</table>\n</section>\n'
+    heading = "<h2>Objects by class, crowds left out</h2>"
+    return f'<section id="classes">\n{heading}\n<ul class="classes">{rows}</ul>\n</section>\n'
 
 
 def draw_example(report: CheckReport, kind: str, example: Example) -> Image.Image | None:

@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 Picture = NDArray[np.uint8]
 Color = tuple[int, int, int]
+Place = tuple[int, int, int, int]  # first and last pixel: left, top, right, bottom
 
 # Dark violet, blue, green, yellow: readable without colour vision, as its brightness rises steadily.
 _COLORMAP = np.array(
@@ -94,7 +95,7 @@ def resize_objects(objects: Objects, size: tuple[int, int], new_size: tuple[int,
 
 
 def draw_objects(image: Picture, objects: Objects, fill: float = 0.45, boxes: bool = True) -> Picture:
-    """Draw masks (translucent, with an outline), boxes and labels into a copy of an image.
+    """Draw masks (translucent, with an outline), boxes and the labels that there is room for into a copy of an image.
 
     Args:
         image: (H, W, 3) uint8, RGB.
@@ -119,9 +120,10 @@ def draw_objects(image: Picture, objects: Objects, fill: float = 0.45, boxes: bo
     if boxes:
         for i in order:
             pen.rectangle(_corners(objects.boxes[i], image), outline=objects.colors[i], width=1)
-    for i in order:
+    taken: list[Place] = []
+    for i in reversed(order):
         if objects.labels[i]:
-            _label(pen, objects.labels[i], _corners(objects.boxes[i], image), objects.colors[i], image.shape)
+            _label(pen, objects.labels[i], _corners(objects.boxes[i], image), objects.colors[i], image.shape, taken)
     return np.asarray(picture)
 
 
@@ -156,7 +158,7 @@ def _outline(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return mask & ~inner
 
 
-def _corners(box: NDArray[np.float64], image: Picture) -> tuple[int, int, int, int]:
+def _corners(box: NDArray[np.float64], image: Picture) -> Place:
     """First and last pixel of a box, inside the image."""
     height, width = image.shape[:2]
     x0, y0 = np.clip(np.floor(box[:2]), 0, (width - 1, height - 1))
@@ -165,18 +167,29 @@ def _corners(box: NDArray[np.float64], image: Picture) -> tuple[int, int, int, i
 
 
 def _label(
-    pen: ImageDraw.ImageDraw,
-    text: str,
-    corners: tuple[int, int, int, int],
-    color: Color,
-    shape: tuple[int, ...],
+    pen: ImageDraw.ImageDraw, text: str, corners: Place, color: Color, shape: tuple[int, ...], taken: list[Place]
 ) -> None:
-    """Text on its object's colour, above the box where there is room, else inside it."""
+    """Text on its object's colour, above the box where there is room, else inside it.
+
+    None where it would hide another label, or more than its object: a crowd of small objects could not be seen.
+
+    Args:
+        taken: places of the labels so far; gains this one.
+    """
     letters = font(11)
     left, top, right, bottom = pen.textbbox((0, 0), text, font=letters)
     width, height = int(right - left) + 4, int(bottom - top) + 4
     x = max(0, min(corners[0], shape[1] - width))
     y = corners[1] - height if corners[1] >= height else corners[1]
-    pen.rectangle((x, y, x + width - 1, y + height - 1), fill=color)
+    place = (x, y, x + width - 1, y + height - 1)
+    covers_more = width * height > (corners[2] - corners[0] + 1) * (corners[3] - corners[1] + 1)
+    if covers_more or any(_meet(place, other) for other in taken):
+        return
+    taken.append(place)
+    pen.rectangle(place, fill=color)
     bright = 0.3 * color[0] + 0.59 * color[1] + 0.11 * color[2] > 120
     pen.text((x + 2 - left, y + 2 - top), text, fill=(0, 0, 0) if bright else (255, 255, 255), font=letters)
+
+
+def _meet(one: Place, other: Place) -> bool:
+    return one[0] <= other[2] and other[0] <= one[2] and one[1] <= other[3] and other[1] <= one[3]

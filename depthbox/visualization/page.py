@@ -21,14 +21,14 @@ body { margin: 0 auto; max-width: 1160px; padding: 16px; background: var(--paper
   font: 16px/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
 h1 { font-size: 1.5rem; margin: 0 0 4px; } h2 { font-size: 1.1rem; margin: 0; line-height: 1.35; }
 p { margin: 6px 0; } .soft { color: var(--soft); font-size: .9rem; } .verdict { font-weight: 600; }
-nav ul { list-style: none; padding: 0; } nav li { margin: 2px 0; } a { color: inherit; }
+a { color: inherit; }
 section { border-top: 1px solid var(--line); margin-top: 24px; padding-top: 16px; }
 .error { color: var(--error); } .warning { color: var(--warning); } .note { color: var(--note); }
-.grid { display: grid; gap: 12px; margin-top: 12px;
+.grid { display: grid; gap: 12px; align-items: start; margin-top: 12px;
   grid-template-columns: repeat(auto-fill, minmax(min(100%, 260px), 1fr)); }
 figure { margin: 0; padding: 8px; background: var(--card); border-radius: 6px; }
 figure img { display: block; max-width: 100%; height: auto; margin: 0 auto; }
-figcaption { font-size: .85rem; margin-top: 6px; } figcaption b { display: block; }
+img + figcaption { margin-top: 6px; } figcaption { font-size: .85rem; } figcaption b { display: block; }
 """
 
 

@@ -17,7 +17,8 @@ from .report_page_curves import STYLE as CURVE_STYLE
 from .report_page_curves import draw_curves
 
 _STYLE = """
-header { padding-bottom: 4px; } h3 { font-size: 1rem; margin: 0 0 4px; }
+header { padding-bottom: 4px; } h3 { font-size: 1rem; margin: 20px 0 4px; line-height: 1.35; }
+.panel h3 { margin-top: 0; } h3::first-letter { text-transform: uppercase; }
 .figures { display: grid; gap: 10px; margin: 16px 0 8px; padding: 0;
   grid-template-columns: repeat(auto-fit, minmax(130px, 1fr)); }
 .figures div { background: var(--card); border-radius: 8px; padding: 10px 14px; }
@@ -28,18 +29,20 @@ ul.words { padding-left: 1.2em; margin: 6px 0; } ul.words li { margin: 6px 0; }
   grid-template-columns: repeat(auto-fill, minmax(min(100%, 440px), 1fr)); }
 .panel { background: var(--card); border-radius: 8px; padding: 12px; min-width: 0; }
 .panel p { font-size: .88rem; } .alarm { border-left: 3px solid var(--warning); padding-left: 8px; }
-.scroll { overflow: auto; max-height: 30rem; margin-top: 10px; border: 1px solid var(--line); border-radius: 6px; }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: .92rem;
+.scroll { overflow: auto; width: fit-content; max-width: 100%; max-height: 30rem; margin-top: 10px;
+  border: 1px solid var(--line); border-radius: 6px; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .92rem;
   overflow-wrap: normal; }
-th, td { padding: 4px 12px; text-align: right; white-space: nowrap; }
+th, td { padding: 4px 14px; text-align: right; white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; }
 thead th { position: sticky; top: 0; background: var(--card); font-weight: 600; }
 tbody tr + tr td { border-top: 1px solid var(--line); }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: 2px 16px; margin: 8px 0; font-size: .92rem; }
+dl { display: grid; grid-template-columns: fit-content(42%) 1fr; gap: 2px 16px; margin: 8px 0; font-size: .92rem; }
 dt { color: var(--soft); } dd { margin: 0; min-width: 0; }
-@media (max-width: 560px) { dl { grid-template-columns: 1fr; gap: 0; } dd { margin-bottom: 6px; } }
+@media (max-width: 560px) { th, td { padding: 4px 5px; } table { font-size: .85rem; }
+  th, td:first-child { white-space: normal; } }
 pre { overflow: auto; max-height: 34rem; padding: 12px; background: var(--card); border-radius: 6px;
-  font: 13px/1.45 ui-monospace, monospace; margin: 8px 0; overflow-wrap: normal; }
+  font: 13px/1.45 ui-monospace, monospace; margin: 8px 0; white-space: pre-wrap; }
 summary { cursor: pointer; font-weight: 600; } code { font: .9em ui-monospace, monospace; }
 """
 
@@ -135,9 +138,8 @@ def make_report_page(report: Report) -> str:
 <div class="figures">{figures}</div>
 {_verdict(report)}</header>
 """
-    panels = "".join(_panel(panel, report.marks) for panel in report.panels)
     parts = [
-        _section("Curves", f'<div class="panels">{panels}</div>' if panels else ""),
+        _section("Curves", _panels(report)),
         *(_section(table.title, _table(table)) for table in report.tables),
         _section("Images", _images(report)),
         _section("Run", _run(report)),
@@ -157,12 +159,28 @@ def _verdict(report: Report) -> str:
     return f'<p class="verdict warning">{count}</p>\n<ul class="words">{"".join(lines)}</ul>\n'
 
 
-def _panel(panel: CurvePanel, marks: Mapping[str, int]) -> str:
+def _panels(report: Report) -> str:
+    if not report.panels:
+        return ""
+    span = _span(report.panels)
+    panels = "".join(_panel(panel, report.marks, span) for panel in report.panels)
+    note = "The number beside a name is its last value."
+    return f'<p class="soft">{note}</p>\n<div class="panels">{panels}</div>'
+
+
+def _span(panels: Sequence[CurvePanel]) -> tuple[int, int]:
+    """First and last iteration of all panels: from 0, unless the first part of the run was not recorded."""
+    steps = sorted({step for panel in panels for points in panel.curves.values() for step, _ in points})
+    window = steps[1] - steps[0] if len(steps) > 1 else steps[0]
+    return (0 if steps[0] <= 2 * window else steps[0]), steps[-1]
+
+
+def _panel(panel: CurvePanel, marks: Mapping[str, int], span: tuple[int, int]) -> str:
     warnings = "".join(f'<p class="alarm warning">{escape(words)}</p>' for words in panel.warnings)
     healthy = f'<p class="soft"><b>Healthy:</b> {escape(panel.healthy)}</p>' if panel.healthy else ""
     return (
         f'<div class="panel" id="{_anchor(panel.title)}"><h3>{escape(panel.title)}</h3>'
-        f"{draw_curves(panel.curves, marks)}{warnings}{healthy}</div>\n"
+        f"{draw_curves(panel.curves, marks, span, panel.title)}{warnings}{healthy}</div>\n"
     )
 
 

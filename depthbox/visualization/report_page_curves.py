@@ -14,6 +14,8 @@ STYLE = """
   --c4: #63cfe6; --c5: #e3c453; --c6: #ff8fa3; } }
 svg.curves { display: block; width: 100%; height: auto; }
 svg.curves text { fill: var(--soft); font: 13px system-ui, sans-serif; }
+/* The drawing shrinks with the screen; its text must not. */
+@media (max-width: 560px) { svg.curves text { font-size: 17px; } }
 svg.curves .rule { stroke: var(--line); stroke-width: 1; }
 svg.curves .mark { stroke: var(--soft); stroke-dasharray: 2 3; }
 svg.curves polyline { fill: none; stroke-width: 1.8; stroke-linejoin: round; }
@@ -24,34 +26,42 @@ svg.curves polyline { fill: none; stroke-width: 1.8; stroke-linejoin: round; }
 COLORS = 7
 POINTS = 240  # of a curve; more are averaged
 
-_WIDTH, _HEIGHT = 480, 250
-_LEFT, _RIGHT, _TOP, _BOTTOM = 50, 12, 10, 26
+_WIDTH, _HEIGHT = 480, 270
+_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 10, 46
+_MARK_ROW = 16  # above the plot, for the names of marks
 
 
-def draw_curves(curves: Series, marks: Mapping[str, int] | None = None) -> str:
+def draw_curves(
+    curves: Series, marks: Mapping[str, int] | None = None, span: tuple[int, int] | None = None, title: str = "curves"
+) -> str:
     """One panel as HTML: an SVG that is as wide as its surroundings, and a legend.
 
     Args:
         curves: at least one, by metric, each with a point.
-        marks: iterations to mark by a vertical line, by their label.
+        marks: iterations to mark by a vertical line, by their label; those outside the span are left out, and those
+            where it begins late.
+        span: first and last iteration of the axis; None = from 0 to the last point.
+        title: for readers who do not see it.
     """
     thin = {name: thinned(points) for name, points in curves.items()}
-    last = max(x for points in curves.values() for x, _ in points)
+    first, last = span or (0, max(x for points in curves.values() for x, _ in points))
+    marks = {label: iteration for label, iteration in (marks or {}).items() if (first or -1) < iteration <= last}
     values = [y for points in thin.values() for _, y in points]
     ticks = nice_ticks(min(0.0, min(values)), max(values))
     low, high = ticks[0], max(ticks[-1], max(values))
+    top = _TOP + (_MARK_ROW if marks else 0)
 
     def place(x: float, y: float) -> tuple[float, float]:
-        across = _LEFT + (_WIDTH - _LEFT - _RIGHT) * x / max(last, 1)
-        return across, _TOP + (_HEIGHT - _TOP - _BOTTOM) * (high - y) / (high - low)
+        across = _LEFT + (_WIDTH - _LEFT - _RIGHT) * (x - first) / max(last - first, 1)
+        return across, top + (_HEIGHT - top - _BOTTOM) * (high - y) / (high - low)
 
-    parts = [_grid(ticks, nice_ticks(0, last, 4), place)]
-    for label, iteration in (marks or {}).items():
-        x = place(min(iteration, last), low)[0]
-        side = ("start", 4) if x < _WIDTH / 2 else ("end", -4)
+    parts = [_grid(ticks, [tick for tick in nice_ticks(first, last, 4) if first <= tick <= last], place)]
+    for label, iteration in marks.items():
+        x = place(iteration, low)[0]
+        side, shift = ("start", 4) if x < _WIDTH / 2 else ("end", -4)
         parts.append(
             f'<line class="mark" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" y2="{_HEIGHT - _BOTTOM}"/>'
-            f'<text x="{x + side[1]:.1f}" y="{_TOP + 12}" text-anchor="{side[0]}">{escape(label)}</text>'
+            f'<text x="{x + shift:.1f}" y="{_TOP + 9}" text-anchor="{side}">{escape(label)}</text>'
         )
     for number, points in enumerate(thin.values()):
         color = f"var(--c{number % COLORS})"
@@ -62,7 +72,8 @@ def draw_curves(curves: Series, marks: Mapping[str, int] | None = None) -> str:
         if len(places) < 12:
             parts += [f'<circle style="fill: {color}" r="3" cx="{x:.1f}" cy="{y:.1f}"/>' for x, y in places]
     return (
-        f'<svg class="curves" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="curves">{"".join(parts)}</svg>'
+        f'<svg class="curves" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(title)}">'
+        f"{''.join(parts)}</svg>"
         f'<ul class="legend">{_legend(curves)}</ul>'
     )
 
@@ -99,12 +110,18 @@ def _grid(rows: Sequence[float], columns: Sequence[float], place: Callable[[floa
         y = place(0, value)[1]
         parts.append(
             f'<line class="rule" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
-            f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{value:g}</text>'
+            f'<text x="{_LEFT - 6}" y="{y + 5:.1f}" text-anchor="end">{_short(value)}</text>'
         )
     for value in columns:
         x = place(value, rows[0])[0]
-        label = f"{value / 1000:g}k" if value >= 1000 else f"{value:g}"
-        if x <= _WIDTH - _RIGHT + 1:
-            anchor = "end" if x > _WIDTH - 40 else "middle"
-            parts.append(f'<text x="{x:.1f}" y="{_HEIGHT - 8}" text-anchor="{anchor}">{label}</text>')
-    return "".join(parts)
+        anchor = "end" if x > _WIDTH - 40 else "middle"
+        parts.append(f'<text x="{x:.1f}" y="{_HEIGHT - _BOTTOM + 19}" text-anchor="{anchor}">{_short(value)}</text>')
+    middle = (_LEFT + _WIDTH - _RIGHT) / 2
+    return "".join(parts) + f'<text x="{middle:g}" y="{_HEIGHT - 6}" text-anchor="middle">iteration</text>'
+
+
+def _short(value: float) -> str:
+    """A number at an axis; there is room for six letters."""
+    units = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
+    unit, letter = next((unit for unit in units if abs(value) >= unit[0]), (1, ""))
+    return f"{value / unit:.4g}{letter}"

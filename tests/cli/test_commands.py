@@ -8,7 +8,7 @@ import pytest
 
 from depthbox.cli import check, depth, doctor, visualize
 from depthbox.cli import eval as evaluate
-from depthbox.cli.main import main, make_parser, parse
+from depthbox.cli.main import COMMANDS, main, make_parser, parse
 from depthbox.data.check import CheckSettings
 from depthbox.data.pseudo_depth_folder import SIDECAR
 from depthbox.data.pseudo_depth_model import INVERT, SHORT_NAMES
@@ -99,3 +99,11 @@ def test_extras_come_from_the_metadata():
         "depth": ["transformers"],
         "export": ["onnx", "onnxruntime"],
     }
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_fits_80_columns(command, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    assert [line for line in capsys.readouterr().out.splitlines() if len(line) > 80] == []

@@ -11,6 +11,7 @@ from depthbox.engine import report as report_module
 from depthbox.engine import run
 from depthbox.engine.report import PAGE, duration, last_accuracy, make_report, report_at_end, write_report
 from depthbox.engine.report_run import NOTE, note_run, read_run
+from depthbox.visualization.report_page import make_report_page
 from depthbox.visualization.report_page_curves import draw_curves, nice_ticks, thinned
 
 VOID = {"meta", "img", "br"}
@@ -192,3 +193,19 @@ def test_long_curves_are_averaged():
 
 def test_duration():
     assert [duration(s) for s in (5, 200, 3600 * 2 + 300)] == ["5 s", "3 min", "2 h 05 min"]
+
+
+def test_a_run_whose_first_part_is_not_recorded(tmp_path):
+    rows = [{"iteration": n, "time": 1.5, "loss_fcos_cls": 1.0} for n in range(1219, 2400, 20)]
+    (tmp_path / "metrics.json").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    report = make_report(read_run(tmp_path))
+    assert ("30 min", "time in training steps") in [(value, label) for label, value in report.figures]  # 1,200 steps
+    text = make_report_page(report)
+    labels = re.findall(r"<text[^>]*>([^<]+)</text>", text)
+    assert "1.5k" in labels and "1k" not in labels and "iteration" in labels
+
+
+def test_axes_and_marks():
+    text = draw_curves({"a": [(100, 12000.0), (300, 0.0)]}, {"early": 50, "at the start": 100, "in": 200}, (100, 300))
+    assert ">in<" in text and ">early<" not in text and ">at the start<" not in text
+    assert ">10k<" in text and ">200<" in text and ">0<" in text

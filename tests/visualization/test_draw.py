@@ -64,10 +64,22 @@ def test_box_covers_its_first_and_last_pixel_and_stays_inside():
     assert (drawn[30, :] == second).all() and (drawn[39, :] == second).all()
 
 
+def labels_drawn(boxes: list[list[int]], labels: list[str]) -> np.ndarray:
+    """Where labels have changed the picture of some boxes, (40, 120) bool."""
+    plain, drawn = (draw_objects(grey(40, 120), Objects(boxes, words)) for words in ([""] * len(boxes), labels))
+    return (plain != drawn).any(-1)
+
+
 def test_label_is_drawn_inside_the_picture():
-    without = draw_objects(grey(), Objects([[50, 0, 60, 8]], [""]))
-    drawn = draw_objects(grey(), Objects([[50, 0, 60, 8]], ["cone 0.9"]))
-    assert drawn.shape == without.shape and (drawn != without).any()
+    changed = labels_drawn([[80, 0, 120, 30]], ["cone 0.9"])
+    assert changed.shape == (40, 120) and changed[:12].any(0)[-50:].mean() > 0.5 and not changed[20:].any()
+
+
+def test_no_label_hides_another_or_more_than_its_object():
+    assert not labels_drawn([[60, 20, 70, 30]], ["cone 0.9"]).any()
+    first, both = (labels_drawn([[20, 15, 80, 40], [26, 16, 90, 40]], ["cone 0.9", word]) for word in ("", "cube 0.8"))
+    assert first.any()
+    np.testing.assert_array_equal(first, both)
 
 
 def test_resized_objects_keep_their_place():

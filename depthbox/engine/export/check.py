@@ -38,6 +38,7 @@ class Report:
         box: largest difference of a coordinate, pixels of the result.
         score, depth: largest differences.
         mask_iou: the least.
+        pixels, changed: of all masks together, and those among them that one network alone has.
         wrong_masks: masks below MASK_IOU that differ in more than MASK_PIXELS pixels.
         failures: sentences on what is not equal.
     """
@@ -50,6 +51,8 @@ class Report:
     score: float = 0.0
     depth: float = 0.0
     mask_iou: float = 1.0
+    pixels: int = 0
+    changed: int = 0
     wrong_masks: int = 0
     failures: tuple[str, ...] = ()
 
@@ -63,6 +66,8 @@ class Report:
             max(self.score, other.score),
             max(self.depth, other.depth),
             min(self.mask_iou, other.mask_iou),
+            self.pixels + other.pixels,
+            self.changed + other.changed,
             self.wrong_masks + other.wrong_masks,
             self.failures + other.failures,
         )
@@ -72,7 +77,7 @@ class Report:
         return (
             f"{self.detections} detections in {self.pictures} images: {missing if self.unmatched else ''}largest "
             f"difference of boxes {self.box:.2g} pixels, of scores {self.score:.2g}, of depths {self.depth:.2g}; "
-            f"least mask IoU {self.mask_iou:.6f}"
+            f"least mask IoU {self.mask_iou:.6f}, {self.changed} of {self.pixels} mask pixels differ"
         )
 
 
@@ -116,13 +121,16 @@ def compare(name: str, eager: Instances, outputs: Outputs, *, box_tolerance: flo
     report = Report(pictures=1, detections=len(scores), unmatched=len(alone), borderline=borderline)
     masks = eager.pred_masks.numpy()
     for i, j in pairs:
-        common, union = (masks[i] & outputs["masks"][j]).sum(), (masks[i] | outputs["masks"][j]).sum()
-        iou = float(common / union) if union else 1.0
+        common = int((masks[i] & outputs["masks"][j]).sum())
+        union = int((masks[i] | outputs["masks"][j]).sum())
+        iou = common / union if union else 1.0
         report = replace(
             report,
             box=max(report.box, float(np.abs(boxes[i] - outputs["boxes"][j]).max())),
             score=max(report.score, abs(float(scores[i] - outputs["scores"][j]))),
             mask_iou=min(report.mask_iou, iou),
+            pixels=report.pixels + union,
+            changed=report.changed + union - common,
             wrong_masks=report.wrong_masks + (iou < MASK_IOU and union - common > MASK_PIXELS),
             depth=max(report.depth, abs(float(eager.pred_depths[i] - outputs["depths"][j])))
             if eager.has("pred_depths")

@@ -69,7 +69,8 @@ def test_figures_are_the_worst_of_all() -> None:
     given["masks"][2, 5, 20] = False
     result = report(given)
     assert result.box == pytest.approx(0.05, abs=1e-5)
-    assert result.mask_iou == pytest.approx(1 - 1 / (25 * 18))
+    assert result.mask_iou == pytest.approx(1 - 1 / (25 * 18)) and result.changed == 1 < result.pixels
     assert not result.failures  # one pixel of a small mask
     both = result + report(outputs(found()))
     assert (both.pictures, both.detections, both.mask_iou) == (2, 6, result.mask_iou)
+    assert (both.changed, both.pixels) == (1, 2 * result.pixels) and "1 of " in str(both)

@@ -1,0 +1,1 @@
+"""A page to try a trained network: a picture in, boxes or none, masks out."""

@@ -1,0 +1,58 @@
+"""Fixtures of the page's tests: a small random network that finds objects, and a picture."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from detectron2.config import CfgNode
+from detectron2.modeling import build_model
+from PIL import Image
+
+from depthbox import add_depthbox_config
+from depthbox.app.network import TrialNetwork, load_trial_network
+from depthbox.engine import load_config
+
+SIZE = (96, 128)
+MASK_BIAS = 232  # of the masks' last layer; the depth layer's filters come behind it
+
+
+def load(*words: str) -> CfgNode:
+    options = [
+        *("MODEL.FPN.OUT_CHANNELS", "32", "INPUT.MIN_SIZE_TEST", "64", "INPUT.MAX_SIZE_TEST", "128"),
+        *("INPUT.DEPTH.ENABLED", "True", "MODEL.DEPTH.LAYER", "True", "MODEL.FCOS.INFERENCE_TH", "0.0"),
+        *("TEST.DETECTIONS_PER_IMAGE", "5", *words),
+    ]
+    return load_config(add_depthbox_config, "tests/tiny.yaml", options)
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run: a random network, whose depth is the same everywhere, and its config."""
+    folder = tmp_path_factory.mktemp("run")
+    torch.manual_seed(0)
+    state = build_model(load()).state_dict()
+    state["proposal_generator.fcos_head.bbox_pred.bias"][:] = 1.5
+    state["controller.bias"][MASK_BIAS] = 2.0
+    state["controller.weight"][MASK_BIAS + 1 :] = 0
+    state["controller.bias"][MASK_BIAS + 1 :] = 0
+    state["controller.bias"][-1] = 1.0  # depth is sigmoid(1) everywhere
+    torch.save({"model": state, "optimizer": {}, "trainer": {"iteration": 0}}, folder / "model_final.pth")
+    (folder / "config.yaml").write_text(load().dump())
+    return folder
+
+
+@pytest.fixture(scope="session")
+def network(run: Path) -> TrialNetwork:
+    return load_trial_network(load(), str(run / "model_final.pth"), classes="cat,dog,cup,car,hat,pen,key,egg")
+
+
+@pytest.fixture(scope="session")
+def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A picture of 96 x 128 pixels: a bright disk before a dark gradient."""
+    rows, columns = np.mgrid[: SIZE[0], : SIZE[1]]
+    pixels = np.stack([rows, columns, rows + columns], axis=2).astype(np.uint8)
+    pixels[(rows - 50) ** 2 + (columns - 60) ** 2 < 30**2] = (250, 200, 40)
+    path = tmp_path_factory.mktemp("photos") / "my photo.png"
+    Image.fromarray(pixels).save(path)
+    return path

@@ -1,0 +1,92 @@
+#!/usr/bin/env python3
+"""Compare three ways from boxes to masks with the true ones: filled boxes, detection and matching, depthbox label."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+import tempfile
+from pathlib import Path
+
+from depthbox import add_depthbox_config
+from depthbox.data.files import atomic_open
+from depthbox.engine import load_config
+from depthbox.engine.labeling import LabelJob, check_job, label_boxes
+from depthbox.engine.labeling_match import match_labeler
+from depthbox.engine.labeling_network import default_sizes, load_box_labeler
+from depthbox.engine.labeling_quality import MaskQuality, evaluate_labels
+from depthbox.engine.predict import find_config, load_batch_predictor
+
+EXAMPLES = """
+example:
+  tools/compare_labels.py --json instances_val.json --images val --weights output/my/model_final.pth
+"""
+
+
+def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    """Parse the command line; ``argv`` None means that of this process."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--json", required=True, type=Path, metavar="FILE", help="COCO json with boxes and true masks")
+    add("--images", required=True, type=Path, metavar="DIR", help="folder of the images")
+    add("--weights", required=True, metavar="FILE", help="checkpoint of the network")
+    add("--config-file", default="", metavar="FILE", help="of the training (default: config.yaml beside the weights)")
+    add("--output", type=Path, metavar="FILE", help="json to write the figures to")
+    add("--set", nargs="+", default=[], metavar="KEY VALUE", dest="overrides", help="settings that win over the config")
+    return parser.parse_args(argv)
+
+
+def compare(arguments: argparse.Namespace) -> dict[str, MaskQuality]:
+    """The quality of each way, by its name.
+
+    Raises:
+        ValueError, OSError: a mistake in the options, the config or the files.
+    """
+    cfg = load_config(add_depthbox_config, find_config(arguments.weights, arguments.config_file), arguments.overrides)
+    found: dict[str, MaskQuality] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        job = LabelJob(arguments.json, arguments.images, Path(folder) / "masks.json", overwrite=True)
+        check_job(job)
+        ways = {
+            f"detection at {size} pixels, matched": match_labeler(load_batch_predictor(cfg, arguments.weights, size))
+            for size in default_sizes(cfg)
+        }
+        ways["depthbox label"] = load_box_labeler(cfg, arguments.weights)
+        for name, label in ways.items():
+            summary = label_boxes(job, label)
+            if summary.problems:
+                raise ValueError(f"not labelled: {summary.problems[0]} ({len(summary.problems)} in all)")
+            found[name] = evaluate_labels(summary.boxes, summary.labels)
+    return found
+
+
+def table(found: dict[str, MaskQuality]) -> str:
+    """The figures as lines of text."""
+    first = next(iter(found.values()))
+    lines = [f"{first.count} masks{'':25}mean IoU  below 50 %", f"{'filled boxes':36}{100 * first.filled:8.1f}"]
+    for name, quality in found.items():
+        lines.append(f"{name:36}{100 * quality.masks:8.1f}{100 * quality.poor:8.1f} %")
+    return "\n".join(lines)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Compare and print; a mistake ends with one clear line."""
+    arguments = parse_arguments(argv)
+    logging.basicConfig(level=logging.WARNING)
+    try:
+        found = compare(arguments)
+        if arguments.output:
+            content = {name: vars(quality) for name, quality in found.items()}
+            with atomic_open(arguments.output) as file:
+                file.write((json.dumps(content, indent=2) + "\n").encode())
+    except (ValueError, OSError) as error:
+        sys.exit(f"{Path(sys.argv[0]).name}: {error}")
+    print(table(found))
+
+
+if __name__ == "__main__":
+    main()
