@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import os
 import statistics
 import textwrap
@@ -71,12 +72,20 @@ class Split:
 
 @dataclass(frozen=True)
 class Prepared:
-    """Both sets, the names of the classes, and the median short side of the training images in pixels."""
+    """Both sets, and what is known of them.
+
+    Attributes:
+        train, val: the sets.
+        classes: their names.
+        short_side: of the training images in pixels, the median.
+        object_share: median side of their objects (root of the box's area) as a share of the image's short side.
+    """
 
     train: Split
     val: Split | None
     classes: tuple[str, ...]
     short_side: int
+    object_share: float
 
 
 def prepare(own: OwnData, output: Path, *, check: bool = True, min_size: int = 800, max_size: int = 1333) -> Prepared:
@@ -109,8 +118,14 @@ def prepare(own: OwnData, output: Path, *, check: bool = True, min_size: int = 8
     classes = tuple(entry["name"] for entry in sorted(contents[0]["categories"], key=lambda entry: entry["id"]))
     if not splits[0].annotated:
         raise OwnDataError(f"no image of {splits[0].json_file} has an object to learn from; lower --val-share")
-    sides = [min(image["height"], image["width"]) for image in parts[0][2]["images"]]
-    return Prepared(splits[0], splits[1] if len(splits) > 1 else None, classes, int(statistics.median(sides)))
+    sides = {image["id"]: min(image["height"], image["width"]) for image in parts[0][2]["images"]}
+    shares = [
+        math.sqrt(max(entry["bbox"][2], 0) * max(entry["bbox"][3], 0)) / sides[entry["image_id"]]
+        for entry in parts[0][2]["annotations"]
+        if not entry.get("iscrowd", 0)
+    ]
+    val = splits[1] if len(splits) > 1 else None
+    return Prepared(splits[0], val, classes, int(statistics.median(sides.values())), statistics.median(shares or [0.0]))
 
 
 def check_or_stop(settings: CheckSettings) -> None:

@@ -105,6 +105,7 @@ def _facts(training: OwnTraining, data: Prepared, model: ModelChoice, device: st
         images=images,
         val_images=data.val.count if data.val else 0,
         short_side=data.short_side,
+        object_share=data.object_share,
         device=device,
         batch=batch or choose_batch(model, device, memory, training.processes, images),
         cores=os.cpu_count() or 1,
@@ -197,6 +198,7 @@ def _schedule_rows(run: OwnRun) -> list[tuple[str, str, str]]:
     rows = [
         ("batch", f"{solver.IMS_PER_BATCH} images", "--batch-size"),
         ("input", f"short side {min(sizes)} to {max(sizes)} pixels", "--size"),
+        *_crop_rows(cfg),
         ("length", f"{solver.MAX_ITER:,} iterations, {epochs:.1f} epochs", "--iterations, --epochs"),
         ("rate", f"{solver.BASE_LR:g} ({solver.OPTIMIZER})", "SOLVER.BASE_LR"),
         ("", f"warm-up {solver.WARMUP_ITERS:,}, divided by 10 at {steps}", "SOLVER.STEPS"),
@@ -213,3 +215,10 @@ def _schedule_rows(run: OwnRun) -> list[tuple[str, str, str]]:
         ]
     tested = often if run.data.val else "never"
     return [*rows, ("tested", tested, "TEST.EVAL_PERIOD"), ("output", str(cfg.OUTPUT_DIR), "--output")]
+
+
+def _crop_rows(cfg: CfgNode) -> list[tuple[str, str, str]]:
+    if not cfg.INPUT.CROP.ENABLED:
+        return []
+    text = f"crops of {100 * cfg.INPUT.CROP.SIZE[0]:.0f} %, as objects are small; tests at {cfg.INPUT.MIN_SIZE_TEST}"
+    return [("", text, "INPUT.CROP.ENABLED")]

@@ -22,6 +22,8 @@ MIN_ITERATIONS = 500
 SIZE_GPU, SIZE_CPU, SIZE_MIN = 800, 384, 96
 LONGEST = 1333 / 800
 STRIDE = 32
+OBJECT_SIDE = 32  # pixels of the input that half of the objects should have at least
+ZOOM_LEAST, ZOOM_MOST = 1.1, 1.4
 BATCH_CPU = 4
 GPU_MEMORY = 24  # gigabytes that ModelChoice.images_per_gpu is meant for
 
@@ -39,6 +41,8 @@ class Facts:
         cores: of this machine.
         processes: of the training on this machine.
         size: short side of the input in pixels; 0 = by rule.
+        object_share: median side of the objects (root of the area of their boxes) as a share of the image's short side;
+            0 = not known.
         iterations, epochs: 0 = by rule; iterations win.
     """
 
@@ -50,6 +54,7 @@ class Facts:
     cores: int = 1
     processes: int = 1
     size: int = 0
+    object_share: float = 0.0
     iterations: int = 0
     epochs: float = 0
 
@@ -94,6 +99,33 @@ def choose_sizes(facts: Facts) -> tuple[tuple[int, ...], int]:
     return (*sizes, size), round(size * LONGEST)
 
 
+def choose_zoom(facts: Facts, size: int) -> float:
+    """How much larger small objects are shown: training takes crops, 1 / zoom of the image; 1 = whole images.
+
+    For half of the objects to have ``OBJECT_SIDE`` pixels; a size that the user names stays as it is.
+    """
+    if facts.size or not facts.object_share:
+        return 1.0
+    zoom = clamp(OBJECT_SIDE / (facts.object_share * size), 1, ZOOM_MOST)
+    return zoom if zoom >= ZOOM_LEAST else 1.0
+
+
+def input_keys(facts: Facts) -> dict[str, Any]:
+    """Sizes of the input; with crops, the whole image is tested at the size at which its parts were trained."""
+    sizes, longest = choose_sizes(facts)
+    zoom = choose_zoom(facts, sizes[-1])
+    test = round(zoom * sizes[-1] / STRIDE) * STRIDE if zoom > 1 else sizes[-1]
+    return {
+        "INPUT.MIN_SIZE_TRAIN": sizes,
+        "INPUT.MAX_SIZE_TRAIN": longest,
+        "INPUT.MIN_SIZE_TEST": test,
+        "INPUT.MAX_SIZE_TEST": round(test * LONGEST),
+        "INPUT.CROP.ENABLED": zoom > 1,
+        "INPUT.CROP.TYPE": "relative",
+        "INPUT.CROP.SIZE": [round(1 / zoom, 2)] * 2,
+    }
+
+
 def make_recipe(facts: Facts, model: ModelChoice, depth: bool) -> dict[str, Any]:
     """The keys of the config that depend on the data, the batch and the device.
 
@@ -107,16 +139,13 @@ def make_recipe(facts: Facts, model: ModelChoice, depth: bool) -> dict[str, Any]
         warmed up for n / 10 (at most 1,000) and divided by ten at 2/3 and 8/9 of them.
     """
     total = choose_iterations(facts)
-    sizes, longest = choose_sizes(facts)
+    inputs = input_keys(facts)
     keys: dict[str, Any] = {
         "MODEL.DEVICE": facts.device,
         "MODEL.CHANNELS_LAST": facts.device == "cpu",
         "MODEL.BOXINST.BOTTOM_PIXELS_REMOVED": 0,  # COCO's images alone have a border there
         "MODEL.BOXINST.PAIRWISE.WARMUP_ITERS": pairwise_warmup(total),
-        "INPUT.MIN_SIZE_TRAIN": sizes,
-        "INPUT.MAX_SIZE_TRAIN": longest,
-        "INPUT.MIN_SIZE_TEST": sizes[-1],
-        "INPUT.MAX_SIZE_TEST": longest,
+        **inputs,
         "SOLVER.OPTIMIZER": model.optimizer,
         "SOLVER.WEIGHT_DECAY": model.decay,
         "SOLVER.IMS_PER_BATCH": facts.batch,
@@ -127,10 +156,11 @@ def make_recipe(facts: Facts, model: ModelChoice, depth: bool) -> dict[str, Any]
         "SOLVER.WARMUP_ITERS": min(1000, total // 10),
         "SOLVER.CHECKPOINT_PERIOD": int(clamp(total // 9, 1, 5000)),
         "DATALOADER.NUM_WORKERS": choose_workers(facts),
-        "TEST.EVAL_PERIOD": evaluation_period(facts, total),
+        "TEST.EVAL_PERIOD": evaluation_period(facts, total, inputs["INPUT.CROP.SIZE"][0]),
         "TEST.FILLED_BOX_AP": True,
     }
-    return keys | (depth_keys(total, sizes[-1], longest) if depth else {})
+    teacher = (inputs["INPUT.MIN_SIZE_TRAIN"][-1], inputs["INPUT.MAX_SIZE_TRAIN"])
+    return keys | (depth_keys(total, *teacher) if depth else {})
 
 
 def depth_keys(total: int, size: int, longest: int) -> dict[str, Any]:
@@ -161,14 +191,14 @@ def depth_warmup(total: int) -> int:
     return max(1, total // 9, min(6000, 2 * total // 3))
 
 
-def evaluation_period(facts: Facts, total: int) -> int:
+def evaluation_period(facts: Facts, total: int, crop: float = 1.0) -> int:
     """Nine evaluations, fewer where each would take longer than a tenth of the training; 0 = at the end alone.
 
-    An image costs about a third of a training step's share of it.
+    An image costs about a third of a training step's share of it, more where training sees a crop of it.
     """
     if not facts.val_images:
         return 0
-    period = max(1, total // 9, math.ceil(10 * facts.val_images / (3 * facts.batch)))
+    period = max(1, total // 9, math.ceil(10 * facts.val_images / (3 * facts.batch * crop**2)))
     return period if 2 * period <= total else 0
 
 

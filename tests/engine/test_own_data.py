@@ -54,6 +54,7 @@ def test_split_loses_nothing_and_keeps_its_annotations(data, tmp_path):
         assert {row["image_id"] for row in part["annotations"]} <= ids and part["categories"] == whole["categories"]
     assert prepared.classes == ("four", "nine"), "in the order of their ids"
     assert prepared.train.annotated + prepared.val.annotated == COUNT - 1
+    assert prepared.object_share == pytest.approx((14 * 20) ** 0.5 / 60)
     assert prepared.short_side == 60 and prepared.train.json_file.is_absolute() and not prepared.val.masks
 
 

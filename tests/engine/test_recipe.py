@@ -14,6 +14,7 @@ from depthbox.engine.recipe import (
     choose_iterations,
     choose_sizes,
     choose_workers,
+    choose_zoom,
     depth_warmup,
     evaluation_period,
     make_recipe,
@@ -123,6 +124,20 @@ def test_input_sizes():
     assert choose_sizes(dataclasses.replace(small, size=100)) == ((96, 100), 167)
     assert choose_sizes(dataclasses.replace(small, size=50)) == ((50,), 83)
     assert choose_sizes(dataclasses.replace(COCO, short_side=5)) == ((96,), 160)
+
+
+def test_small_objects_are_trained_on_crops_and_tested_as_large():
+    small = dataclasses.replace(NUCLEI, object_share=0.065)  # 25 pixels of 384
+    assert choose_zoom(small, 384) == pytest.approx(32 / (0.065 * 384))
+    cfg = config(make_recipe(dataclasses.replace(small, object_share=0.03), choose_model("tiny", "cpu"), depth=True))
+    assert cfg.INPUT.CROP.ENABLED and cfg.INPUT.CROP.SIZE == [0.71, 0.71] and cfg.INPUT.CROP.TYPE == "relative"
+    assert (cfg.INPUT.MIN_SIZE_TRAIN, cfg.INPUT.MIN_SIZE_TEST) == ((320, 352, 384), 544)
+    assert cfg.MODEL.DISTILL.TEACHER_MIN_SIZE == 384 and cfg.INPUT.MAX_SIZE_TEST > 544 > cfg.INPUT.MAX_SIZE_TRAIN // 2
+    for facts in (NUCLEI, COCO, dataclasses.replace(COCO, object_share=0.12)):
+        assert not config(make_recipe(facts, choose_model("tiny", "cpu"), depth=False)).INPUT.CROP.ENABLED
+    assert choose_zoom(dataclasses.replace(small, size=384), 384) == 1, "a size that is named is kept"
+    assert choose_zoom(dataclasses.replace(small, object_share=0.08), 384) == 1, "a little is not worth it"
+    assert evaluation_period(dataclasses.replace(COCO, val_images=1000), 900, 0.75) == 371
 
 
 def test_batch_follows_memory_and_data():

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from depthbox.modeling.mask_head import paste_masks
+from depthbox.modeling.mask_head import mean_depth, paste_masks
 from depthbox.modeling.mask_head.paste import paste_rles
 from depthbox.ops import aligned_upsample
 
@@ -131,3 +131,23 @@ print((peak - start) / 1e6)
 def test_memory_of_many_masks_on_a_large_image():
     run = subprocess.run([sys.executable, "-c", PEAK], capture_output=True, text=True, check=True)
     assert float(run.stdout) < 300
+
+
+def test_mean_depth_is_that_of_the_masks_cells_and_continuous():
+    torch.manual_seed(0)
+    logits, depths = torch.randn(3, 1, 4, 5) * 3, torch.randn(3, 1, 4, 5)
+    logits[2] = -logits[2].abs()
+    expected = []
+    for mask, depth in zip(logits[:2].double().sigmoid(), depths[:2].double().sigmoid(), strict=True):
+        cells = [(float(p) - 0.5, float(d)) for p, d in zip(mask.flatten(), depth.flatten(), strict=True) if p > 0.5]
+        expected.append(sum(weight * d for weight, d in cells) / sum(weight for weight, _ in cells))
+    found = mean_depth(logits, depths)
+    assert found.tolist() == pytest.approx([*expected, 0], abs=1e-6)
+    # A cell that rounding puts on either side of the mask's border changes nothing.
+    near = logits.clone()
+    near[:, :, 0, 0] = 1e-6
+    other = near.clone()
+    other[:, :, 0, 0] = -1e-6
+    torch.testing.assert_close(mean_depth(near, depths)[:2], mean_depth(other, depths)[:2], rtol=0, atol=1e-6)
+    constant = torch.full_like(depths, 0.3)
+    torch.testing.assert_close(mean_depth(logits, constant)[:2], torch.tensor([0.3, 0.3]).sigmoid())

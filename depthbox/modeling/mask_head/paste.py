@@ -84,13 +84,16 @@ def paste_rles(
 def mean_depth(logits: Tensor, depth_logits: Tensor) -> Tensor:
     """Mean predicted depth (N,) in [0, 1], 1 = near, of each mask's cells; 0 where a mask is empty.
 
+    A cell counts as much as its probability exceeds one half: cells at the border of a small mask, which rounding may
+    put on either side of it, then change nothing.
+
     Args:
         logits: (N, 1, H, W) mask before the sigmoid.
         depth_logits: (N, 1, H, W) instance depth before the sigmoid.
     """
-    inside = (logits > 0).float()
+    inside = (logits.float().sigmoid() - 0.5).clamp(min=0)
     total = (depth_logits.float().sigmoid() * inside).sum((1, 2, 3))
-    return total / inside.sum((1, 2, 3)).clamp(min=1)
+    return total / inside.sum((1, 2, 3)).clamp(min=torch.finfo(torch.float32).tiny)
 
 
 @dataclass(frozen=True)
