@@ -89,7 +89,7 @@ def _facts(report: CheckReport) -> list[str]:
 
 def _finding(finding: Finding) -> list[str]:
     rule = finding.rule
-    lines = _wrap(f"{rule.severity.upper():7} {finding.count} x {rule.title} [{rule.kind}]", "", " " * 8)
+    lines = _wrap(f"{rule.severity.upper():7} {rule.title}: {finding.count} [{rule.kind}]", "", " " * 8)
     shown = [example for example in finding.first[:_SHOWN] if str(example)]
     for example in shown:
         lines += _wrap(f"- {printable(str(example))}", " " * 8, " " * 10)

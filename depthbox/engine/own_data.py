@@ -146,7 +146,7 @@ def check_or_stop(settings: CheckSettings) -> None:
     logger = logging.getLogger(__name__)
     for finding in report.findings:
         if finding.rule.severity == "warning":
-            told = f"{settings.json_file.name}: {finding.count} x {finding.rule.title}. {finding.rule.remedy}"
+            told = f"{settings.json_file.name}: {finding.rule.title}: {finding.count}. {finding.rule.remedy}"
             logger.warning("%s", textwrap.fill(told, WIDTH, subsequent_indent="  "))
 
 

@@ -70,7 +70,7 @@ def load_weights(model: nn.Module, source: str) -> LoadReport | None:
     """
     logger = logging.getLogger(__name__)
     if not source:
-        logger.info("MODEL.WEIGHTS is empty: the network starts from its random weights")
+        logger.info("MODEL.WEIGHTS is empty: all but what the backbone may bring starts from random weights")
         return None
     file = read_weight_file(_local_path(source))
     report = _load(model, file, source)

@@ -64,7 +64,7 @@ def make_page(report: CheckReport) -> str:
     folders = f"images: {settings.images}" + (f", depth: {settings.depth}" if settings.depth else "")
     title = f"Check of {settings.json_file.name}"
     contents = "".join(
-        f'<li><a href="#{f.rule.kind}">{_tag(f)}<span>{f.count} &times; {escape(f.rule.title)}</span></a></li>'
+        f'<li><a href="#{f.rule.kind}">{_tag(f)}<span>{escape(f.rule.title)}: {f.count}</span></a></li>'
         for f in report.findings
     )
     sections = "".join(_section(report, finding) for finding in report.findings)
@@ -92,7 +92,7 @@ def _section(report: CheckReport, finding: Finding) -> str:
     )
     return (
         f'<section id="{rule.kind}">\n'
-        f"<h2>{_tag(finding)}<span>{finding.count} &times; {escape(rule.title)}</span></h2>\n"
+        f"<h2>{_tag(finding)}<span>{escape(rule.title)}: {finding.count}</span></h2>\n"
         f"<p>{escape(rule.remedy)}</p>\n{fewer}"
         f'<div class="grid">{cards}</div>\n</section>\n'
     )
