@@ -143,3 +143,12 @@ def test_the_site_builds_without_warnings(tmp_path: Path) -> None:
     for path in (tmp_path / "site").glob("*.html"):  # lists and tables that lack the empty line before them
         text = re.sub(r"<pre>.*?</pre>", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
         assert not re.findall(r"\n *(?:- |\| ).*", text), path.stem
+
+
+def test_the_functions_of_the_equations_are_there() -> None:
+    """`path: Name` in docs/method.md, Name a function or class of that file."""
+    named = re.findall(r"`([\w/]+\.py): (\w+)`", (ROOT / "docs/method.md").read_text())
+    assert len(named) >= 10
+    for path, name in named:
+        tree = ast.parse((ROOT / "depthbox" / path).read_text())
+        assert name in {getattr(node, "name", "") for node in tree.body}, f"{path} has no {name}"
