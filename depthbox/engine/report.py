@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import re
+import statistics
 from pathlib import Path
 
 from ..evaluation.coco import METRICS, RESULTS_FILE
@@ -124,7 +125,8 @@ def _figures(run: FinishedRun, accuracy: Accuracy) -> list[tuple[str, str]]:
         figures.append((f"best {name}, iteration {iteration}", f"{value:.1f}"))
     if seconds := _seconds(run):
         figures.append(("time in training steps", duration(seconds)))
-        figures.append(("time of a step, median", f"{run.series['time'][-1][1]:.2f} s"))
+        step = statistics.median(value for _, value in run.series["time"])
+        figures.append(("time of a step, median", f"{step:.2f} s"))
     return figures
 
 
