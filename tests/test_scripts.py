@@ -75,6 +75,19 @@ def test_table_3_goes_through_the_ablation_runner() -> None:
     assert "SOLVER.ACCUMULATION_STEPS 4" in done.stdout
 
 
+@pytest.mark.parametrize("gpus", ["", "2"])
+def test_the_small_table_3_makes_its_data_and_its_start_first(gpus: str) -> None:
+    settings = {"NUM_GPUS": gpus} if gpus else {}
+    done = call(ROOT / "scripts" / "reproduce_synthetic.sh", "--list", "SOLVER.MAX_ITER", "9", JOBS="3", **settings)
+    assert done.returncode == 0, done.stderr
+    data, start, rows = done.stdout.splitlines()
+    assert "tools/make_synthetic.py" in data and rows.endswith("SOLVER.MAX_ITER 9")
+    assert "ablation/init.yaml --resume" in start and "MAX_ITER" not in start
+    names = [path.stem for path in (ROOT / "configs/synthetic/ablation").glob("*.yaml")]
+    assert sorted(re.findall(r"ablation/(\w+)\.yaml", rows)) == sorted({*names} - {"Base", "init"})
+    assert f"--devices {'cuda:0 cuda:1' if gpus else 'cpu cpu cpu'} " in rows and "--seeds 0 1 2 " in rows
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
