@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from ..visualization.draw import Color, Picture
+from ..visualization.draw import Color, Picture, is_bright
 from .canvas import picture_address
 from .result import Result, draw_result, object_colors
 
@@ -103,5 +103,4 @@ def _table(result: Result, names: Sequence[str], colors: Sequence[Color]) -> str
 
 
 def _paint(color: Color) -> str:
-    bright = 0.3 * color[0] + 0.59 * color[1] + 0.11 * color[2] > 120
-    return f"background:rgb{color};color:{'#000' if bright else '#fff'}".replace(" ", "")
+    return f"background:rgb{color};color:{'#000' if is_bright(color) else '#fff'}".replace(" ", "")

@@ -63,6 +63,11 @@ def instance_color(number: int) -> Color:
     return round(255 * red), round(255 * green), round(255 * blue)
 
 
+def is_bright(color: Color) -> bool:
+    """Whether letters on it must be black to be read, not white."""
+    return 0.3 * color[0] + 0.59 * color[1] + 0.11 * color[2] > 120
+
+
 def colorize(values: NDArray[np.floating]) -> Picture:
     """Colour a map (H, W) in [0, 1], dark violet = 0 to pale yellow = 1; gives (H, W, 3) uint8.
 
@@ -187,8 +192,8 @@ def _label(
         return
     taken.append(place)
     pen.rectangle(place, fill=color)
-    bright = 0.3 * color[0] + 0.59 * color[1] + 0.11 * color[2] > 120
-    pen.text((x + 2 - left, y + 2 - top), text, fill=(0, 0, 0) if bright else (255, 255, 255), font=letters)
+    ink = (0, 0, 0) if is_bright(color) else (255, 255, 255)
+    pen.text((x + 2 - left, y + 2 - top), text, fill=ink, font=letters)
 
 
 def _meet(one: Place, other: Place) -> bool:
