@@ -17,7 +17,7 @@ from depthbox.engine.labeling import LabelJob, check_job, label_boxes
 from depthbox.engine.labeling_match import match_labeler
 from depthbox.engine.labeling_network import default_sizes, load_box_labeler
 from depthbox.engine.labeling_quality import MaskQuality, evaluate_labels
-from depthbox.engine.predict import find_config, load_batch_predictor
+from depthbox.engine.predict import batch_predictor, find_config, load_network
 
 EXAMPLES = """
 example:
@@ -51,8 +51,9 @@ def compare(arguments: argparse.Namespace) -> dict[str, MaskQuality]:
     with tempfile.TemporaryDirectory() as folder:
         job = LabelJob(arguments.json, arguments.images, Path(folder) / "masks.json", overwrite=True)
         check_job(job)
+        network = load_network(cfg, arguments.weights)
         ways = {
-            f"detection at {size} pixels, matched": match_labeler(load_batch_predictor(cfg, arguments.weights, size))
+            f"detection at {size} pixels, matched": match_labeler(batch_predictor(cfg, network, size))
             for size in default_sizes(cfg)
         }
         ways["depthbox label"] = load_box_labeler(cfg, arguments.weights)

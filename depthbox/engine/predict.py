@@ -24,6 +24,17 @@ from .trainer import Trainer
 from .weights import load_weights
 
 
+def load_network(cfg: CfgNode, weights: str) -> nn.Module:
+    """Build the network of a config and load its weights; in evaluation mode.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+    """
+    model = Trainer.build_model(cfg)
+    load_weights(model, weights)
+    return model.eval()
+
+
 def load_predictor(cfg: CfgNode, weights: str) -> Callable[[Mapping[str, Any]], Instances]:
     """Build the network of a config and load its weights.
 
@@ -37,9 +48,7 @@ def load_predictor(cfg: CfgNode, weights: str) -> Callable[[Mapping[str, Any]], 
     Raises:
         FileNotFoundError: there is no such file.
     """
-    model = Trainer.build_model(cfg)
-    load_weights(model, weights)
-    model.eval()
+    model = load_network(cfg, weights)
     mapper = BoxDepthMapper(cfg, is_train=False)
 
     def predict(record: Mapping[str, Any]) -> Instances:
@@ -83,9 +92,7 @@ def load_batch_predictor(
     Raises:
         FileNotFoundError: there is no such file.
     """
-    model = Trainer.build_model(cfg)
-    load_weights(model, weights)
-    return batch_predictor(cfg, model.eval(), size)
+    return batch_predictor(cfg, load_network(cfg, weights), size)
 
 
 def batch_predictor(
