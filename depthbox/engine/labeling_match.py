@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..distillation.box_labels import BoxMask
 from .labeling import Entry, Label, Picture
+from .labeling_quality import pixels_inside
 
 LEAST_IOU = 0.5
 
@@ -52,8 +53,6 @@ def match(ious: NDArray[np.float32]) -> list[int | None]:
 
 def _cut(box: NDArray[np.float64], mask: NDArray[np.bool_] | None, score: float, size: tuple[int, int]) -> BoxMask:
     """The part of a mask whose pixel centres lie in a box; all of them without a mask."""
-    left, top = (max(int(np.ceil(value - 0.5)), 0) for value in box[:2])
-    right, bottom = (min(int(np.ceil(value - 0.5)), limit) for value, limit in zip(box[2:], size[::-1], strict=True))
-    rows, columns = max(bottom - top, 0), max(right - left, 0)
-    part = np.ones((rows, columns), dtype=bool) if mask is None else mask[top : top + rows, left : left + columns]
-    return BoxMask(torch.from_numpy(np.ascontiguousarray(part)), left, top, score)
+    rows, columns = pixels_inside(box.tolist())
+    part = (np.ones(size, dtype=bool) if mask is None else mask)[rows, columns]
+    return BoxMask(torch.from_numpy(np.ascontiguousarray(part)), columns.start, rows.start, score)

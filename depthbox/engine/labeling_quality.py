@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,10 +79,14 @@ def to_rle(segmentation: Any, size: Any) -> dict[str, Any]:
 def filled_box(box: list[float], size: Any) -> dict[str, Any]:
     """The pixels whose centres lie in a box [x, y, width, height], as an RLE."""
     mask = np.zeros(size, dtype=np.uint8, order="F")
-    low, high = np.array(box[:2]), np.array(box[:2]) + box[2:]
-    (left, top), (right, bottom) = (np.ceil(np.clip(v - 0.5, 0, None)).astype(int) for v in (low, high))
-    mask[top:bottom, left:right] = 1
+    mask[pixels_inside([*box[:2], box[0] + box[2], box[1] + box[3]])] = 1
     return mask_util.encode(mask)
+
+
+def pixels_inside(corners: Sequence[float]) -> tuple[slice, slice]:
+    """Rows and columns of the pixels whose centres lie in a box xyxy; they may go on beyond the image."""
+    left, top, right, bottom = (max(math.ceil(value - 0.5), 0) for value in corners)
+    return slice(top, bottom), slice(left, right)
 
 
 def _iou(mask: dict[str, Any], truth: dict[str, Any]) -> float:
