@@ -32,8 +32,13 @@ class GivenBox:
     @property
     def sides(self) -> list[float]:
         """COCO's x, y, width, height."""
-        x0, y0, x1, y1 = self.corners
-        return [round(value, 2) for value in (x0, y0, x1 - x0, y1 - y0)]
+        return coco_sides(self.corners)
+
+
+def coco_sides(corners: tuple[float, float, float, float]) -> list[float]:
+    """Corners x0, y0, x1, y1 as COCO's x, y, width, height, in hundredths of a pixel."""
+    x0, y0, x1, y1 = corners
+    return [round(value, 2) for value in (x0, y0, x1 - x0, y1 - y0)]
 
 
 def parse_boxes(

@@ -14,10 +14,10 @@ from PIL import Image
 
 from ..engine.prediction_classes import ClassList
 from ..visualization.draw import Color, Objects, Picture, colorize, draw_objects, instance_color, resize_image
+from .boxes import coco_sides
 
-SHOWN_SIDE = (
-    1080  # pixels of the long side of what is drawn: small pictures are enlarged, large ones are not sent whole
-)
+# Pixels of the long side of what is drawn: small pictures are enlarged, large ones are not sent whole.
+SHOWN_SIDE = 1080
 NO_DEPTH = "this network predicts no depth: it was trained without MODEL.DEPTH.LAYER"
 
 
@@ -126,12 +126,11 @@ def to_coco(result: Result, classes: ClassList) -> dict[str, Any]:
     """A COCO json of the picture: one image, an annotation for each object, with its mask as RLE and its score."""
     annotations = []
     for number, found in enumerate(result.objects, start=1):
-        x0, y0, x1, y1 = found.corners
         row = {
             "id": number,
             "image_id": 1,
             "category_id": classes.ids[found.label],
-            "bbox": [round(value, 2) for value in (x0, y0, x1 - x0, y1 - y0)],
+            "bbox": coco_sides(found.corners),
             "area": found.area,
             "iscrowd": 0,
             "score": round(found.score, 5),
