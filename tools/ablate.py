@@ -30,8 +30,8 @@ examples:
 
 The run of a config with a seed lives in DIR/<name>/seed_<seed>. The same command again skips what is finished and goes
 on with the rest. A run that fails does not stop the others; the exit status is 1 then. DIR gets ablation.json,
-ablation.md (mean ± standard deviation over the seeds, difference to the first config) and ablation.png, renewed after
-each run.
+ablation.md (mean±standard deviation over the seeds, gain in mask AP over the first config) and ablation.png, renewed
+after each run.
 """
 
 

@@ -24,11 +24,11 @@ from ..visualization.ablation_plot import save_ablation_plot
 from .ablation import ORIGIN, AblationRun, final_metrics, find_value
 
 ROOT = Path(__file__).resolve().parents[2]
-METRICS = {"mask_AP": "segm/AP", "mask_AP50": "segm/AP50", "box_AP": "bbox/AP"}
+METRICS = {"mask_AP": "segm/AP", "mask_AP50": "segm/AP50", "mask_AP75": "segm/AP75", "box_AP": "bbox/AP"}
 SHARED = ("commit", "hardware", "generator", "overrides")  # the same for all runs, or should be
 JSON_FILE, TABLE_FILE, PLOT_FILE = "ablation.json", "ablation.md", "ablation.png"
 _INFO_BYTES = 1 << 16  # a COCO json's "info" is looked for in so many
-_HEADERS = ("name", "seeds", "mask AP", "mask AP50", "box AP", "mask AP - first row")
+_HEADERS = ("name", "seeds", "mask AP", "AP50", "AP75", "box AP", "gain")
 
 
 def write_origin(run: AblationRun, device: str) -> None:
@@ -84,7 +84,7 @@ def write_results(content: dict[str, Any], folder: Path) -> None:
 
 
 def table(content: dict[str, Any], style: str = "simple") -> str:
-    """Mean ± standard deviation over the seeds, and the difference of the means to the first row."""
+    """Mean±standard deviation over the seeds; the gain is the difference of the mean mask AP to the first row's."""
     rows, first = content["rows"], _mean(content["rows"][0]["mask_AP"])
     lines = []
     for row in rows:
@@ -157,4 +157,4 @@ def _spread(values: Sequence[float | None]) -> str:
     known = _known(values)
     if not known:
         return "-"
-    return f"{_mean(known):.2f}" + (f" ± {statistics.stdev(known):.2f}" if len(known) > 1 else "")
+    return f"{_mean(known):.2f}" + (f"±{statistics.stdev(known):.2f}" if len(known) > 1 else "")

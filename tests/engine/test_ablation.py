@@ -95,7 +95,7 @@ def test_runs_all_skips_the_finished_and_gathers(lab):
     rows = gather(runs)["rows"]
     assert [row["name"] for row in rows] == ["plain", "better"] and rows[0]["seeds"] == [3, 1]
     assert rows[1]["mask_AP"] == [13.0, 11.0] and rows[1]["box_AP"] == [23.0, 21.0]
-    assert rows[1]["mask_AP50"] == [None, None] and rows[1]["config"].endswith("better.yaml")
+    assert rows[1]["mask_AP50"] == rows[1]["mask_AP75"] == [None, None] and rows[1]["config"].endswith("better.yaml")
     assert execute(runs, ["cpu"], fake(lab), poll=0.02) == []
     assert [calls(run) for run in runs] == [["start"]] * 4, "finished runs are not run again"
 
@@ -110,7 +110,7 @@ def test_results_are_written(lab):
     assert len(content["commit"]) in (40, len("unknown")) and "cores" in content["hardware"]
     assert content["generator"] == "unknown" and content["overrides"] == ""
     text = (lab / "out" / "ablation.md").read_text()
-    assert "7.00 ± 1.41" in text and "+6.00" in text and f"commit: {content['commit']}" in text
+    assert "7.00±1.41" in text and "+6.00" in text and f"commit: {content['commit']}" in text
     assert Image.open(lab / "out" / "ablation.png").size[0] > 1000
 
 
@@ -231,16 +231,24 @@ def test_devices(lab):
 def test_table_against_the_textbook():
     figures = [30.0, 31.0, 33.5]
     rows = [
-        {"name": "a", "seeds": [0, 1, 2], "mask_AP": figures, "mask_AP50": [None] * 3, "box_AP": [1.0, None, 2.0]},
-        {"name": "b", "seeds": [0], "mask_AP": [32.0], "mask_AP50": [5.0], "box_AP": [1.0]},
-        {"name": "c", "seeds": [], "mask_AP": [], "mask_AP50": [], "box_AP": []},
+        {
+            "name": "a",
+            "seeds": [0, 1, 2],
+            "mask_AP": figures,
+            "mask_AP50": [None] * 3,
+            "mask_AP75": figures,
+            "box_AP": [1.0, None, 2.0],
+        },
+        {"name": "b", "seeds": [0], "mask_AP": [32.0], "mask_AP50": [5.0], "mask_AP75": [5.0], "box_AP": [1.0]},
+        {"name": "c", "seeds": [], "mask_AP": [], "mask_AP50": [], "mask_AP75": [], "box_AP": []},
     ]
     mean = sum(figures) / 3
     deviation = math.sqrt(sum((value - mean) ** 2 for value in figures) / 2)
     first, second, third = table({"rows": rows}).splitlines()[2:]
-    assert f"{mean:.2f} ± {deviation:.2f}" in first and "1.50 ± 0.71" in first and "+" not in first
+    assert f"{mean:.2f}±{deviation:.2f}" in first and "1.50±0.71" in first and "+" not in first
     assert f"{32 - mean:+.2f}" in second and "±" not in second
-    assert third.split() == ["c", "0", "-", "-", "-"]
+    assert third.split() == ["c", "0", "-", "-", "-", "-"]
+    assert len(first) <= 80
 
 
 def test_plot_of_rows_without_values(tmp_path):
