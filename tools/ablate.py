@@ -10,6 +10,7 @@ from pathlib import Path
 
 from depthbox.engine import ConfigError
 from depthbox.engine.ablation import AblationRun, final_metrics, is_started, plan_runs
+from depthbox.engine.ablation_pictures import save_pictures
 from depthbox.engine.ablation_results import gather, table, write_results
 from depthbox.engine.ablation_runner import (
     CONSOLE,
@@ -31,7 +32,7 @@ examples:
 The run of a config with a seed lives in DIR/<name>/seed_<seed>. The same command again skips what is finished and goes
 on with the rest. A run that fails does not stop the others; the exit status is 1 then. DIR gets ablation.json,
 ablation.md (mean±standard deviation over the seeds, gain in mask AP over the first config) and ablation.png, renewed
-after each run.
+after each run, and at the end ablation_masks.png: each config's masks of the same objects.
 """
 
 
@@ -62,6 +63,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         metavar="DEVICE",
         help="cuda:N or cpu, one run at a time each (default: every visible GPU, else cpu)",
     )
+    add("--pictures", type=int, default=8, metavar="N", help="objects in ablation_masks.png (default 8, 0: none)")
     add("--gather", action="store_true", help="only collect what is finished")
     add("--list", action="store_true", help="only print what would run")
     arguments = parser.parse_intermixed_args(argv)
@@ -114,7 +116,9 @@ def main(argv: list[str] | None = None) -> int:
         return 130
     content = gather(runs)
     write_results(content, arguments.output)
-    print(f"\n{table(content)}\n\n{arguments.output}: ablation.json, ablation.md, ablation.png")
+    problems = save_pictures(runs, arguments.output, arguments.pictures)
+    files = [file.name for file in sorted(arguments.output.glob("ablation*"))]
+    print(f"\n{table(content)}\n\n{arguments.output}: {', '.join(files)}{problems and chr(10)}{problems}")
     return status
 
 

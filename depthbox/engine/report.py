@@ -14,8 +14,9 @@ from ..evaluation.coco import METRICS, RESULTS_FILE
 from ..visualization.curves import panels_of
 from ..visualization.report_page import CurvePanel, Report, Shown, Table, write_report_page
 from .hooks import find_metric
+from .image_quality import load_truth
 from .report_health import HEALTHY, judge, judge_numbers
-from .report_images import best_and_worst, load_truth
+from .report_images import best_and_worst
 from .report_run import FinishedRun, read_run
 
 PAGE = "report.html"

@@ -7,7 +7,8 @@ import pycocotools.mask as mask_util
 import pytest
 from PIL import Image
 
-from depthbox.engine.report_images import MATCH, _candidate, best_and_worst, best_threshold, load_truth
+from depthbox.engine.image_quality import MATCH, _candidate, best_threshold, load_truth
+from depthbox.engine.report_images import best_and_worst
 
 SIZE = (40, 60)
 
