@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from ..visualization.draw import Color, Picture, is_bright
+from ..visualization.draw import COLORMAP, Color, Picture, is_bright
 from .canvas import picture_address
 from .result import Result, draw_result, object_colors
+
+_SCALE = ", ".join(f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in COLORMAP)
 
 # Of the whole page. The colours are Gradio's, so that they follow light and dark.
 STYLE = """
@@ -39,8 +41,8 @@ STYLE = """
 .db-rows th:nth-child(-n+2), .db-rows td:nth-child(-n+2) { text-align: left; overflow-wrap: anywhere; }
 .db-scale { display: flex; align-items: center; gap: 8px; font-size: 14px; margin-top: 8px; }
 .db-scale i { flex: 1; height: 10px; border-radius: 5px;
-  background: linear-gradient(90deg, #0d083c, #3e1e82, #315aa0, #208c8c, #46b964, #b4dc3c, #fffaa0); }
-"""
+  background: linear-gradient(90deg, {scale}); }
+""".replace("{scale}", _SCALE)
 
 
 def say(text: str, error: bool = False) -> str:

@@ -15,7 +15,7 @@ Color = tuple[int, int, int]
 Place = tuple[int, int, int, int]  # first and last pixel: left, top, right, bottom
 
 # Dark violet, blue, green, yellow: readable without colour vision, as its brightness rises steadily.
-_COLORMAP = np.array(
+COLORMAP = np.array(
     [
         (13, 8, 60),
         (62, 30, 130),
@@ -76,8 +76,8 @@ def colorize(values: NDArray[np.floating]) -> Picture:
     """
     if values.ndim != 2 or not np.isfinite(values).all():
         raise ValueError(f"colorize takes a finite (H, W) map, got {values.dtype} {values.shape}")
-    stops = np.linspace(0, 1, len(_COLORMAP))
-    channels = [np.interp(values, stops, _COLORMAP[:, channel]) for channel in range(3)]
+    stops = np.linspace(0, 1, len(COLORMAP))
+    channels = [np.interp(values, stops, COLORMAP[:, channel]) for channel in range(3)]
     return np.stack(channels, axis=-1).round().astype(np.uint8)
 
 
