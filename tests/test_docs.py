@@ -18,7 +18,7 @@ from depthbox.cli.main import COMMANDS
 from .docs_commands import ROOT, blocks, commands, mistakes
 
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "datasets/README.md")] + sorted(
-    (ROOT / "docs").glob("*.md")
+    (ROOT / "docs").rglob("*.md")
 )
 
 # Of the messages that docs/troubleshooting.md quotes, the parts without numbers and names.
@@ -138,9 +138,9 @@ def test_the_site_builds_without_warnings(tmp_path: Path) -> None:
     # Not --quiet: it hides warnings from --strict as well.
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0 and "WARNING" not in done.stderr, done.stderr
-    built = {path.stem for path in (tmp_path / "site").glob("*.html")}
-    assert {path.stem for path in (ROOT / "docs").glob("*.md")} <= built
-    for path in (tmp_path / "site").glob("*.html"):  # lists and tables that lack the empty line before them
+    built = {path.stem for path in (tmp_path / "site").rglob("*.html")}
+    assert {path.stem for path in (ROOT / "docs").rglob("*.md")} <= built
+    for path in (tmp_path / "site").rglob("*.html"):  # lists and tables that lack the empty line before them
         text = re.sub(r"<pre>.*?</pre>", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
         assert not re.findall(r"\n *(?:- |\| ).*", text), path.stem
 
