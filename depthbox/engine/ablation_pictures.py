@@ -17,7 +17,8 @@ from ..visualization.draw import Picture
 from ..visualization.review_sheet import ReviewItem, review_tile
 from ..visualization.sheet import Tile, make_sheet, save_sheet
 from .ablation import AblationRun, final_metrics
-from .image_quality import Row, best_threshold, load_truth, read_candidates, to_rle
+from .image_quality import Row, best_threshold, load_truth, read_candidates
+from .labeling_quality import to_rle
 
 PICTURES_FILE = "ablation_masks.png"
 _LEAST = 16  # pixels of a box's shorter side: in a smaller object there is nothing to see

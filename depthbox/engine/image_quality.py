@@ -15,6 +15,8 @@ import pycocotools.mask as mask_util
 from detectron2.data import MetadataCatalog
 from numpy.typing import NDArray
 
+from .labeling_quality import to_rle
+
 Row = Mapping[str, Any]
 
 MATCH = 0.5  # least IoU of a detection with the object that it finds
@@ -166,15 +168,6 @@ def _overlaps(first: list[Any], second: list[Any], crowd: bool) -> NDArray[np.fl
 def _shape(row: Row, size: tuple[int, int], masks: bool) -> Any:
     """Box or RLE, as pycocotools compares them."""
     return to_rle(row["segmentation"], size) if masks else [float(value) for value in row["bbox"]]
-
-
-def to_rle(segmentation: Any, size: tuple[int, int]) -> Any:
-    """A segmentation of COCO's, polygons or RLE, as a compressed RLE; ``size`` is (height, width)."""
-    if isinstance(segmentation, list):
-        return mask_util.merge(mask_util.frPyObjects(segmentation, *size))
-    if isinstance(segmentation["counts"], list):
-        return mask_util.frPyObjects(segmentation, *segmentation["size"])
-    return segmentation
 
 
 def _find(name: str, near: Path) -> Path:

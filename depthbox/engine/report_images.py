@@ -12,7 +12,8 @@ from PIL import Image
 
 from ..visualization.draw import Objects, draw_objects, instance_color, resize_image, resize_objects
 from ..visualization.report_page import Shown
-from .image_quality import MATCH, Candidate, Row, Truth, best_threshold, read_candidates, to_rle
+from .image_quality import MATCH, Candidate, Row, Truth, best_threshold, read_candidates
+from .labeling_quality import to_rle
 
 _WIDTH = 420  # pixels of a picture's long side
 _TRUTH = (255, 255, 255)
