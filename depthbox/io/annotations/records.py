@@ -1,0 +1,98 @@
+"""Records of annotation files: what a reader returns, and the canonical dataset that every command uses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+Format = Literal["coco", "yolo", "voc", "cvat", "labelstudio", "labelme", "openimages"]
+CocoContent = dict[str, Any]
+# "repaired": corrected without doubt; "left out": not used; "contradiction": used, but probably not as meant.
+NoteKind = Literal["repaired", "left out", "contradiction"]
+MAX_EXAMPLES = 5
+
+
+class AnnotationError(ValueError):
+    """Annotations that cannot be read. The message names the file, the cause and the remedy."""
+
+
+@dataclass(frozen=True)
+class Note:
+    """One kind of finding of a reader, counted.
+
+    Attributes:
+        kind: "repaired", "left out" or "contradiction".
+        rule: short identifier, such as "label_without_image"; the same in every format.
+        count: number of cases.
+        text: one line without the number, such as "label files without an image".
+        examples: up to ``MAX_EXAMPLES`` cases, each naming the file or object.
+        remedy: what to do about it; "" = nothing needs to be done.
+    """
+
+    kind: NoteKind
+    rule: str
+    count: int
+    text: str
+    examples: tuple[str, ...] = ()
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class RawAnnotations:
+    """COCO content as a reader of one format found it, before ids and names are made canonical.
+
+    Attributes:
+        source: the annotation file or folder.
+        kind: its format.
+        image_root: folder that each ``file_name`` is relative to.
+        content: ``images``, ``annotations`` and ``categories`` in COCO's form; any other key is kept.
+        notes: findings of the reader.
+    """
+
+    source: Path
+    kind: Format
+    image_root: Path
+    content: CocoContent
+    notes: tuple[Note, ...] = ()
+
+
+@dataclass(frozen=True)
+class OriginalIds:
+    """Canonical id -> id in the file of the user, of each of the three lists."""
+
+    images: Mapping[int, Any]
+    annotations: Mapping[int, Any]
+    categories: Mapping[int, Any]
+
+
+@dataclass(frozen=True)
+class AnnotationSet:
+    """Annotations in canonical form: the one dataset that check, train, eval, label, predict and depth share.
+
+    In ``content`` every id is a unique integer from 1 on. Each image has ``id``, ``file_name`` (relative to
+    ``image_root``, with "/" and as the file is spelled on disk), ``height`` and ``width``. Each annotation has ``id``,
+    ``image_id``, ``category_id``, ``bbox`` (x, y, width, height in pixels: finite, of positive area), ``area`` and
+    ``iscrowd`` (0 or 1); ``segmentation`` is there only where it is a valid outline of the image's size. Each category
+    has ``id`` and a unique ``name``. Further keys of the user are kept.
+
+    Attributes:
+        source, kind, image_root: as in ``RawAnnotations``.
+        content: canonical COCO content.
+        ids: the user's ids.
+        positions: canonical annotation id -> its index in ``original["annotations"]``.
+        original: COCO content with the user's ids and keys, unchanged; what labels are written into.
+        missing: canonical ids of the images whose file does not exist.
+        notes: what was repaired, left out or contradicts itself.
+    """
+
+    source: Path
+    kind: Format
+    image_root: Path
+    content: CocoContent
+    ids: OriginalIds
+    positions: Mapping[int, int]
+    original: CocoContent
+    missing: frozenset[int] = frozenset()
+    notes: tuple[Note, ...] = field(default=())
