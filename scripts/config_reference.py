@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write docs/config.md: every key of depthbox/config.py with its default and the comment that stands at it.
+"""Write docs/config.md: every key of depthbox/config/defaults.py with its default and the comment that stands at it.
 
 A comment belongs to the key in its line, or to the key below it; that of a group (``node = cfg.X = CN()``) to the
 group. Nothing but the standard library is needed, and nothing of DepthBox is run.
@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-SOURCE = ROOT / "depthbox" / "config.py"
+SOURCE = ROOT / "depthbox" / "config/defaults.py"
 PAGE = ROOT / "docs" / "config.md"
 _HEAD = """\
-<!-- Made by scripts/config_reference.py from depthbox/config.py. Change the comments there and run it again. -->
+<!-- Made by scripts/config_reference.py from depthbox/config/defaults.py: change the comments there, run it again. -->
 
 # Config reference
 

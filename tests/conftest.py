@@ -13,6 +13,7 @@ import torch
 
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")  # kernels run as Python; must be set before Triton is imported
+sys.path.insert(0, str(Path(__file__).parent / "toys"))  # modules that several test folders share
 torch.set_num_threads(1)  # pytest-xdist runs tests side by side; more threads only make them wait for each other
 
 
@@ -57,3 +58,11 @@ def test_data_dir() -> Path:
 def parity_dir() -> Path:
     """The folder DEPTHBOX_PARITY_DATA with recorded numbers; the test is skipped when that is not set."""
     return _folder_from("DEPTHBOX_PARITY_DATA")
+
+
+@pytest.fixture(scope="session")
+def entry(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """A registered dataset of seven small images, as an entry of DATASETS.COCO_STYLE."""
+    from engine_toy import write_dataset
+
+    return write_dataset(tmp_path_factory.mktemp("toy") / "data")

@@ -11,11 +11,10 @@ from pathlib import Path
 import pytest
 import yaml
 from detectron2.config import CfgNode, get_cfg
+from docs_commands import ROOT, blocks, commands, mistakes
 
 from depthbox import add_depthbox_config
 from depthbox.cli.main import COMMANDS
-
-from .docs_commands import ROOT, blocks, commands, mistakes
 
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "datasets/README.md")] + sorted(
     (ROOT / "docs").rglob("*.md")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from depthbox.engine.ablation_results import table
+from depthbox.experiments.ablation.results import table
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = sorted((ROOT / "docs" / "results").glob("*.json"))

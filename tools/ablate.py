@@ -8,17 +8,11 @@ import shlex
 import sys
 from pathlib import Path
 
-from depthbox.engine import ConfigError
-from depthbox.engine.ablation import AblationRun, final_metrics, is_started, plan_runs
-from depthbox.engine.ablation_pictures import save_pictures
-from depthbox.engine.ablation_results import gather, table, write_results
-from depthbox.engine.ablation_runner import (
-    CONSOLE,
-    check_devices,
-    default_devices,
-    execute,
-    training_command,
-)
+from depthbox.config import ConfigError
+from depthbox.experiments.ablation.figures import save_pictures
+from depthbox.experiments.ablation.plan import AblationRun, final_metrics, is_started, plan_runs
+from depthbox.experiments.ablation.results import gather, table, write_results
+from depthbox.experiments.ablation.runner import CONSOLE, check_devices, default_devices, execute, training_command
 
 TRAIN_NET = Path(__file__).resolve().with_name("train_net.py")
 EXAMPLES = """

@@ -12,10 +12,10 @@ from typing import Any
 from tqdm import tqdm
 
 from depthbox.data.datasets import load_coco_style
-from depthbox.data.files import atomic_open
-from depthbox.evaluation.affinity import AffinitySettings, PairCounts, count_dataset
-from depthbox.evaluation.affinity_report import LEGEND, as_json, markdown, separation, summary, terminal_table
-from depthbox.visualization.affinity_plot import save_affinity_plot
+from depthbox.experiments.affinity.count import AffinitySettings, PairCounts, count_dataset
+from depthbox.experiments.affinity.plot import save_affinity_plot
+from depthbox.experiments.affinity.report import LEGEND, as_json, markdown, separation, summary, terminal_table
+from depthbox.io.files import atomic_open
 
 DEFAULTS = AffinitySettings()
 EPILOG = f"""

@@ -12,7 +12,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from depthbox.data.files import atomic_open
+from depthbox.io.files import atomic_open
 
 NAME = "detections_test-dev2017_depthbox_results"
 MAX_DETECTIONS = 100

@@ -11,13 +11,13 @@ import tempfile
 from pathlib import Path
 
 from depthbox import add_depthbox_config
-from depthbox.data.files import atomic_open
-from depthbox.engine import load_config
-from depthbox.engine.labeling import LabelJob, check_job, label_boxes
-from depthbox.engine.labeling_match import match_labeler
-from depthbox.engine.labeling_network import default_sizes, load_box_labeler
-from depthbox.engine.labeling_quality import MaskQuality, evaluate_labels
-from depthbox.engine.predict import batch_predictor, find_config, load_network
+from depthbox.config import load_config
+from depthbox.experiments.label_baseline import match_labeler
+from depthbox.inference.predictor import batch_predictor, find_config, load_network
+from depthbox.io.files import atomic_open
+from depthbox.labeling.job import LabelJob, check_job, label_boxes
+from depthbox.labeling.loading import default_sizes, load_box_labeler
+from depthbox.labeling.quality import MaskQuality, evaluate_labels
 
 EXAMPLES = """
 example:

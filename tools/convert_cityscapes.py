@@ -7,7 +7,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from depthbox.data.cityscapes import convert
+from depthbox.data.cityscapes.convert import convert
 
 EPILOG = """examples:
   convert_cityscapes.py datasets/cityscapes --split train --boxes-only --output datasets/cityscapes/boxes_train.json

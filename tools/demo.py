@@ -12,8 +12,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from depthbox.engine import ConfigError
-from depthbox.engine.demo import (
+from depthbox.config import ConfigError
+from depthbox.experiments.demo import (
     HEIGHT,
     QUICK_ITERATIONS,
     QUICK_TRAIN_IMAGES,

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import argparse
 
-from depthbox.data.synthetic import write_dataset
+from depthbox.data.synthetic.write import write_dataset
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from depthbox.data.files import atomic_open
+from depthbox.io.files import atomic_open
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:

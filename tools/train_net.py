@@ -10,7 +10,8 @@ import sys
 
 from depthbox import add_depthbox_config
 from depthbox.cli.train import add_run_arguments, launch_run
-from depthbox.engine import ConfigError, load_config, run
+from depthbox.config import ConfigError, load_config
+from depthbox.engine import run
 
 EXAMPLES = """
 examples:

@@ -11,12 +11,12 @@ from detectron2.config import CfgNode
 from torchvision.ops import box_iou
 
 from ..distillation.candidates import own_candidates
-from ..engine.labeling_masks import to_rle
-from ..engine.labeling_network import box_labeler, load_box_network
-from ..engine.predict import batch_predictor, network_input, resize_to
-from ..engine.prediction_classes import ClassList, find_classes
-from ..modeling.depthbox import DepthBox
+from ..inference.classes import ClassList, find_classes
+from ..inference.predictor import batch_predictor, network_input, resize_to
+from ..io.coco_masks import to_rle
+from ..labeling.loading import box_labeler, load_box_network
 from ..modeling.mask_head import mean_depth
+from ..modeling.meta_arch.depthbox import DepthBox
 from ..visualization.draw import Picture
 from .boxes import GivenBox
 from .result import Found, Result

@@ -10,8 +10,8 @@ from typing import Any
 
 from PIL import Image
 
-from ..data.files import atomic_open
-from ..data.media import MediaError, read_picture
+from ..io.files import atomic_open
+from ..io.media import MediaError, read_picture
 from ..visualization.draw import Picture
 from .boxes import FORM, parse_boxes
 from .canvas import EMPTY, box_entries, drawn_boxes, make_canvas, sent_file, with_picture

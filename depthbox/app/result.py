@@ -12,7 +12,7 @@ import numpy as np
 import pycocotools.mask as mask_util
 from PIL import Image
 
-from ..engine.prediction_classes import ClassList
+from ..inference.classes import ClassList
 from ..visualization.draw import Color, Objects, Picture, colorize, draw_objects, instance_color, resize_image
 from .boxes import coco_sides
 

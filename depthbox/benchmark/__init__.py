@@ -1,6 +1,6 @@
 """The proof of speed: DepthBox's operations against those the field usually writes, in one run on the same inputs."""
 
-from .contest import Contest, DisagreementError, Options, compete
+from .comparison import Contest, DisagreementError, Options, compete
 from .run import BENCHMARKS, PARTS, devices_for, run, select
 from .summary import Summary
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..data.files import atomic_open
-from .contest import Row
+from ..io.files import atomic_open
+from .comparison import Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,7 +7,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from .contest import Row
+from .comparison import Row
 
 _CUDA_COMMAND = "python tools/benchmark.py --device cuda"
 _NOT_MEASURED = "not measured"

@@ -11,9 +11,9 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from . import data, detector, evaluation, network, objects, ops, paste
-from .contest import Contest, Options, Row, compete
+from .comparison import Contest, Options, Row, compete
 from .measure import copy_bandwidth, matrix_rate
+from .rows import data, detector, evaluation, network, objects, ops, paste
 from .summary import Summary, row_text
 
 PARTS = ("ops", "train", "infer", "data", "eval")

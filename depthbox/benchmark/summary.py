@@ -14,9 +14,9 @@ from typing import Any
 
 import torch
 
-from ..data.files import atomic_open
-from ..engine.ablation_results import hardware
-from .contest import Row
+from ..experiments.ablation.results import hardware
+from ..io.files import atomic_open
+from .comparison import Row
 from .plots import save_bars, save_curve
 from .report import markdown
 

@@ -60,8 +60,8 @@ def run(arguments: argparse.Namespace) -> int:
     from .. import add_depthbox_config
     from ..app.server import open_port, serve, uploads
     from ..app.support import import_gradio
-    from ..engine import load_config
-    from ..engine.predict import find_config
+    from ..config import load_config
+    from ..inference.predictor import find_config
 
     check_arguments(arguments)
     import_gradio()

@@ -1,4 +1,4 @@
-"""``depthbox check``: the options of ``depthbox.data.check``, and what is printed and written."""
+"""``depthbox check``: the options of ``depthbox.data.check.check``, and what is printed and written."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..data.check import CheckReport
+    from ..data.check.check import CheckReport
 
 SUMMARY = "Say what is wrong with a data set of boxes, before training."
 STOPPED = "stopped; nothing was changed"
@@ -59,8 +59,8 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         ValueError: a file or folder is not there, or the report would overwrite the annotations.
     """
-    from ..data.check import CheckSettings, check_dataset
-    from ..data.check_report import summary
+    from ..data.check.check import CheckSettings, check_dataset
+    from ..data.check.report import summary
 
     check_arguments(arguments)
     settings = CheckSettings(
@@ -84,8 +84,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def write_files(arguments: argparse.Namespace, report: CheckReport) -> list[str]:
     """Write the page and the json of findings; returns a line for each."""
-    from ..data.check_report import write_report
-    from ..visualization.check_page import write_page
+    from ..data.check.report import write_report
+    from ..reports.dataset import write_page
 
     lines = []
     if arguments.output:

@@ -1,4 +1,4 @@
-"""``depthbox depth``: the options of ``depthbox.data.pseudo_depth``, and what is printed."""
+"""``depthbox depth``: the options of ``depthbox.data.pseudo_depth.generate``, and what is printed."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..data.pseudo_depth import Failure
-    from ..data.pseudo_depth_items import DepthItem
+    from ..data.pseudo_depth.generate import Failure
+    from ..data.pseudo_depth.items import DepthItem
 
 SUMMARY = "Estimate the depth of images with a pretrained network."
 STOPPED = "stopped; the same command goes on from here"
@@ -85,9 +85,9 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         ValueError, OSError, ImportError: a mistake in the options or files, or transformers is not installed.
     """
-    from ..data.pseudo_depth import DepthSettings, choose_devices, generate
-    from ..data.pseudo_depth_folder import describe_folder, prepare_folder
-    from ..data.pseudo_depth_model import describe_model
+    from ..data.pseudo_depth.folder import describe_folder, prepare_folder
+    from ..data.pseudo_depth.generate import DepthSettings, choose_devices, generate
+    from ..data.pseudo_depth.model import describe_model
 
     check_arguments(arguments)
     model = describe_model(arguments.model, arguments.revision, arguments.invert)
@@ -116,7 +116,7 @@ def make_plan(arguments: argparse.Namespace) -> Plan:
     """Find out which images there are, and which this command has to do."""
     from tqdm import tqdm
 
-    from ..data.pseudo_depth_items import is_complete, list_items, take_shard
+    from ..data.pseudo_depth.items import is_complete, list_items, take_shard
 
     every = list_items(arguments.images, arguments.output, arguments.json)
     shard = take_shard(every, arguments.shard, arguments.num_shards)

@@ -224,9 +224,10 @@ def self_test(device: str) -> float:
     from detectron2.utils.events import EventStorage
 
     from .. import add_depthbox_config
-    from ..engine import Trainer, load_config
-    from ..engine.recipe import overrides
-    from ..engine.recipe_models import choose_model
+    from ..config import load_config
+    from ..custom_data.models import choose_model
+    from ..custom_data.recipe import overrides
+    from ..engine import Trainer
 
     keys = {**choose_model("tiny", device).keys, "MODEL.DEVICE": device, "MODEL.FCOS.NUM_CLASSES": 2}
     model = Trainer.build_model(load_config(add_depthbox_config, overrides=overrides(keys))).train()

@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
         ValueError, OSError: a mistake in the options, the config or the files.
     """
     from .. import add_depthbox_config
-    from ..engine import load_config
+    from ..config import load_config
 
     config, weights = _find_run(arguments)
     words = [*_data_words(arguments), *arguments.overrides]
@@ -90,8 +90,8 @@ def evaluate_and_tell(cfg: CfgNode, newest: bool, command: str, report: Path | N
     """
     from detectron2.utils import comm
 
-    from ..data.files import atomic_open
     from ..engine import run as run_engine
+    from ..io.files import atomic_open
 
     results = run_engine(cfg, resume=newest, eval_only=True, command=command)
     if not comm.is_main_process():

@@ -65,11 +65,11 @@ def run(arguments: argparse.Namespace) -> int:
         ValueError, OSError, ImportError: a mistake in the options, the config or the files, or a failed check.
     """
     from .. import add_depthbox_config
-    from ..data.media import find_sources
-    from ..engine import load_config
-    from ..engine.export import FORMATS, ExportSettings, export_network
-    from ..engine.predict import find_config
-    from ..engine.prediction_classes import find_classes
+    from ..config import load_config
+    from ..export import FORMATS, ExportSettings, export_network
+    from ..inference.classes import find_classes
+    from ..inference.predictor import find_config
+    from ..io.media import find_sources
 
     check_arguments(arguments)
     output = arguments.output

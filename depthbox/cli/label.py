@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..engine.labeling import LabelSummary
+    from ..labeling.job import LabelSummary
 
 SUMMARY = "Boxes in, masks out: each box of a COCO json gets its mask."
 STOPPED = "stopped; the same command goes on where it was"
@@ -75,10 +75,10 @@ def run(arguments: argparse.Namespace) -> int:
         ValueError, OSError: a mistake in the options, the config or the files.
     """
     from .. import add_depthbox_config
-    from ..engine import load_config
-    from ..engine.labeling import LabelJob, check_job, label_boxes
-    from ..engine.labeling_network import job_word, load_box_labeler
-    from ..engine.predict import find_config
+    from ..config import load_config
+    from ..inference.predictor import find_config
+    from ..labeling.job import LabelJob, check_job, label_boxes
+    from ..labeling.loading import job_word, load_box_labeler
 
     check_arguments(arguments)
     job = LabelJob(
@@ -105,8 +105,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def told(summary: LabelSummary, arguments: argparse.Namespace) -> str:
     """What is printed at the end; the review sheet and the evaluation are made for it."""
-    from ..engine.labeling_quality import evaluate_labels
-    from ..engine.labeling_review import review_labels
+    from ..labeling.quality import evaluate_labels
+    from ..labeling.review import review_labels
 
     lines = []
     if summary.continued:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..engine.prediction import PredictionSummary
+    from ..inference.pipeline import PredictionSummary
 
 SUMMARY = "Find the objects in images, videos or a camera, with masks."
 USAGE = "%(prog)s INPUT [INPUT ...] --weights FILE [options]"
@@ -74,11 +74,11 @@ def run(arguments: argparse.Namespace) -> int:
         ValueError, OSError: a mistake in the options, the config or the files.
     """
     from .. import add_depthbox_config
-    from ..data.media import find_sources
-    from ..engine import load_config
-    from ..engine.predict import find_config, load_batch_predictor
-    from ..engine.prediction import PredictionSettings, predict_sources
-    from ..engine.prediction_classes import find_classes
+    from ..config import load_config
+    from ..inference.classes import find_classes
+    from ..inference.pipeline import PredictionSettings, predict_sources
+    from ..inference.predictor import find_config, load_batch_predictor
+    from ..io.media import find_sources
 
     check_arguments(arguments)
     sources = find_sources(arguments.inputs)

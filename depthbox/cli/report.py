@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     """
     if arguments.output is not None and arguments.output.is_dir():
         raise ValueError(f"--output {arguments.output} is a folder; name a file, such as report.html in it")
-    from ..engine.report import write_report
+    from ..reports.training import write_report
 
     print(f"report  {write_report(arguments.run, arguments.output)}")
     return 0

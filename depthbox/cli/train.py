@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from detectron2.config import CfgNode
 
-    from ..engine.own_data_config import OwnTraining
+    from ..custom_data.plan import OwnTraining
 
 SUMMARY = "Learn masks from boxes: your own data, or a config file."
 USAGE = "%(prog)s (--data PATH|--config-file FILE) [options] [KEY VALUE ...]"
@@ -153,7 +153,7 @@ def next_steps(output: str) -> str:
 
 
 def _own_config(arguments: argparse.Namespace, options: Mapping[str, Any], words: list[str], main: bool) -> CfgNode:
-    from ..engine.own_data_config import configure_own, table
+    from ..custom_data.plan import configure_own, table
 
     if arguments.config_file:
         raise ValueError("--data makes its own config: leave out --config-file, or give keys as KEY VALUE")
@@ -166,8 +166,8 @@ def _own_config(arguments: argparse.Namespace, options: Mapping[str, Any], words
 
 
 def _own_training(options: Mapping[str, Any], processes: int) -> OwnTraining:
-    from ..engine.own_data import OwnData
-    from ..engine.own_data_config import OwnTraining
+    from ..custom_data.plan import OwnTraining
+    from ..custom_data.prepare import OwnData
 
     paths = {name: Path(options[name]) for name in _PATHS if name in options}
     data = paths["data"]
@@ -193,7 +193,7 @@ def _own_training(options: Mapping[str, Any], processes: int) -> OwnTraining:
 
 def _file_config(arguments: argparse.Namespace, options: Mapping[str, Any], words: list[str]) -> CfgNode:
     from .. import add_depthbox_config
-    from ..engine import load_config
+    from ..config import load_config
 
     if not arguments.config_file:
         raise ValueError("name your boxes with --data (and --images), or a config with --config-file")

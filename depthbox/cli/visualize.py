@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
         ValueError, OSError: a mistake in the options, the config or the files.
     """
     from .. import add_depthbox_config
-    from ..engine import load_config
+    from ..config import load_config
 
     for path in draw(arguments, load_config(add_depthbox_config, arguments.config_file, arguments.overrides)):
         print(path)
@@ -78,7 +78,7 @@ def draw(arguments: argparse.Namespace, cfg: CfgNode) -> list[Path]:
 
     from ..data.datasets import register_from_config
     from ..data.loader import load_records
-    from ..engine.predict import load_labeler, load_predictor
+    from ..inference.predictor import load_labeler, load_predictor
     from ..visualization import DatasetSheet, choose_records, make_sheet, save_sheet
 
     register_from_config(cfg)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from .files import atomic_open
+from ..io.files import atomic_open
 
 DEPTH_TOOL = "tools/generate_pseudo_depth.py"
 DEPTH_SUFFIXES = (".png", ".npy")

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import yaml
 
-from .files import atomic_open
+from ..io.files import atomic_open
 
 Format = Literal["coco", "yolo", "voc"]
 Coco = dict[str, Any]

@@ -1,9 +1,9 @@
 """What the teacher says: a moving average of the network turns its own masks into labels."""
 
 from .candidates import find_candidates
-from .ema import ema_update
-from .labeler import TeacherLabeler
 from .matching import depth_consistency_score, match_instances, matching_scores
+from .pseudo_labels import TeacherLabeler
+from .teacher import ema_update
 
 __all__ = [
     "TeacherLabeler",

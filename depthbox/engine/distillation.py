@@ -17,9 +17,9 @@ from detectron2.config import CfgNode
 from detectron2.engine import HookBase
 from torch import Tensor, nn
 
+from ..checkpoint.store import State, read_checkpoint
 from ..distillation import TeacherLabeler, ema_update
 from ..modeling.distributed import mean_over_processes, world_size
-from .checkpoint import State, read_checkpoint
 from .step import Batch, amp_dtype
 
 Results = OrderedDict[str, Any]

@@ -16,7 +16,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from detectron2.utils import comm
 
-from .configure import ConfigError
+from ..config.loading import ConfigError
 
 TIMEOUT = timedelta(minutes=30)
 

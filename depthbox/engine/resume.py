@@ -10,7 +10,7 @@ import torch
 import yaml
 from torch.optim import Optimizer
 
-from .checkpoint import State
+from ..checkpoint.store import State
 
 if TYPE_CHECKING:
     from .trainer import Trainer

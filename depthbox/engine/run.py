@@ -10,14 +10,14 @@ from detectron2.config import CfgNode
 from detectron2.evaluation import verify_results
 from detectron2.utils import comm
 
+from ..checkpoint.store import CheckpointStore
+from ..checkpoint.weights import load_weights
 from ..data.datasets import register_from_config
-from .checkpoint import CheckpointStore
+from ..reports.run_folder import note_run
+from ..reports.training import report_at_end
 from .distillation import evaluate_networks, load_teacher
-from .report import report_at_end
-from .report_run import note_run
 from .setup import prepare_run
 from .trainer import Trainer
-from .weights import load_weights
 
 
 def run(cfg: CfgNode, *, resume: bool = False, eval_only: bool = False, command: str = "") -> dict[str, Any]:

@@ -12,7 +12,7 @@ from detectron2.config import CfgNode
 from detectron2.utils import comm
 from detectron2.utils.collect_env import collect_env_info
 
-from ..data.files import atomic_open
+from ..io.files import atomic_open
 from .allocator import keep_freed_memory
 from .schedule import scale_schedule
 

@@ -17,8 +17,8 @@ from detectron2.utils import comm
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from ..modeling.health import HostCopy, write_signs
-from .checkpoint import advice
+from ..checkpoint.store import advice
+from ..modeling.training_stats import HostCopy, write_signs
 
 Batch = list[dict[str, Any]]
 

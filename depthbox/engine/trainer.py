@@ -20,22 +20,22 @@ from detectron2.utils import comm
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from ..checkpoint.store import FINAL, CheckpointStore, State
+from ..checkpoint.weights import load_weights
 from ..data.loader import build_test_loader, build_train_loader
 from ..data.mapper import BoxDepthMapper
 from ..evaluation.cityscapes import CityscapesEvaluator
 from ..evaluation.coco import CocoEvaluator
-from .checkpoint import FINAL, CheckpointStore, State
-from .compiling import compile_parts
+from ..evaluation.run import evaluate_dataset
+from ..modeling.build import compile_parts
 from .distillation import SelfDistillation, evaluate_networks
-from .evaluation import evaluate_dataset
 from .hooks import Checkpointing, Evaluation, TrainingHealth, iteration_timer
+from .image_logging import Panels
 from .optimizer import build_clipper, build_optimizer
-from .panels import Panels
 from .resume import capture, restore
 from .schedule import lr_multiplier, scale_schedule
 from .step import Batch, LossMonitor, amp_dtype, distribute, seed_everything, shared_seed
 from .wandb_writer import check_wandb
-from .weights import load_weights
 from .writers import LOG_PERIOD, MetricsWriting, build_writers
 
 Results = OrderedDict[str, Any]

@@ -19,7 +19,7 @@ import torch
 from detectron2.engine import HookBase
 from detectron2.utils.events import EventWriter, TensorboardXWriter, get_event_storage
 
-from ..data.files import atomic_open
+from ..io.files import atomic_open
 from .wandb_writer import WandbWriter
 
 if TYPE_CHECKING:

@@ -25,9 +25,9 @@ from detectron2.utils import comm
 from detectron2.utils.logger import create_small_table
 from PIL import Image
 
-from ..data.cityscapes_frames import truth_file
-from ..data.cityscapes_instances import CLASSES
-from ..data.files import atomic_open
+from ..data.cityscapes.frames import truth_file
+from ..data.cityscapes.instances import CLASSES
+from ..io.files import atomic_open
 
 _MODULE = "cityscapesscripts.evaluation.evalInstanceLevelSemanticLabeling"
 

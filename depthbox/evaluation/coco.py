@@ -16,9 +16,9 @@ from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 from detectron2.utils.logger import create_small_table
 
-from ..data.files import atomic_open
+from ..io.files import atomic_open
+from .coco_ground_truth import GroundTruth
 from .coco_results import Result, fill_boxes, instances_to_results
-from .coco_truth import GroundTruth
 
 TASKS = ("bbox", "segm")
 METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl")

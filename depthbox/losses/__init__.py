@@ -8,6 +8,7 @@ form on logits that is fast and keeps little (``box_losses``, ``instance_depth_l
 from .box import box_losses
 from .depth import instance_depth_loss, instance_depth_loss_from_logits
 from .dice import dice_loss, dice_loss_from_logits
+from .focal import focal_loss
 from .pairwise import pairwise_loss, pairwise_losses, pairwise_nll
 from .projection import projection_loss, projection_loss_from_logits
 
@@ -15,6 +16,7 @@ __all__ = [
     "box_losses",
     "dice_loss",
     "dice_loss_from_logits",
+    "focal_loss",
     "instance_depth_loss",
     "instance_depth_loss_from_logits",
     "pairwise_loss",

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ..ops.triton_support import available
+from ..ops.triton.support import available
 from .crops import box_crops, pairwise_in_crop
 from .dice import dice_loss
 from .pairwise import pairwise_losses
@@ -42,7 +42,7 @@ def box_losses(
         projection (N,), sums (E, N), both differentiable, and counts (E, N) of directed pairs.
     """
     if triton and available(logits.device):
-        from . import triton_box
+        from ..ops.triton import box as triton_box
 
         if triton_box.fits(logits, edge_sets, size):
             return triton_box.box_losses(logits, edge_sets, image_index, rows, columns, dilation)

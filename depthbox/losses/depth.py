@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ..ops.triton_support import available
+from ..ops.triton.support import available
 from .crops import box_crops
 
 
@@ -39,7 +39,7 @@ def instance_depth_loss_from_logits(
         triton: use Triton kernels where they run; the results are equal.
     """
     if triton and available(logits.device):
-        from . import triton_depth
+        from ..ops.triton import depth as triton_depth
 
         if triton_depth.fits(logits):
             return triton_depth.instance_depth_loss(logits, depth, image_index, rows, columns)

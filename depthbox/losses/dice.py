@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ..ops.triton_support import available
+from ..ops.triton.support import available
 
 _CHUNK = 2**19  # logits that are looked at together on the CPU: they fit into its cache
 
@@ -49,7 +49,7 @@ def dice_loss_from_logits(
         (N,) in [0, 1].
     """
     if triton and available(logits.device):
-        from . import triton_dice
+        from ..ops.triton import dice as triton_dice
 
         if triton_dice.fits(logits):
             return triton_dice.dice_loss_from_logits(logits, targets, index, eps)

@@ -1,6 +1,6 @@
 """The network; importing registers the meta-architecture and the backbones with Detectron2."""
 
 from . import backbone
-from .depthbox import DepthBox
+from .meta_arch.depthbox import DepthBox
 
 __all__ = ["DepthBox", "backbone"]

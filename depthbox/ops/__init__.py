@@ -2,15 +2,7 @@
 
 from .boxes import box_extents, box_masks, integer_box_centers
 from .color import rgb_to_lab
-from .edges import (
-    color_similarity,
-    depth_similarity,
-    like_edges,
-    neighbor_offsets,
-    pack_edges,
-    shift,
-    unpack_edges,
-)
+from .edges import color_similarity, depth_similarity, like_edges, neighbor_offsets, pack_edges, shift, unpack_edges
 from .grid import cells_inside, depth_on_grid
 from .resize import aligned_upsample
 

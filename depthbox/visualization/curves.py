@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..data.files import atomic_open
+from ..io.files import atomic_open
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

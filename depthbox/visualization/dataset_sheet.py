@@ -15,16 +15,7 @@ from fvcore.transforms.transform import NoOpTransform
 
 from ..data.annotations import transform_mask
 from ..data.depth_io import read_depth, resize_depth
-from .draw import (
-    Objects,
-    Picture,
-    colorize,
-    draw_objects,
-    instance_color,
-    overlap,
-    resize_image,
-    resize_objects,
-)
+from .draw import Objects, Picture, colorize, draw_objects, instance_color, overlap, resize_image, resize_objects
 from .edges import color_edge_share
 from .sheet import Tile, tile_width
 

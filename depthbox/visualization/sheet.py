@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw
 
-from ..data.files import atomic_open
+from ..io.files import atomic_open
 from .draw import Picture, font
 
 MAX_WIDTH = 2400

@@ -11,7 +11,7 @@ from PIL import Image
 
 from depthbox import add_depthbox_config
 from depthbox.app.network import TrialNetwork, load_trial_network
-from depthbox.engine import load_config
+from depthbox.config import load_config
 
 SIZE = (96, 128)
 MASK_BIAS = 232  # of the masks' last layer; the depth layer's filters come behind it

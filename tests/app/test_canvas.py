@@ -9,16 +9,7 @@ import pytest
 from PIL import Image
 
 from depthbox.app.boxes import GivenBox
-from depthbox.app.canvas import (
-    EMPTY,
-    HTML,
-    PREVIEW_SIDE,
-    STYLE,
-    box_entries,
-    drawn_boxes,
-    sent_file,
-    with_picture,
-)
+from depthbox.app.canvas import EMPTY, HTML, PREVIEW_SIDE, STYLE, box_entries, drawn_boxes, sent_file, with_picture
 from depthbox.app.canvas_script import SCRIPT
 
 NAMES = ("cat", "dog")

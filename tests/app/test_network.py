@@ -9,9 +9,9 @@ import torch
 
 from depthbox.app.boxes import GivenBox
 from depthbox.app.network import TrialNetwork, load_trial_network
-from depthbox.data.media import read_picture
-from depthbox.engine.labeling_network import load_box_labeler
-from depthbox.engine.predict import load_batch_predictor
+from depthbox.inference.predictor import load_batch_predictor
+from depthbox.io.media import read_picture
+from depthbox.labeling.loading import load_box_labeler
 
 from .conftest import SIZE, load
 

@@ -11,13 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from browser import needs_browser
 from pycocotools.coco import COCO
 
 from depthbox.app.network import TrialNetwork
 from depthbox.app.page import Actions, build_page
 from depthbox.app.server import address, make_server, open_port, uploads
-
-from ..browser import needs_browser
 
 pytest.importorskip("gradio", reason="pip install 'depthbox[app]'")
 DESKTOP, PHONE = (1280, 900), (390, 844)

@@ -11,7 +11,7 @@ import pytest
 from pycocotools.coco import COCO
 
 from depthbox.app.result import SHOWN_SIDE, Found, Result, decode_masks, draw_result, json_name, shown_size, to_coco
-from depthbox.engine.prediction_classes import ClassList
+from depthbox.inference.classes import ClassList
 from depthbox.visualization.draw import colorize, instance_color
 
 SIZE = (40, 60)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from depthbox.benchmark import inputs, ops
+from depthbox.benchmark import inputs
 from depthbox.benchmark.baselines.edges import BaselineSupervision, lab_on_cpu
 from depthbox.benchmark.baselines.evaluation import pycocotools_stats
 from depthbox.benchmark.baselines.head import BaselineDynamicHead, DenseController, aligned_bilinear
@@ -12,12 +12,13 @@ from depthbox.benchmark.baselines.paste import paste_rles as dense_paste_rles
 from depthbox.benchmark.baselines.paste import paste_rles_one_by_one
 from depthbox.benchmark.baselines.targets import assign_targets as dense_assign_targets
 from depthbox.benchmark.baselines.targets import mass_centers, select_queries
-from depthbox.benchmark.contest import largest_difference
-from depthbox.benchmark.detector import baseline_detector_losses, detector_losses, detector_problem
-from depthbox.benchmark.evaluation import make_results, make_shapes, write_truth
+from depthbox.benchmark.comparison import largest_difference
 from depthbox.benchmark.inputs import Setting
 from depthbox.benchmark.measure import Pass
-from depthbox.evaluation.coco_truth import GroundTruth
+from depthbox.benchmark.rows import ops
+from depthbox.benchmark.rows.detector import baseline_detector_losses, detector_losses, detector_problem
+from depthbox.benchmark.rows.evaluation import make_results, make_shapes, write_truth
+from depthbox.evaluation.coco_ground_truth import GroundTruth
 from depthbox.losses import pairwise_nll as our_pairwise_nll
 from depthbox.modeling.fcos import assign_targets
 from depthbox.modeling.mask_head import Controller

@@ -6,7 +6,7 @@ import time
 import pytest
 import torch
 
-from depthbox.benchmark.contest import Contest, DisagreementError, Options, compete, largest_difference, ratio
+from depthbox.benchmark.comparison import Contest, DisagreementError, Options, compete, largest_difference, ratio
 from depthbox.benchmark.measure import Measurement, Pass, copy_bandwidth, matrix_rate, measure
 
 CPU = torch.device("cpu")

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from depthbox.benchmark import detector, network, objects, ops, paste
-from depthbox.benchmark.contest import Options, compete
+from depthbox.benchmark.comparison import Options, compete
 from depthbox.benchmark.inputs import Setting
+from depthbox.benchmark.rows import detector, network, objects, ops, paste
 from depthbox.modeling.mask_head import DynamicMaskHead
 
 SCRIPT = Path(__file__).parents[2] / "tools" / "benchmark.py"

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from depthbox.benchmark import report
-from depthbox.benchmark.contest import Options
+from depthbox.benchmark.comparison import Options
 from depthbox.benchmark.run import BENCHMARKS, CUDA_NAMES, run, select
 from depthbox.benchmark.summary import Summary, row_text
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from depthbox.data.synthetic import write_dataset
+from depthbox.data.synthetic.write import write_dataset
 
 
 @pytest.fixture(scope="session")

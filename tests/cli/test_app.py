@@ -13,7 +13,7 @@ import pytest
 from depthbox.app.server import open_port
 from depthbox.cli import app
 from depthbox.cli.main import main, parse
-from depthbox.engine import load_config
+from depthbox.config import load_config
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""depthbox check, depth, visualize, eval and doctor: what is theirs alone; tests/test_*_tool.py test the rest."""
+"""depthbox check, depth, visualize, eval and doctor: what is theirs alone; tests/tools test the rest."""
 
 import json
 import math
@@ -9,9 +9,9 @@ import pytest
 from depthbox.cli import check, depth, doctor, visualize
 from depthbox.cli import eval as evaluate
 from depthbox.cli.main import COMMANDS, main, make_parser, parse
-from depthbox.data.check import CheckSettings
-from depthbox.data.pseudo_depth_folder import SIDECAR
-from depthbox.data.pseudo_depth_model import INVERT, SHORT_NAMES
+from depthbox.data.check.check import CheckSettings
+from depthbox.data.pseudo_depth.folder import SIDECAR
+from depthbox.data.pseudo_depth.model import INVERT, SHORT_NAMES
 
 
 def test_check_has_the_defaults_of_the_package():

@@ -15,8 +15,8 @@ from PIL import Image
 
 from depthbox import add_depthbox_config
 from depthbox.cli import export
-from depthbox.engine import ConfigError, load_config
-from depthbox.engine.export import CheckError, job
+from depthbox.config import ConfigError, load_config
+from depthbox.export import CheckError, job
 
 ROOT = Path(__file__).parents[2]
 WORDS = [

@@ -13,8 +13,8 @@ from pycocotools.coco import COCO
 
 from depthbox import add_depthbox_config
 from depthbox.cli import label
-from depthbox.data.synthetic import write_dataset
-from depthbox.engine import load_config
+from depthbox.config import load_config
+from depthbox.data.synthetic.write import write_dataset
 
 WORDS = ["MODEL.FPN.OUT_CHANNELS", "32", "INPUT.MIN_SIZE_TEST", "64", "INPUT.MAX_SIZE_TEST", "128"]
 

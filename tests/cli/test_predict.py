@@ -14,9 +14,9 @@ from PIL import Image
 
 from depthbox import add_depthbox_config
 from depthbox.cli import predict
-from depthbox.data.video_file import VideoFile
-from depthbox.engine import load_config
-from depthbox.engine.predict import load_batch_predictor, load_predictor
+from depthbox.config import load_config
+from depthbox.inference.predictor import load_batch_predictor, load_predictor
+from depthbox.io.video import VideoFile
 
 SIZE = (48, 64)
 WORDS = [

@@ -7,13 +7,7 @@ from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from PIL import Image
 
-from depthbox.data import (
-    BoxDepthMapper,
-    DepthFileError,
-    register_coco_style,
-    register_from_config,
-    write_depth,
-)
+from depthbox.data import BoxDepthMapper, DepthFileError, register_coco_style, register_from_config, write_depth
 
 
 @pytest.fixture

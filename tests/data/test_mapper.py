@@ -10,7 +10,7 @@ from detectron2.data.detection_utils import SizeMismatchError
 from detectron2.structures import BoxMode
 from PIL import Image
 
-from depthbox.config import add_depthbox_config
+from depthbox.config.defaults import add_depthbox_config
 from depthbox.data import BoxDepthMapper, DepthFileError, write_depth
 
 HEIGHT, WIDTH = 48, 64

@@ -11,8 +11,9 @@ from detectron2.utils.events import EventStorage
 from torch import nn
 
 from depthbox import add_depthbox_config
-from depthbox.data.synthetic import write_dataset
-from depthbox.engine import load_config, run
+from depthbox.config import load_config
+from depthbox.data.synthetic.write import write_dataset
+from depthbox.engine import run
 from depthbox.engine.distillation import SelfDistillation, evaluate_networks, load_teacher
 from depthbox.engine.step import Batch
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from detectron2.utils.events import EventStorage
 
-from depthbox.engine.checkpoint import CheckpointStore
+from depthbox.checkpoint.store import CheckpointStore
 from depthbox.engine.hooks import Checkpointing, Evaluation, TrainingHealth, find_metric
 
 

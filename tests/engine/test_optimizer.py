@@ -5,7 +5,7 @@ import torch
 from detectron2.config import get_cfg
 from torch import nn
 
-from depthbox.config import add_depthbox_config
+from depthbox.config.defaults import add_depthbox_config
 from depthbox.engine.optimizer import build_clipper, build_optimizer, parameter_groups
 
 

@@ -13,9 +13,11 @@ import pytest
 import torch
 from engine_toy import toy_config, toy_overrides
 
-from depthbox.engine import ConfigError, launch, run
+from depthbox.config import ConfigError
+from depthbox.engine import launch, run
 
 HERE = Path(__file__).parent
+TOY = HERE.parent / "toys" / "engine_toy.py"
 ENVIRONMENT = {
     **os.environ,
     "OMP_NUM_THREADS": "1",
@@ -24,7 +26,7 @@ ENVIRONMENT = {
 
 
 def start(entry, folder, processes=1, resume=False, **keys):
-    command = [sys.executable, str(HERE / "engine_toy.py"), str(processes), "resume" if resume else "new"]
+    command = [sys.executable, str(TOY), str(processes), "resume" if resume else "new"]
     return subprocess.Popen(
         [*command, *toy_overrides(entry, folder, **keys)],
         env=ENVIRONMENT,
@@ -110,7 +112,7 @@ def test_all_processes_stop_at_a_non_finite_loss(entry, tmp_path):
 @pytest.mark.slow
 def test_torchrun(entry, tmp_path):
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    script = [str(HERE / "engine_toy.py"), "1", "new", *toy_overrides(entry, tmp_path)]
+    script = [str(TOY), "1", "new", *toy_overrides(entry, tmp_path)]
     result = subprocess.run([*command, *script], env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
     assert result.returncode == 0, result.stderr
     assert "2 processes on cpu" in result.stdout

@@ -5,7 +5,7 @@ import torch
 from detectron2.config import CfgNode, get_cfg
 from detectron2.solver import build_lr_scheduler
 
-from depthbox.config import add_depthbox_config
+from depthbox.config.defaults import add_depthbox_config
 from depthbox.engine.schedule import lr_multiplier, scale_schedule
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from engine_toy import add_toy_config
 
-from depthbox.engine import load_config
+from depthbox.config import load_config
 from depthbox.engine.step import LossMonitor, amp_dtype, seed_everything, shared_seed
 
 

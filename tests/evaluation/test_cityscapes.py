@@ -12,8 +12,8 @@ from detectron2.structures import Boxes, Instances
 from PIL import Image
 
 from depthbox.data import register_coco_style
-from depthbox.data.cityscapes import convert
-from depthbox.data.cityscapes_frames import truth_file
+from depthbox.data.cityscapes.convert import convert
+from depthbox.data.cityscapes.frames import truth_file
 from depthbox.evaluation import CocoEvaluator
 from depthbox.evaluation.cityscapes import CityscapesEvaluator
 

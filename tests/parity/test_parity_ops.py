@@ -9,24 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from depthbox.losses import (
-    dice_loss,
-    pairwise_loss,
-    pairwise_nll,
-    projection_loss,
-    projection_loss_from_logits,
-)
+from depthbox.losses import dice_loss, pairwise_loss, pairwise_nll, projection_loss, projection_loss_from_logits
 from depthbox.modeling.fcos import level_locations
-from depthbox.modeling.supervision import MaskSupervision
-from depthbox.ops import (
-    aligned_upsample,
-    box_masks,
-    color_similarity,
-    pack_edges,
-    rgb_to_lab,
-    shift,
-    unpack_edges,
-)
+from depthbox.modeling.supervision.targets import MaskSupervision
+from depthbox.ops import aligned_upsample, box_masks, color_similarity, pack_edges, rgb_to_lab, shift, unpack_edges
 from depthbox.structures import Annotations
 
 pytestmark = pytest.mark.parity

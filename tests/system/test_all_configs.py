@@ -13,10 +13,11 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from depthbox import add_depthbox_config
-from depthbox.data.cityscapes_instances import CLASSES
+from depthbox.config import load_config
+from depthbox.data.cityscapes.instances import CLASSES
 from depthbox.data.datasets import register_from_config
-from depthbox.data.synthetic import write_dataset
-from depthbox.engine import Trainer, load_config
+from depthbox.data.synthetic.write import write_dataset
+from depthbox.engine import Trainer
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = sorted(path for path in (ROOT / "configs").rglob("*.yaml") if not path.name.startswith("Base"))

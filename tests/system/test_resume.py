@@ -15,8 +15,8 @@ import torch
 from detectron2.modeling import build_model
 
 from depthbox import add_depthbox_config
-from depthbox.data.synthetic import write_dataset
-from depthbox.engine import load_config
+from depthbox.config import load_config
+from depthbox.data.synthetic.write import write_dataset
 
 ROOT = Path(__file__).resolve().parents[2]
 ITERATIONS = 24

@@ -1,6 +1,5 @@
 """How often the host waits for the device in one whole training step."""
 
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,15 +9,13 @@ import pytest
 import torch
 from detectron2.config import CfgNode
 from detectron2.structures import Boxes, Instances
+from syncs import Waits, count_waits
 from torch import Tensor
 
 from depthbox import add_depthbox_config, losses
-from depthbox.engine import Trainer, load_config
-from depthbox.modeling.mask_head import criterion
-
-sys.path.insert(0, str(Path(__file__).parents[1]))  # for syncs
-
-from syncs import Waits, count_waits
+from depthbox.config import load_config
+from depthbox.engine import Trainer
+from depthbox.modeling.supervision import criterion
 
 ROOT = Path(__file__).resolve().parents[2]
 HEIGHT, WIDTH = 64, 96

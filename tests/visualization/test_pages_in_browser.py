@@ -13,13 +13,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from browser import DESKTOP, PHONE, new_page, open_browser
 from PIL import Image
 
-from depthbox.data.check import CheckSettings, check_dataset
-from depthbox.visualization.check_page import write_page
-from depthbox.visualization.report_page import CurvePanel, Report, Shown, Table, write_report_page
-
-from ..browser import DESKTOP, PHONE, new_page, open_browser
+from depthbox.data.check.check import CheckSettings, check_dataset
+from depthbox.reports.dataset import write_page
+from depthbox.reports.page import CurvePanel, Report, Shown, Table, write_report_page
 
 ROOT = Path(__file__).parents[2]
 LONG = "a_name_without_a_place_to_break_it_" * 4

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...modeling.supervision import MaskSupervision
+from ...modeling.supervision.targets import MaskSupervision
 from .masks import unfold_neighbors
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from .positions import Positions
+from .locations import Positions
 
 COMPARISONS = 2**20  # of a position with an object, at a time
 

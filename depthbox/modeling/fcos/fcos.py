@@ -9,13 +9,13 @@ from detectron2.config import CfgNode, configurable
 from detectron2.layers import ShapeSpec
 from torch import Tensor, nn
 
+from ...losses.focal import focal_loss
 from ...structures import Queries
 from ..distributed import mean_over_processes, world_size
-from .focal import focal_loss
 from .head import FCOSHead, HeadOutputs
 from .inference import Detections, select_detections
+from .locations import Positions, pyramid_positions
 from .losses import fcos_losses
-from .positions import Positions, pyramid_positions
 from .queries import select_queries
 from .targets import Assignment, assign_targets
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torchvision.ops import batched_nms
 
-from .positions import level_locations
+from .locations import level_locations
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ...structures import Queries
 from .inference import Detections
-from .positions import Positions
+from .locations import Positions
 from .targets import Assignment
 
 

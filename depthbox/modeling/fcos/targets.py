@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ...ops import integer_box_centers
 from .claims import claims, rank_objects
-from .positions import Positions, pyramid_positions
+from .locations import Positions, pyramid_positions
 
 __all__ = ["Assignment", "Positions", "assign_targets", "pyramid_positions"]
 

@@ -1,9 +1,24 @@
-"""Masks: what is the shape of each instance."""
+"""Mask head: mask branch, controller, dynamic convolutions and pasting."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from .branch import MaskBranch
 from .controller import Controller
-from .criterion import MaskCriterion
 from .dynamic import DynamicMaskHead
 from .paste import mean_depth, paste_masks, paste_rles
 
+if TYPE_CHECKING:
+    from ..supervision import MaskCriterion
+
 __all__ = ["Controller", "DynamicMaskHead", "MaskBranch", "MaskCriterion", "mean_depth", "paste_masks", "paste_rles"]
+
+
+def __getattr__(name: str) -> Any:
+    """Return ``MaskCriterion``, which now belongs to ``modeling.supervision``."""
+    if name != "MaskCriterion":
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    from ..supervision import MaskCriterion
+
+    return MaskCriterion

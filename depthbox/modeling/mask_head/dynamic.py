@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ...ops import aligned_upsample
-from ...ops.triton_support import available
+from ...ops.triton.support import available
 from ...structures import MaskPredictions, Queries, split_by_counts
 from .layers import dynamic_layers
 
@@ -89,7 +89,7 @@ class DynamicMaskHead(nn.Module):
         On the CPU hidden units are not kept for the backward pass, see ``dynamic_layers``.
         """
         if self.triton and available(features.device):
-            from . import triton_dynamic
+            from ...ops.triton import dynamic as triton_dynamic
 
             if triton_dynamic.fits(features, params, self.layer_shapes):
                 return triton_dynamic.coarse_logits(

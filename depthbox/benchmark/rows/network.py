@@ -1,0 +1,206 @@
+"""The whole network: a training step with our operations and with the baseline's, and inference with its options."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+from unittest import mock
+
+import torch
+from detectron2.config import CfgNode, get_cfg
+from detectron2.modeling import build_model
+from detectron2.structures import Boxes, Instances
+from torch import nn
+
+from ...config.defaults import add_depthbox_config
+from ...modeling import DepthBox
+from ...modeling.fcos import fcos as fcos_module
+from .. import inputs
+from ..baselines import targets as baseline_targets
+from ..baselines.edges import BaselineSupervision
+from ..baselines.head import BaselineDynamicHead, DenseController
+from ..baselines.masks import BaselineCriterion
+from ..comparison import Contest, Options, Row, describe
+from ..inputs import Setting
+from ..measure import Pass, Results, measure
+from .ops import setting_for
+
+_CPU_INFERENCE = Setting(height=480, width=800)
+_BATCHES = (1, 4)
+
+
+def network_config(device: torch.device, classes: int, **overrides: Any) -> CfgNode:
+    """DepthBox with ResNet-50 and its depth losses; overrides by dotted key with __ for dots."""
+    cfg = get_cfg()
+    add_depthbox_config(cfg)
+    cfg.MODEL.META_ARCHITECTURE = "DepthBox"
+    cfg.MODEL.MASK_ON = True
+    cfg.MODEL.WEIGHTS = ""
+    cfg.MODEL.DEVICE = device.type
+    cfg.MODEL.BACKBONE.NAME = "build_depthbox_resnet_fpn_backbone"
+    cfg.MODEL.RESNETS.OUT_FEATURES = ["res3", "res4", "res5"]
+    cfg.MODEL.FPN.IN_FEATURES = ["res3", "res4", "res5"]
+    cfg.MODEL.FCOS.NUM_CLASSES = classes
+    cfg.MODEL.DEPTH.LAYER = cfg.MODEL.DEPTH.CONSISTENCY = cfg.INPUT.DEPTH.ENABLED = True
+    for key, value in overrides.items():
+        cfg.merge_from_list([key.replace("__", "."), value])
+    return cfg
+
+
+def build_network(cfg: CfgNode, seed: int = 0) -> DepthBox:
+    """With random weights."""
+    torch.manual_seed(seed)
+    network = build_model(cfg)
+    assert isinstance(network, DepthBox)
+    return network
+
+
+def make_batch(setting: Setting, device: torch.device) -> list[dict[str, Any]]:
+    """A batch as the mapper gives it, on the device."""
+    images, depth = (
+        inputs.make_images(setting, device),
+        inputs.make_depth(setting, device, (setting.height, setting.width)),
+    )
+    boxes, classes = inputs.make_boxes(setting, device), inputs.make_classes(setting, device)
+    batch = []
+    for b in range(setting.images):
+        instances = Instances((setting.height, setting.width))
+        instances.gt_boxes, instances.gt_classes = Boxes(boxes[b]), classes[b]
+        sample = {"image": images[b], "depth": depth[b : b + 1], "instances": instances}
+        batch.append(sample | {"height": setting.height, "width": setting.width, "file_name": f"{b}", "image_id": b})
+    return batch
+
+
+def train_step(options: Options) -> Iterator[Contest]:
+    """Forward and backward of the whole network on two images."""
+    setting = setting_for(options)
+    network = build_network(network_config(options.device, setting.classes)).train()
+    batch = make_batch(setting, options.device)
+    parameters = {name: p for name, p in network.named_parameters() if p.requires_grad}
+
+    def step() -> Results:
+        network.zero_grad(set_to_none=True)
+        losses: dict[str, Any] = network(batch)
+        sum(losses.values()).backward()
+        gradients = [p.grad.norm() for p in parameters.values() if p.grad is not None]
+        return {name: loss.detach() for name, loss in losses.items()} | {"gradient": torch.stack(gradients).norm()}
+
+    def baseline_step() -> Results:
+        with baseline_parts(network, (setting.height, setting.width)):
+            return step()
+
+    yield Contest(
+        "train_step",
+        Pass(step),
+        Pass(baseline_step),
+        tolerance=2e-2,  # of pairs at the threshold that the two colour conversions round differently
+        least=2,
+        baseline_bytes=900 * len(batch) * setting.queries * setting.grid[0] * setting.grid[1],
+        about={
+            "input": f"{setting.images} x {setting.height} x {setting.width}, R-50",
+            "objects": setting.objects,
+            "queries": setting.queries,
+        },
+    )
+
+
+@contextlib.contextmanager
+def baseline_parts(network: DepthBox, image_size: tuple[int, int]) -> Iterator[None]:
+    """In this block the network computes with the baseline's operations, on the same weights."""
+    ours, supervision = network.criterion, network.supervision
+    parts: dict[str, nn.Module] = {
+        "mask_head": BaselineDynamicHead(network.mask_head),
+        "supervision": BaselineSupervision.like(supervision),
+        "controller": DenseController(network.controller),
+        "criterion": BaselineCriterion(
+            image_size,
+            stride=ours.stride,
+            size=ours.size,
+            dilation=ours.dilation,
+            depth_weight=ours.depth_weight,
+            consistency_weight=ours.consistency_weight,
+            pseudo_weight=ours.pseudo_weight,
+            color_threshold=supervision.color_threshold,
+            depth_threshold=supervision.depth_threshold,
+        ),
+    }
+    before = {name: getattr(network, name) for name in parts}
+    try:
+        for name, part in parts.items():
+            setattr(network, name, part)
+        with mock.patch.object(fcos_module, "assign_targets", baseline_targets.assign_targets):
+            yield
+    finally:
+        for name, part in before.items():
+            setattr(network, name, part)
+
+
+def infer(options: Options) -> Iterator[Row]:
+    """Images a second at batch 1 and 4, plain and with each option; an option's baseline is the plain network.
+
+    Every image gets its 100 best detections, whatever their score. An option that does not work here has a note.
+    """
+    if options.quick:
+        setting = Setting(height=64, width=96, classes=5)
+    else:
+        setting = Setting() if options.device.type == "cuda" else _CPU_INFERENCE
+    plain: dict[int, Row] = {}
+    for name, change in _OPTIONS.items():
+        if name == "torch.compile" and options.quick:
+            continue  # takes minutes to compile
+        for count in _BATCHES:
+            row: Row = {"op": "infer", "device": options.device.type, "option": name, "batch": count}
+            row |= {"speedup": None, "memory_ratio": None, "input": f"{setting.height} x {setting.width}, R-50"}
+            try:
+                row |= _inference(setting, count, change, name == "channels_last", options)
+            except Exception as error:  # an option that this system cannot run must not stop the others
+                row["note"] = f"failed: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"[
+                    :200
+                ]
+            plain.setdefault(count, row)
+            if name != "plain" and "ours_s" in row and "ours_s" in plain[count]:
+                row["baseline_s"] = plain[count]["ours_s"]
+                row["speedup"] = row["baseline_s"] / row["ours_s"]
+            yield row
+
+
+def _inference(
+    setting: Setting, count: int, change: Callable[[DepthBox], None], channels_last: bool, options: Options
+) -> Row:
+    cfg = network_config(
+        options.device, setting.classes, MODEL__FCOS__INFERENCE_TH=0.0, MODEL__CHANNELS_LAST=channels_last
+    )
+    network = build_network(cfg).eval()
+    change(network)
+    images = inputs.make_images(Setting(**{**vars(setting), "images": count}), options.device)
+    batch = [{"image": image, "height": setting.height, "width": setting.width} for image in images]
+    with torch.inference_mode():
+        network(batch)  # warm-up, and compilation
+        found = measure(lambda: network(batch), options.device, repeat=options.repeat, budget=options.budget / 4)
+    return {**describe("ours", found), "images_per_s": count / found.median}
+
+
+def _plain(network: DepthBox) -> None:
+    pass
+
+
+def _bfloat16(network: DepthBox) -> None:
+    """As training with AMP does: the whole forward pass under autocast."""
+    network.forward = torch.autocast(network.device.type, torch.bfloat16)(network.forward)  # type: ignore[method-assign]
+
+
+def _compile(network: DepthBox) -> None:
+    """Backbone and towers; what follows them has shapes that depend on the image."""
+    network.backbone.forward = torch.compile(network.backbone.forward)
+    head, branch = network.proposal_generator.fcos_head, network.mask_branch
+    head.forward = torch.compile(head.forward)  # type: ignore[method-assign]
+    branch.forward = torch.compile(branch.forward)  # type: ignore[method-assign]
+
+
+_OPTIONS: dict[str, Callable[[DepthBox], None]] = {
+    "plain": _plain,
+    "channels_last": _plain,
+    "bf16": _bfloat16,
+    "torch.compile": _compile,
+}

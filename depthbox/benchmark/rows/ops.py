@@ -1,0 +1,183 @@
+"""Contests of single operations on masks: mask losses, dynamic head, edges."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...modeling.mask_head import DynamicMaskHead
+from ...modeling.supervision import MaskCriterion
+from ...modeling.supervision.targets import MaskSupervision
+from ...ops import pack_edges, unpack_edges
+from ...structures import MaskPredictions, MaskTargets, Queries
+from .. import inputs
+from ..baselines.edges import BaselineSupervision
+from ..baselines.head import BaselineDynamicHead
+from ..baselines.masks import BaselineCriterion
+from ..comparison import Contest, Options
+from ..inputs import Setting
+from ..measure import Pass, Results
+
+_QUICK = Setting(images=2, height=64, width=96, objects=3, queries=6, classes=5)
+_NEIGHBORS = 8
+
+
+def setting_for(options: Options) -> Setting:
+    """2 images of 800 x 1344 with 64 queries each, or a tiny one."""
+    return _QUICK if options.quick else Setting()
+
+
+def supervision() -> MaskSupervision:
+    """What colour and depth edges are made by, with the defaults of the config."""
+    return MaskSupervision(
+        supervision="box",
+        stride=4,
+        rgb=False,
+        color_threshold=0.3,
+        size=3,
+        dilation=2,
+        bottom_pixels_removed=0,
+        uses_depth_edges=True,
+        depth_scale=100.0,
+    )
+
+
+@dataclass(frozen=True)
+class MaskProblem:
+    """Everything that the mask head and the mask losses take; baselines take ``baseline_targets``."""
+
+    features: Tensor
+    params: Tensor
+    queries: Queries
+    predictions: MaskPredictions
+    targets: MaskTargets
+    baseline_targets: MaskTargets
+    head: DynamicMaskHead
+    criterion: MaskCriterion
+    baseline_criterion: BaselineCriterion
+
+
+def mask_problem(setting: Setting, device: torch.device) -> MaskProblem:
+    """Random features, filters and logits, edges of made-up images, and a teacher's masks."""
+    generator = setting.generator(1)
+    boxes = inputs.make_boxes(setting, device)
+    queries = inputs.make_queries(setting, boxes)
+    feature_size = (setting.height // setting.feature_stride, setting.width // setting.feature_stride)
+    head = DynamicMaskHead(in_channels=setting.channels, depth_layer=True).to(device)
+    count, grid = len(queries), setting.grid
+
+    def normal(*shape: int, scale: float = 1.0) -> Tensor:
+        return (torch.randn(shape, generator=generator) * scale).to(device)
+
+    depth = inputs.make_depth(setting, device)
+    similarity = _similarity(inputs.make_images(setting, device), depth)
+    pseudo = inputs.make_blob_logits(torch.cat(boxes), grid, setting.stride, generator) > 0
+    dense = MaskTargets(
+        torch.cat(boxes),
+        color_edges=similarity[0],
+        depth_edges=similarity[1],
+        depth=depth,
+        pseudo_masks=pseudo[:, 0].float(),
+        pseudo_weights=torch.rand(len(pseudo), generator=generator).to(device),
+    )
+    packed = replace(dense, color_edges=pack_edges(similarity[0] >= 0.3), depth_edges=pack_edges(similarity[1] > 0.5))
+    weights: dict[str, Any] = {"depth_weight": 1.0, "consistency_weight": 1.0, "pseudo_weight": 4.0}
+    return MaskProblem(
+        features=normal(setting.images, setting.channels, *feature_size).requires_grad_(),
+        params=normal(count, head.num_params, scale=0.3).requires_grad_(),
+        queries=queries,
+        predictions=MaskPredictions(
+            normal(count, 1, *grid, scale=3.0).requires_grad_(), normal(count, 1, *grid).requires_grad_()
+        ),
+        targets=packed,
+        baseline_targets=dense,
+        head=head,
+        criterion=MaskCriterion(supervision="box", stride=setting.stride, size=3, dilation=2, **weights),
+        baseline_criterion=BaselineCriterion((setting.height, setting.width), stride=setting.stride, **weights),
+    )
+
+
+def mask_losses(options: Options) -> Iterator[Contest]:
+    """Projection, colour and depth pairwise, instance depth and dice with a teacher's masks: forward and backward."""
+    setting = setting_for(options)
+    p = mask_problem(setting, options.device)
+    assert p.predictions.depth_logits is not None
+    leaves = {"logits": p.predictions.logits, "depth_logits": p.predictions.depth_logits}
+    cells = p.predictions.logits.numel()
+    yield Contest(
+        "mask_losses",
+        Pass(lambda: p.criterion(p.predictions, p.queries, p.targets), leaves),
+        Pass(lambda: p.baseline_criterion(p.predictions, p.queries, p.baseline_targets), leaves),
+        kept=True,
+        baseline_bytes=900 * cells,
+        # Both maps are read, both gradients are written.
+        about={**size_fields(setting), "floor_bytes": 2 * 2 * 4 * cells},
+    )
+
+
+def dynamic_head(options: Options) -> Iterator[Contest]:
+    """Mask and depth logits of all queries from shared features: forward and backward."""
+    setting = setting_for(options)
+    p = mask_problem(setting, options.device)
+    baseline = BaselineDynamicHead(p.head)
+    cotangent = torch.randn(p.predictions.logits.shape, generator=setting.generator(2)).to(options.device)
+    leaves = {"features": p.features, "params": p.params}
+    cotangents = {"logits": cotangent, "depth_logits": cotangent}
+    cells = len(p.queries) * p.features.shape[2] * p.features.shape[3]
+    weights = p.head.num_params - sum(out for out, _ in p.head.layer_shapes) - 1
+    yield Contest(
+        "dynamic_head",
+        Pass(lambda: dict(vars(p.head(p.features, p.params, p.queries))), leaves, cotangents),
+        Pass(lambda: dict(vars(baseline(p.features, p.params, p.queries))), leaves, cotangents),
+        kept=True,
+        tolerance=2e-2,  # a hidden value within rounding of the ReLU's kink passes its gradient on, or not
+        # Forward, and the gradients of inputs and filters: three products of two operations per weight and cell.
+        about={**size_fields(setting), "floor_operations": 3 * 2 * weights * cells},
+    )
+
+
+def edges(options: Options) -> Iterator[Contest]:
+    """Edges of like colour, then of like colour and depth, of a batch."""
+    setting = setting_for(options)
+    device = options.device
+    ours, baseline = supervision(), BaselineSupervision.like(supervision())
+    images, depth = inputs.make_images(setting, device), inputs.make_depth(setting, device)
+    valid = torch.ones((setting.images, *setting.grid), dtype=torch.bool, device=device)
+    valid[:, -2:] = False
+
+    def both(maker: MaskSupervision) -> Results:
+        return {"color": maker.color_edges(images, valid), "depth": maker.depth_edges(depth, valid)}
+
+    def differing(mine: Results, other: Results) -> float:
+        expected = {"color": other["color"] >= ours.color_threshold, "depth": other["depth"] > ours.depth_threshold}
+        shares = [unpack_edges(mine[k], _NEIGHBORS).ne(expected[k]).float().mean() for k in mine if k in expected]
+        return float(max(shares))
+
+    yield Contest(
+        "edges",
+        Pass(lambda: both(ours)),
+        Pass(lambda: both(baseline)),
+        difference=differing,
+        tolerance=1e-3,  # share of the pairs at the threshold that rounding decides
+        about={**size_fields(setting), "floor_bytes": images.numel() + 4 * depth.numel() + 3 * valid.numel()},
+    )
+
+
+def _similarity(images: Tensor, depth: Tensor) -> tuple[Tensor, Tensor]:
+    """Dense similarities of colour and depth, without the detour of the baseline's colours over the CPU."""
+    from ...ops import color_similarity, depth_similarity, rgb_to_lab
+
+    valid = torch.ones_like(depth, dtype=torch.bool)
+    small = torch.nn.functional.avg_pool2d(images.float(), images.shape[2] // depth.shape[1]).flip(1)
+    color = color_similarity(rgb_to_lab(small.floor() / 255), valid)
+    return color, depth_similarity(depth[:, None], valid, scale=100.0)
+
+
+def size_fields(setting: Setting) -> dict[str, Any]:
+    """What a row says of its inputs."""
+    size = f"{setting.images} x {setting.height} x {setting.width}"
+    return {"input": size, "objects": setting.objects, "queries": setting.queries}

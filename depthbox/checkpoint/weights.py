@@ -1,0 +1,215 @@
+"""Weights to start from: files of several projects, read without running code, and what of them matched."""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import re
+import zipfile
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from detectron2.utils.file_io import PathManager
+from torch import Tensor, nn
+
+from .conversion import TORCHVISION, rename
+from .load_report import LoadReport
+from .safe_pickle import UnsafePickleError, read_arrays, refusal
+
+_TORCH = (b"PK\x03\x04", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.")  # how its files begin, now and before 1.6
+_TORCHVISION_MEAN = (123.675, 116.28, 103.53)
+_GLOBAL = re.compile(r"(?:GLOBAL|class|function)\s+['`]?([\w.]+)")  # in torch's messages
+_BROKEN = (
+    AttributeError,
+    EOFError,
+    KeyError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+)
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """Tensors of a file.
+
+    Attributes:
+        state: by the file's names.
+        by_suffix, caffe2: how the names are to be understood, see ``weight_names.rename``.
+    """
+
+    state: dict[str, Tensor]
+    by_suffix: bool = False
+    caffe2: bool = False
+
+
+def load_weights(model: nn.Module, source: str) -> LoadReport | None:
+    """Load weights to start a training from, on all processes, and log what matched.
+
+    Args:
+        model: changed in place.
+        source: path or URL of a .pth of DepthBox, Detectron2, AdelaiDet (BoxInst, CondInst) or torchvision (ResNet),
+            or of a .pkl of Detectron2's model zoo or of MSRA; "" loads nothing.
+
+    Returns:
+        What matched; None where nothing was to be loaded.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        OSError: the URL cannot be fetched.
+        UnsafePickleError: the file could run code when it is loaded.
+        ValueError: the file is damaged, holds no weights, or none of this network.
+    """
+    logger = logging.getLogger(__name__)
+    if not source:
+        logger.info("MODEL.WEIGHTS is empty: all but what the backbone may bring starts from random weights")
+        return None
+    file = read_weight_file(_local_path(source))
+    report = _load(model, file, source)
+    backbone_only = all(name.startswith("backbone.") for name in report.loaded)
+    logger.log(logging.INFO if report.complete or backbone_only else logging.WARNING, "%s", report)
+    _warn_of_another_backbone(logger, model, report)
+    if report.layout == TORCHVISION:
+        _warn_of_other_inputs(logger, model)
+    return report
+
+
+def read_weight_file(path: str) -> WeightFile:
+    """Read the tensors of a local file, without running code.
+
+    Raises:
+        UnsafePickleError: it asks for Python objects that are no weights.
+        ValueError: it is damaged, or holds no weights.
+    """
+    with open(path, "rb") as opened:
+        pickled = not opened.read(16).startswith(_TORCH)
+    content = read_arrays(path) if pickled else _read_torch(path)
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} holds a {type(content).__name__}, not a dict of weights: give a checkpoint")
+    keys = ("model", "state_dict", "model_state", "blobs")  # Detectron2; Lightning and timm; pycls; Detectron
+    key = next((key for key in keys if isinstance(content.get(key), dict)), "")
+    state = content[key] if key else content
+    if not state:
+        raise ValueError(f"{path} holds no weights: it is an empty dict. Give a checkpoint.")
+    # Caffe2's names are the only ones without dots; only such files come without a word on what they are.
+    caffe2 = content.get("__author__") == "Caffe2" or (pickled and not any("." in str(name) for name in state))
+    unused = "_momentum" if caffe2 else "num_batches_tracked" if key == "model_state" else "\0"
+    by_suffix = caffe2 or key == "model_state" or bool(content.get("matching_heuristics", False))
+    return WeightFile(_tensors(state, unused, path), by_suffix, caffe2)
+
+
+def _local_path(source: str) -> str:
+    path = source
+    if "://" in source:
+        try:
+            path = PathManager.get_local_path(source)
+        except Exception as error:  # whatever the handler of this kind of address raises
+            raise OSError(
+                f"MODEL.WEIGHTS: {source} cannot be fetched ({error}). Download it by other means and give its path."
+            ) from error
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"MODEL.WEIGHTS: there is no file {path}")
+    return path
+
+
+def _read_torch(path: str) -> Any:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except _BROKEN as error:
+        found = _GLOBAL.search(str(error)) if isinstance(error, pickle.UnpicklingError) else None
+        if found:
+            raise UnsafePickleError(refusal(path, found[1])) from None
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise ValueError(f"{path} is no checkpoint of torch, or a damaged one ({reason}). Get it once more.") from error
+
+
+def _tensors(state: Mapping[Any, Any], unused: str, path: str) -> dict[str, Tensor]:
+    """Arrays as tensors, by names without the prefix that DataParallel adds; keeps torch's version numbers."""
+    versions = getattr(state, "_metadata", None)
+    prefix = "module." if state and all(str(name).startswith("module.") for name in state) else ""
+    result: OrderedDict[str, Tensor] = OrderedDict()
+    for name, value in state.items():
+        if str(name).endswith(unused):
+            continue
+        tensor = torch.as_tensor(value) if isinstance(value, np.ndarray | np.generic) else value
+        if not isinstance(name, str) or not isinstance(tensor, Tensor):
+            raise ValueError(
+                f"{path} holds no weights: {str(name)[:60]!r} in it is a {type(value).__name__}, not a tensor. "
+                "Give a dict of tensors by name, or a checkpoint with such a dict as 'model'."
+            )
+        result[name.removeprefix(prefix)] = tensor
+    if versions is not None:
+        result._metadata = {name.removeprefix(prefix): v for name, v in versions.items()}  # type: ignore[attr-defined]
+    return result
+
+
+def _load(model: nn.Module, file: WeightFile, source: str) -> LoadReport:
+    own = model.state_dict()
+    try:
+        renamed = rename(file.state, own, by_suffix=file.by_suffix, caffe2=file.caffe2)
+    except ValueError as error:
+        raise ValueError(f"{source} does not fit the network: {error} Give weights of the same backbone.") from error
+    state: OrderedDict[str, Tensor] = OrderedDict(renamed.state)
+    if hasattr(file.state, "_metadata"):
+        state._metadata = file.state._metadata  # type: ignore[attr-defined]
+    fill_up = getattr(model, "fill_up_weights", None)
+    added = fill_up(state) if fill_up is not None else []
+    both = [name for name in own if name in state]
+    shapes = {name: (tuple(state[name].shape), tuple(own[name].shape)) for name in both}
+    wrong = {name: pair for name, pair in shapes.items() if pair[0] != pair[1]}
+    loaded = [name for name in both if name not in wrong]
+    if not loaded:
+        raise ValueError(
+            f"MODEL.WEIGHTS: these weights are not of this network: none of the {len(file.state)} tensors of {source} "
+            f"fits (the first: {', '.join(list(file.state)[:3])}). Weights of timm go to MODEL.TIMM.WEIGHTS."
+        )
+    for name in wrong:
+        del state[name]
+    outcome = model.load_state_dict(state, strict=False)
+    missing = [name for name in outcome.missing_keys if name not in wrong]
+    return LoadReport(
+        source=source,
+        layout=renamed.layout,
+        loaded=loaded,
+        missing=missing,
+        wrong_shape=wrong,
+        implied=[name for name in own if name not in {*loaded, *missing, *wrong}],
+        unexpected=list(outcome.unexpected_keys),
+        not_needed=renamed.not_needed,
+        added=added,
+    )
+
+
+def _warn_of_another_backbone(logger: logging.Logger, model: nn.Module, report: LoadReport) -> None:
+    loaded, total = report.share("backbone.")
+    if 2 * loaded < total:
+        logger.warning(
+            "These weights are not of this network: only %d of %d tensors of its backbone are in\n  %s\n"
+            "  Check MODEL.BACKBONE.NAME and MODEL.RESNETS.DEPTH (or MODEL.TIMM.NAME).",
+            loaded,
+            total,
+            report.source,
+        )
+
+
+def _warn_of_other_inputs(logger: logging.Logger, model: nn.Module) -> None:
+    """torchvision's networks see RGB images in other units, and have their strides elsewhere than MSRA's."""
+    changes = []
+    mean, std = getattr(model, "pixel_mean", None), getattr(model, "pixel_std", None)
+    if mean is not None and not np.allclose(mean.flatten().tolist(), _TORCHVISION_MEAN, atol=1):
+        changes.append("INPUT.FORMAT RGB, MODEL.PIXEL_MEAN [123.675, 116.28, 103.53]")
+    if std is not None and bool((std.flatten() < 10).any()):
+        changes.append("MODEL.PIXEL_STD [58.395, 57.12, 57.375]")
+    first = {name: module for name, module in model.named_modules() if name.endswith("bottom_up.res3.0.conv1")}
+    if any(conv.kernel_size == (1, 1) and conv.stride == (2, 2) for conv in first.values()):
+        changes.append("MODEL.RESNETS.STRIDE_IN_1X1 False")
+    if changes:
+        logger.warning("torchvision's networks were trained otherwise; set\n  %s", "\n  ".join(changes))

@@ -1,0 +1,6 @@
+"""Config keys of DepthBox and loading of config files."""
+
+from .defaults import add_depthbox_config
+from .loading import ConfigError, load_config
+
+__all__ = ["ConfigError", "add_depthbox_config", "load_config"]

@@ -1,0 +1,1 @@
+"""Conversion of Cityscapes to COCO JSON."""

@@ -1,0 +1,217 @@
+"""Cityscapes in its official folders -> COCO json."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import multiprocessing
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from ...io.files import atomic_open
+from .frames import Frame, find_frames
+from .instances import CLASSES, read_id_map, regions
+
+# Objects with fewer visible pixels do not count in the official evaluation.
+OFFICIAL_MIN_AREA = 100
+
+CATEGORIES = [
+    {"id": number, "name": name, "supercategory": "human" if label < 26 else "vehicle", "cityscapes_id": label}
+    for number, (label, name) in enumerate(CLASSES.items(), 1)
+]
+_CATEGORY_IDS = {label: number for number, label in enumerate(CLASSES, 1)}
+
+# Seconds between two drawings of the progress bar: many in a terminal, few in a log file.
+_BAR_INTERVAL = 0.1 if sys.stderr.isatty() else 15.0
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class FrameRecord:
+    """What one frame contributes: its ``image`` and ``annotations`` less their ids, and what to report.
+
+    Attributes:
+        image: file_name, height, width.
+        annotations: of the eight classes.
+        small: objects that were marked as too small to count.
+        dropped: objects and groups of classes that are not evaluated (caravan, trailer).
+        from_polygons: whether it was painted from polygons.
+        consistent: whether instanceIds (or polygons) and labelIds tell the same classes.
+    """
+
+    image: Record
+    annotations: list[Record]
+    small: int
+    dropped: int
+    from_polygons: bool
+    consistent: bool
+
+
+@dataclass(frozen=True)
+class Report:
+    """Counts of a conversion; ``str()`` is a table of them.
+
+    Attributes:
+        images: images.
+        without_objects: images without an object that counts.
+        from_polygons: images without instanceIds, painted from polygons.
+        objects: class name -> objects that count.
+        groups: groups of objects, marked ``iscrowd``.
+        small: objects too small to count, marked ``iscrowd``.
+        dropped: objects and groups of classes that are not evaluated.
+        inconsistent: images whose labelIds tell other classes than the objects.
+    """
+
+    images: int
+    without_objects: int
+    from_polygons: int
+    objects: dict[str, int]
+    groups: int
+    small: int
+    dropped: int
+    inconsistent: tuple[str, ...]
+
+    def __str__(self) -> str:
+        rows = [
+            ("images", self.images),
+            ("  without objects", self.without_objects),
+            ("  painted from polygons", self.from_polygons),
+            ("objects", sum(self.objects.values())),
+            *((f"  {name}", count) for name, count in self.objects.items()),
+            ("groups (iscrowd)", self.groups),
+            ("small objects (iscrowd)", self.small),
+            ("dropped (caravan, trailer)", self.dropped),
+        ]
+        lines = [f"{name:<28}{count:>8}" for name, count in rows]
+        if self.inconsistent:
+            lines.append(
+                f"warning: labelIds.png of {len(self.inconsistent)} images, {self.inconsistent[0]} first, does not "
+                "tell the same classes; the objects were kept as they are. Are the files of one release?"
+            )
+        return "\n".join(lines)
+
+
+def convert(
+    root: str | os.PathLike[str],
+    split: str,
+    output: str | os.PathLike[str],
+    boxes_only: bool = False,
+    min_area: int | None = None,
+    workers: int = 1,
+    progress: bool = False,
+) -> Report:
+    """Write a split of Cityscapes as one COCO json.
+
+    ``file_name`` is relative to ROOT/leftImg8bit, the image folder to register. Images are numbered from 1 in the
+    order of their names and objects in the order of Cityscapes' ids, whatever the number of workers. Boxes are
+    those of the visible pixels. Groups and small objects have ``iscrowd`` 1: training leaves them out, and
+    predictions on them are not counted as wrong.
+
+    Args:
+        root: the folder of ``leftImg8bit`` and ``gtFine``.
+        split: "train" or "val".
+        output: json to write.
+        boxes_only: write no ``segmentation``, and the box's as ``area``: nothing of the masks is left.
+        min_area: an object with fewer visible pixels is marked as too small; None = the official 100 for val,
+            and 0 for train, where every object teaches.
+        workers: processes; 0 and 1 work in this process.
+        progress: show a progress bar.
+
+    Raises:
+        ValueError: an argument is out of range, or a file is broken or does not fit its image.
+        FileNotFoundError: files are missing.
+    """
+    output = Path(output)
+    if workers < 0 or (min_area is not None and min_area < 0):
+        raise ValueError(f"workers and min_area must be >= 0, got {workers} and {min_area}")
+    if output.is_dir():
+        raise ValueError(f"{output} is a folder; name the json file to write")
+    frames = find_frames(root, split)
+    if min_area is None:
+        min_area = OFFICIAL_MIN_AREA if split == "val" else 0
+    work = partial(convert_frame, boxes_only=boxes_only, min_area=min_area)
+    with _ordered_map(work, frames, workers) as done:
+        bar = tqdm(done, split, len(frames), unit="image", disable=not progress, mininterval=_BAR_INTERVAL)
+        records = list(bar)
+    info = {"description": "Cityscapes, fine annotations", "split": split, "min_area": min_area}
+    with atomic_open(output) as file:
+        file.write(_coco_json(info, records))
+    return _report(records)
+
+
+def convert_frame(frame: Frame, boxes_only: bool, min_area: int) -> FrameRecord:
+    """Read one frame; arguments and errors as in ``convert``."""
+    id_map, consistent = read_id_map(frame)
+    height, width = id_map.shape
+    annotations: list[Record] = []
+    small = dropped = 0
+    for region in regions(id_map, masks=not boxes_only):
+        if region.label not in _CATEGORY_IDS:
+            dropped += 1
+            continue
+        too_small = not region.is_group and region.area < min_area
+        small += too_small
+        annotation: Record = {
+            "category_id": _CATEGORY_IDS[region.label],
+            "instance_id": region.instance_id,
+            "bbox": list(region.box),
+            "area": region.box[2] * region.box[3] if boxes_only else region.area,
+            "iscrowd": int(region.is_group or too_small),
+        }
+        annotations.append(annotation if boxes_only else annotation | {"segmentation": region.rle})
+    image = {"file_name": frame.name, "height": height, "width": width}
+    return FrameRecord(image, annotations, small, dropped, frame.instance_ids is None, consistent)
+
+
+@contextmanager
+def _ordered_map(work: Any, frames: Sequence[Frame], workers: int) -> Iterator[Iterable[FrameRecord]]:
+    """A map over processes that keeps the order; the plain map for fewer than two."""
+    if min(workers, len(frames)) < 2:
+        yield map(work, frames)
+        return
+    # Workers only run numpy, so forking is safe and spares each the start of a new interpreter.
+    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        try:
+            yield pool.map(work, frames, chunksize=4)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _coco_json(info: Record, records: Sequence[FrameRecord]) -> bytes:
+    images: list[Record] = []
+    annotations: list[Record] = []
+    for image_id, record in enumerate(records, 1):
+        images.append({"id": image_id, **record.image})
+        for annotation in record.annotations:
+            annotations.append({"id": len(annotations) + 1, "image_id": image_id, **annotation})
+    content = {"info": info, "images": images, "annotations": annotations, "categories": CATEGORIES}
+    return json.dumps(content).encode()
+
+
+def _report(records: Sequence[FrameRecord]) -> Report:
+    rows = list(itertools.chain.from_iterable(record.annotations for record in records))
+    counts = Counter(row["category_id"] for row in rows if not row["iscrowd"])
+    small = sum(record.small for record in records)
+    return Report(
+        images=len(records),
+        without_objects=sum(all(row["iscrowd"] for row in record.annotations) for record in records),
+        from_polygons=sum(record.from_polygons for record in records),
+        objects={name: counts[number] for number, name in enumerate(CLASSES.values(), 1)},
+        groups=sum(row["iscrowd"] for row in rows) - small,
+        small=small,
+        dropped=sum(record.dropped for record in records),
+        inconsistent=tuple(record.image["file_name"] for record in records if not record.consistent),
+    )

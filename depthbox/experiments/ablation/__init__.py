@@ -1,0 +1,1 @@
+"""Ablations: configs x seeds, with tables and figures."""

@@ -1,0 +1,184 @@
+"""The runs of an ablation: configs times seeds, where each lives, how far it is."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from detectron2.config import CfgNode
+
+from ...checkpoint.store import CheckpointStore
+from ...config.defaults import add_depthbox_config
+from ...config.loading import ConfigError, load_config
+from ...engine.resume import config_differences
+from ...engine.schedule import scale_schedule
+
+ORIGIN = "ablation_run.json"
+# Keys that the runner sets itself, with the option that says so.
+_OWN_KEYS = {"OUTPUT_DIR": "--output", "SEED": "--seeds", "MODEL.DEVICE": "--devices"}
+# Keys that change where and how fast a run is computed, not what it computes.
+_HARMLESS = ("MODEL.DEVICE", "DATALOADER.NUM_WORKERS")
+_TAIL = 1 << 16
+
+
+@dataclass(frozen=True)
+class AblationRun:
+    """One training of an ablation.
+
+    Attributes:
+        name: of its row in the table.
+        config: YAML file.
+        seed: SEED.
+        folder: OUTPUT_DIR.
+        overrides: KEY VALUE KEY VALUE..., without those that the runner sets.
+        cfg: what the three make, its schedule rescaled.
+    """
+
+    name: str
+    config: str
+    seed: int
+    folder: Path
+    overrides: tuple[str, ...]
+    cfg: CfgNode
+
+    @property
+    def label(self) -> str:
+        """``name/seed_n``."""
+        return f"{self.name}/{self.folder.name}"
+
+    @property
+    def iterations(self) -> int:
+        """Length of the training."""
+        return self.cfg.SOLVER.MAX_ITER
+
+
+def plan_runs(
+    configs: Sequence[str],
+    seeds: Sequence[int],
+    output: Path,
+    overrides: Sequence[str] = (),
+    names: Sequence[str] = (),
+) -> list[AblationRun]:
+    """All runs, the first seed of every config before the second of any.
+
+    Args:
+        configs: YAML files, one for each row of the table.
+        seeds: of each config.
+        output: folder; a run lives in ``output/<name>/seed_<seed>``.
+        overrides: KEY VALUE pairs for all runs.
+        names: of the rows; none = the files' names.
+
+    Raises:
+        ConfigError: a config or override that cannot be used, names or seeds that appear twice, a config without
+            DATASETS.TEST.
+    """
+    for key in overrides[::2]:
+        if key in _OWN_KEYS:
+            raise ConfigError(f"{key} is set for each run by {_OWN_KEYS[key]}: leave it out of the overrides")
+    names = list(names) or [Path(config).stem for config in configs]
+    if len(names) != len(configs):
+        raise ConfigError(f"--names: {len(names)} names for {len(configs)} configs")
+    for kind, values in (("names", names), ("seeds", list(seeds))):
+        if len(set(values)) < len(values):
+            raise ConfigError(f"the {kind} must differ, got {values}; name configs with --names")
+    broken = [name for name in names if not re.fullmatch(r"[\w-][\w.-]*", name)]
+    if broken or any(seed < 0 for seed in seeds):
+        raise ConfigError(f"a name is made of letters, digits, '_', '-' and '.', a seed is 0 or more; got {broken}")
+    return [
+        _plan(config, seed, output / name / f"seed_{seed}", tuple(overrides), name)
+        for seed in seeds
+        for config, name in zip(configs, names, strict=True)
+    ]
+
+
+def _plan(config: str, seed: int, folder: Path, overrides: tuple[str, ...], name: str) -> AblationRun:
+    cfg = load_config(add_depthbox_config, config, [*overrides, "OUTPUT_DIR", str(folder), "SEED", str(seed)])
+    if not cfg.DATASETS.TEST:
+        raise ConfigError(f"{config}: DATASETS.TEST is empty, so there would be no AP to compare")
+    return AblationRun(name, config, seed, folder, overrides, scale_schedule(cfg))
+
+
+def check_settings(run: AblationRun) -> None:
+    """Raise ConfigError where the run's folder holds a run of other settings.
+
+    Keys that only one of the two knows are passed over: a newer version may have added them.
+    """
+    try:
+        before = (run.folder / "config.yaml").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return
+    changed = [
+        line
+        for line in config_differences(before, run.cfg.dump())
+        if line.split(" ", 1)[0] not in _HARMLESS and "(none)" not in line
+    ]
+    if changed:
+        raise ConfigError(
+            f"{run.folder} holds a run of other settings: {'; '.join(changed)}. Choose another --output, or remove "
+            "that folder"
+        )
+
+
+def is_started(run: AblationRun) -> bool:
+    """Whether there is anything to resume."""
+    return (run.folder / "config.yaml").is_file()
+
+
+def final_metrics(folder: Path) -> dict[str, Any] | None:
+    """The numbers of the evaluation after a run's last iteration; None where it is not finished."""
+    try:
+        cfg = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+        length = int(cfg["SOLVER"]["MAX_ITER"])
+    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
+        return None
+    if CheckpointStore(folder).last_evaluated < length:
+        return None
+    found = [row for row in _last_rows(folder) if _find_key(row, "bbox/AP") is not None]
+    return found[-1] if found and found[-1]["iteration"] >= length - 1 else None
+
+
+def iterations_done(folder: Path) -> int:
+    """How many iterations a run has reported."""
+    rows = _last_rows(folder)
+    return rows[-1]["iteration"] + 1 if rows else 0
+
+
+def find_value(row: Mapping[str, Any], metric: str) -> float | None:
+    """A metric such as "segm/AP" of a row of metrics.json; None where there is no finite number.
+
+    Where several data sets or networks were tested, their keys begin with a name, and the first that the row has
+    is taken.
+    """
+    key = _find_key(row, metric)
+    return None if key is None else row[key]
+
+
+def _find_key(row: Mapping[str, Any], metric: str) -> str | None:
+    if metric in row:
+        return metric
+    return next((key for key in row if key.endswith(f"/{metric}")), None)
+
+
+def _last_rows(folder: Path) -> list[dict[str, Any]]:
+    """The last lines of metrics.json; those that are cut off are left out."""
+    try:
+        with open(folder / "metrics.json", "rb") as file:
+            file.seek(0, 2)
+            file.seek(max(0, file.tell() - _TAIL))
+            lines = file.read().splitlines()
+    except OSError:
+        return []
+    rows = []
+    for line in lines:
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(row, dict) and "iteration" in row:
+            rows.append(row)
+    return rows

@@ -1,0 +1,160 @@
+"""From the finished runs of an ablation to one table, as JSON, markdown and picture."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+import re
+import statistics
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.data import MetadataCatalog
+from tabulate import tabulate
+
+from ...data.datasets import register_from_config
+from ...io.files import atomic_open
+from .plan import ORIGIN, AblationRun, final_metrics, find_value
+from .plot import save_ablation_plot
+
+ROOT = Path(__file__).resolve().parents[3]
+METRICS = {"mask_AP": "segm/AP", "mask_AP50": "segm/AP50", "mask_AP75": "segm/AP75", "box_AP": "bbox/AP"}
+SHARED = ("commit", "hardware", "generator", "overrides")  # the same for all runs, or should be
+JSON_FILE, TABLE_FILE, PLOT_FILE = "ablation.json", "ablation.md", "ablation.png"
+_INFO_BYTES = 1 << 16  # a COCO json's "info" is looked for in so many
+_HEADERS = ("name", "seeds", "mask AP", "AP50", "AP75", "box AP", "gain")
+
+
+def write_origin(run: AblationRun, device: str) -> None:
+    """Note beside a run what it is made with: commit, hardware, data."""
+    origin = {
+        "config": _in_project(run.config),
+        "overrides": " ".join(run.overrides),
+        "commit": _git("rev-parse", "HEAD") or "unknown",
+        "uncommitted_changes": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        "hardware": hardware(device),
+        "generator": generator(run.cfg),
+    }
+    with atomic_open(run.folder / ORIGIN) as file:
+        file.write(json.dumps(origin, indent=1).encode())
+
+
+def gather(runs: Sequence[AblationRun]) -> dict[str, Any]:
+    """What ``ablation.json`` holds: one row for each name, with the seeds that are finished.
+
+    A figure that an evaluation could not give is None; what the runs differ in is joined by " | ".
+    """
+    rows: dict[str, dict[str, Any]] = {}
+    origins: list[dict[str, Any]] = []
+    for run in runs:
+        row = rows.setdefault(run.name, {"name": run.name, "config": _in_project(run.config), "seeds": []})
+        for key in METRICS:
+            row.setdefault(key, [])
+        values = final_metrics(run.folder)
+        if values is None:
+            continue
+        row["seeds"].append(run.seed)
+        origins.append(_read_origin(run))
+        for key, metric in METRICS.items():
+            row[key].append(find_value(values, metric))
+    shared = {
+        key: " | ".join(dict.fromkeys(str(origin.get(key, "unknown")) for origin in origins)) if origins else "unknown"
+        for key in SHARED
+    }
+    changed = any(origin.get("uncommitted_changes") for origin in origins)
+    return {**shared, "uncommitted_changes": changed, "rows": list(rows.values())}
+
+
+def write_results(content: dict[str, Any], folder: Path) -> None:
+    """Write ablation.json, ablation.md and, where there is a result, ablation.png."""
+    about = [f"- {key}: {content[key]}" for key in SHARED if content[key]]
+    about += ["- tracked files differed from the commit"] if content["uncommitted_changes"] else []
+    text = "\n".join(["# Ablation", "", *about, "", table(content, "pipe"), ""])
+    for name, data in ((JSON_FILE, json.dumps(content, indent=1) + "\n"), (TABLE_FILE, text)):
+        with atomic_open(folder / name) as file:
+            file.write(data.encode())
+    if any(row["seeds"] for row in content["rows"]):
+        save_ablation_plot(content["rows"], folder / PLOT_FILE)
+
+
+def table(content: dict[str, Any], style: str = "simple") -> str:
+    """Mean±standard deviation over the seeds; the gain is the difference of the mean mask AP to the first row's."""
+    rows, first = content["rows"], _mean(content["rows"][0]["mask_AP"])
+    lines = []
+    for row in rows:
+        mean = _mean(row["mask_AP"])
+        known = row is not rows[0] and not math.isnan(mean - first)
+        figures = [_spread(row[key]) for key in METRICS]
+        lines.append([row["name"], len(row["seeds"]), *figures, f"{mean - first:+.2f}" if known else ""])
+    right = ("left", *["right"] * (len(_HEADERS) - 1))
+    return tabulate(lines, _HEADERS, tablefmt=style, colalign=right, disable_numparse=True)
+
+
+def hardware(device: str) -> str:
+    """The device's name, such as "NVIDIA H200" or "AMD EPYC 7763, 8 cores"."""
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(device)
+    try:
+        names = re.findall(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    except OSError:
+        names = []
+    return f"{names[0] if names else platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+
+
+def generator(cfg: CfgNode) -> str:
+    """What the training set's json says of its making ("info"); "unknown" where it says nothing."""
+    register_from_config(cfg)
+    path = MetadataCatalog.get(cfg.DATASETS.TRAIN[0]).get("json_file") if cfg.DATASETS.TRAIN else None
+    try:
+        with open(path or os.devnull, "rb") as file:
+            head = file.read(_INFO_BYTES).decode(errors="replace")
+        info = json.JSONDecoder().raw_decode(head, re.search(r'"info":\s*', head).end())[0]  # type: ignore[union-attr]
+    except (OSError, ValueError, AttributeError):
+        return "unknown"
+    parts = [str(info.get("description", ""))] if isinstance(info, dict) else []
+    parts += [f"{key} {info[key]}" for key in ("version", "seed", "split", "height", "width") if parts and key in info]
+    return ", ".join(part for part in parts if part) or "unknown"
+
+
+def _git(*words: str) -> str | None:
+    """What git says of the project; None where it is no repository."""
+    try:
+        done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True, timeout=30)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def _read_origin(run: AblationRun) -> dict[str, Any]:
+    try:
+        return json.loads((run.folder / ORIGIN).read_bytes())
+    except (OSError, ValueError):
+        return {}
+
+
+def _in_project(path: str) -> str:
+    """A file of this project by its place in it, another one as it was given."""
+    resolved = Path(path).resolve()
+    return resolved.relative_to(ROOT).as_posix() if resolved.is_relative_to(ROOT) else path
+
+
+def _known(values: Sequence[float | None]) -> list[float]:
+    return [value for value in values if value is not None]
+
+
+def _mean(values: Sequence[float | None]) -> float:
+    known = _known(values)
+    return statistics.fmean(known) if known else math.nan
+
+
+def _spread(values: Sequence[float | None]) -> str:
+    known = _known(values)
+    if not known:
+        return "-"
+    return f"{_mean(known):.2f}" + (f"±{statistics.stdev(known):.2f}" if len(known) > 1 else "")

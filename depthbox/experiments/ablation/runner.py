@@ -1,0 +1,218 @@
+"""Runs the trainings of an ablation, one process for each free device."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+import torch
+from tqdm import tqdm
+
+from ...config.loading import ConfigError
+from ...engine.launch import _die_with_parent
+from .plan import AblationRun, check_settings, final_metrics, is_started, iterations_done
+from .results import write_origin
+
+CONSOLE = "console.txt"
+_TAIL_LINES = 15
+_SECONDS_TO_END = 10.0
+# Seconds between two drawings of the progress bar: many in a terminal, few in a log file.
+_BAR_INTERVAL = 0.5 if sys.stderr.isatty() else 30.0
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A run that did not give results, and the end of what it said."""
+
+    run: AblationRun
+    reason: str
+    tail: str
+
+
+@dataclass
+class _Active:
+    run: AblationRun
+    device: str
+    process: subprocess.Popen[bytes]
+    console_start: int
+    seen: int
+
+
+def default_devices() -> list[str]:
+    """Every visible GPU; where there is none, the CPU once."""
+    return [f"cuda:{index}" for index in range(torch.cuda.device_count())] or ["cpu"]
+
+
+def check_devices(devices: Sequence[str]) -> None:
+    """Raise ConfigError for a device that is not ``cpu`` or a visible ``cuda:N``."""
+    known = {"cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))}
+    unknown = [device for device in devices if device not in known]
+    if unknown or not devices:
+        raise ConfigError(f"--devices: {' '.join(unknown) or 'nothing'} cannot be used here; there is {sorted(known)}")
+
+
+def training_command(run: AblationRun, device: str, command: Sequence[str]) -> list[str]:
+    """The words that start, or go on with, a run."""
+    words = [*command, "--config-file", run.config, *(["--resume"] if is_started(run) else []), *run.overrides]
+    keys = {"MODEL.DEVICE": device.split(":")[0], "OUTPUT_DIR": str(run.folder), "SEED": str(run.seed)}
+    return words + [word for pair in keys.items() for word in pair]
+
+
+def environment(device: str, devices: Sequence[str], outer: Mapping[str, str], cores: int) -> dict[str, str]:
+    """Environment in which a training sees its device alone, and CPUs are shared fairly.
+
+    Args:
+        device: of the training.
+        devices: all that are in use at once.
+        outer: the environment of this process.
+        cores: CPU cores of the machine.
+    """
+    result = dict(outer)
+    if device == "cpu":
+        result["CUDA_VISIBLE_DEVICES"] = ""
+        result.setdefault("OMP_NUM_THREADS", str(max(1, cores // list(devices).count("cpu"))))
+        return result
+    visible = [part for part in outer.get("CUDA_VISIBLE_DEVICES", "").split(",") if part]
+    index = int(device.removeprefix("cuda:"))
+    result["CUDA_VISIBLE_DEVICES"] = visible[index] if visible else str(index)
+    return result
+
+
+def execute(
+    runs: Sequence[AblationRun],
+    devices: Sequence[str],
+    command: Sequence[str],
+    after_run: Callable[[], None] = lambda: None,
+    poll: float = 1.0,
+) -> list[Failure]:
+    """Run what is not finished; a failed run does not stop the others.
+
+    Ctrl-C and SIGTERM end all trainings and raise KeyboardInterrupt; calling again goes on.
+
+    Args:
+        runs: in the order in which they are started.
+        devices: ``cpu`` or ``cuda:N``; a device that is named twice takes two runs at a time.
+        command: what starts a training, tools/train_net.py; the run's options are appended.
+        after_run: called after each run that gave results.
+        poll: seconds between two looks at the processes.
+
+    Returns:
+        The runs that failed.
+
+    Raises:
+        ConfigError: a folder holds a run of other settings.
+    """
+    for run in runs:
+        check_settings(run)
+    waiting = deque(run for run in runs if final_metrics(run.folder) is None)
+    free, active, failures = list(devices), list[_Active](), list[Failure]()
+    total, done = sum(r.iterations for r in waiting), sum(iterations_done(r.folder) for r in waiting)
+    if len(waiting) < len(runs):
+        print(f"{len(runs) - len(waiting)} of {len(runs)} runs are finished already")
+    bar = tqdm(total=total, initial=min(done, total), unit="it", desc="ablation", mininterval=_BAR_INTERVAL)
+    with _terminable(), bar:
+        try:
+            while waiting or active:
+                while waiting and free:
+                    active.append(_start(waiting.popleft(), free.pop(0), devices, command))
+                    bar.write(f"{active[-1].run.label}: started on {active[-1].device}", file=sys.stdout)
+                time.sleep(poll)
+                for item in list(active):
+                    _update(item, bar)
+                    if item.process.poll() is None:
+                        continue
+                    active.remove(item)
+                    free.append(item.device)
+                    failure = _outcome(item)
+                    bar.write(f"{item.run.label}: {failure.reason if failure else 'done'}", file=sys.stdout)
+                    if failure:
+                        failures.append(failure)
+                    else:
+                        after_run()
+        finally:
+            _stop(active)
+    return failures
+
+
+def _start(run: AblationRun, device: str, devices: Sequence[str], command: Sequence[str]) -> _Active:
+    run.folder.mkdir(parents=True, exist_ok=True)
+    words = training_command(run, device, command)
+    if not is_started(run):
+        write_origin(run, device)
+    console = run.folder / CONSOLE
+    start = console.stat().st_size if console.exists() else 0
+    with open(console, "ab") as file:
+        process = subprocess.Popen(
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env=environment(device, devices, os.environ, os.cpu_count() or 1),
+            start_new_session=True,  # Ctrl-C comes from here, once
+            preexec_fn=_die_with_parent,
+        )
+    return _Active(run, device, process, start, iterations_done(run.folder))
+
+
+def _update(item: _Active, bar: tqdm) -> None:
+    done = min(iterations_done(item.run.folder), item.run.iterations)
+    if done > item.seen:
+        bar.update(done - item.seen)
+        item.seen = done
+
+
+def _outcome(item: _Active) -> Failure | None:
+    """None where the run gave results."""
+    code = item.process.returncode
+    if code == 0 and final_metrics(item.run.folder) is not None:
+        return None
+    reason = f"failed with exit status {code}" if code else "ended without results"
+    return Failure(item.run, reason, _tail(item.run.folder / CONSOLE, item.console_start))
+
+
+def _tail(path: Path, start: int) -> str:
+    """The last lines of a file, none before the byte ``start``."""
+    with open(path, "rb") as file:
+        file.seek(start)
+        lines = file.read().decode(errors="replace").splitlines()
+    return "\n".join(lines[-_TAIL_LINES:])
+
+
+def _stop(active: Sequence[_Active]) -> None:
+    """End the trainings and all that they started: politely, then not."""
+    for sign in (signal.SIGTERM, signal.SIGKILL):
+        for item in active:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(item.process.pid, sign)
+        end = time.monotonic() + _SECONDS_TO_END
+        for item in active:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                item.process.wait(max(0.0, end - time.monotonic()))
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM raise KeyboardInterrupt, so that the trainings are ended."""
+
+    def interrupt(number: int, frame: FrameType | None) -> NoReturn:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():  # no other can receive signals
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

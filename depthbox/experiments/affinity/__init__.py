@@ -1,0 +1,1 @@
+"""Purity of the pixel pairs that the color and depth rules link."""

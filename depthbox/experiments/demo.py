@@ -1,0 +1,216 @@
+"""The demo: synthetic scenes are made, a small network learns their masks from boxes, and is tested."""
+
+from __future__ import annotations
+
+import json
+import logging
+import platform
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import detectron2
+import torch
+from detectron2.config import CfgNode
+
+from ..checkpoint.store import FINAL
+from ..config.defaults import add_depthbox_config
+from ..config.loading import load_config
+from ..data.loader import load_records
+from ..data.synthetic.write import CLASS_NAMES, GENERATOR_VERSION, write_dataset
+from ..engine.run import run
+from ..inference.predictor import load_predictor
+from ..io.files import atomic_open
+from ..visualization import DatasetSheet, choose_records, make_sheet, save_sheet
+
+TRAIN_IMAGES, VAL_IMAGES = 1500, 100
+HEIGHT, WIDTH = 160, 224
+QUICK_TRAIN_IMAGES, QUICK_VAL_IMAGES, QUICK_ITERATIONS = 8, 4, 4
+SHEET_IMAGES, SHEET_COLUMNS = 16, 4
+SHEET_SCORE = 0.4
+
+_NOTE = "demo.json"
+_SUMMARY, _SHEET = "summary.json", "masks.png"
+_MADE = ("data", "train", _SUMMARY, _SHEET)
+
+
+@dataclass(frozen=True)
+class DemoSettings:
+    """What a demo does.
+
+    Attributes:
+        config_file: of the training.
+        train_images, val_images: scenes to make.
+        height, width: of the scenes, in pixels.
+        iterations: of the training; 0 = as the config says.
+        seed: of the scenes and the training, >= 0.
+    """
+
+    config_file: str
+    train_images: int = TRAIN_IMAGES
+    val_images: int = VAL_IMAGES
+    height: int = HEIGHT
+    width: int = WIDTH
+    iterations: int = 0
+    seed: int = 0
+
+
+def run_demo(settings: DemoSettings, output: Path) -> dict[str, Any]:
+    """Make the data, train, test and draw; an unfinished demo of the same settings is continued.
+
+    Args:
+        settings: what to do.
+        output: folder, made if missing: data/, train/ (the run), masks.png and, last of all, summary.json.
+
+    Returns:
+        What summary.json holds: box_AP, mask_AP and boxfill_AP in percent (None where there is nothing to
+        find), seconds (of this call, everything included), and how they came about.
+
+    Raises:
+        FileExistsError: ``output`` holds files of these names that no demo made.
+        ConfigError: the config file cannot be used.
+    """
+    start = time.monotonic()
+    resume = prepare_output(output, settings)
+    cfg = demo_config(settings, output, make_data(settings, output / "data"))
+    results = run(cfg, resume=resume, command="demo")
+    if not results:  # killed after its last evaluation
+        results = run(cfg, resume=True, eval_only=True, command="demo, evaluation")
+    draw_masks(cfg, output / _SHEET)
+    summary = summarize(results, settings, cfg, resume, time.monotonic() - start)
+    with atomic_open(output / _SUMMARY) as file:
+        file.write((json.dumps(summary, indent=2) + "\n").encode())
+    return summary
+
+
+def prepare_output(output: Path, settings: DemoSettings) -> bool:
+    """Clear what an earlier demo left; returns whether it is unfinished and to be continued instead.
+
+    Raises:
+        FileExistsError: the folder holds files of the demo's names that no demo made.
+    """
+    note, wanted = output / _NOTE, asdict(settings)
+    present = [output / name for name in _MADE if (output / name).exists()]
+    if present and not note.is_file():
+        raise FileExistsError(
+            f"{present[0]} was not made by a demo: move it away, or choose another folder with --output"
+        )
+    finished = (output / _SUMMARY).exists()
+    if note.is_file() and not finished and _read_note(note) == wanted:
+        logging.getLogger(__name__).info("Continuing the unfinished demo in %s", output)
+        return (output / "train" / "last_checkpoint").is_file()
+    # The summary goes first: a demo that is killed here counts as unfinished, with other settings or none.
+    for path in sorted(present, key=lambda path: path.name != _SUMMARY):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    with atomic_open(note) as file:
+        file.write(json.dumps(wanted, indent=2).encode())
+    return False
+
+
+def make_data(settings: DemoSettings, folder: Path) -> list[list[str]]:
+    """Write both splits, as far as they are missing; returns their entries for DATASETS.COCO_STYLE."""
+    entries = []
+    for split, count in (("train", settings.train_images), ("val", settings.val_images)):
+        target = write_dataset(
+            folder,
+            count,
+            seed=settings.seed,
+            height=settings.height,
+            width=settings.width,
+            split=split,
+            workers=2,
+            progress=True,
+        )
+        paths = (target, folder / split, folder / f"depth_{split}")
+        entries.append([f"demo_{split}", *(str(path.resolve()) for path in paths)])
+    return entries
+
+
+def demo_config(settings: DemoSettings, output: Path, data: list[list[str]]) -> CfgNode:
+    """The config of the demo's training: the file's, on the demo's data.
+
+    Raises:
+        ConfigError: the file cannot be used.
+    """
+    names = [entry[0] for entry in data]
+    overrides: dict[str, Any] = {
+        "DATASETS.COCO_STYLE": repr(data),
+        "DATASETS.TRAIN": repr((names[0],)),
+        "DATASETS.TEST": repr((names[1],)),
+        "MODEL.FCOS.NUM_CLASSES": str(len(CLASS_NAMES)),
+        "TEST.FILLED_BOX_AP": "True",
+        "OUTPUT_DIR": str(output / "train"),
+        "SEED": str(settings.seed),
+    }
+    words = [word for pair in overrides.items() for word in pair]
+    cfg = load_config(add_depthbox_config, settings.config_file, words)
+    return stretch_schedule(cfg, settings.iterations) if settings.iterations else cfg
+
+
+def stretch_schedule(cfg: CfgNode, iterations: int) -> CfgNode:
+    """A copy that trains for ``iterations``, its learning rate steps and warm-ups moved in proportion."""
+    cfg = cfg.clone()
+    cfg.defrost()
+    solver, pairwise = cfg.SOLVER, cfg.MODEL.BOXINST.PAIRWISE
+    ratio = iterations / solver.MAX_ITER
+    solver.STEPS = tuple(max(1, round(step * ratio)) for step in solver.STEPS)
+    solver.WARMUP_ITERS = round(solver.WARMUP_ITERS * ratio)
+    pairwise.WARMUP_ITERS = max(1, round(pairwise.WARMUP_ITERS * ratio))
+    solver.MAX_ITER = iterations
+    cfg.freeze()
+    return cfg
+
+
+def draw_masks(cfg: CfgNode, path: Path) -> None:
+    """Draw the truth and the final network's masks of some validation images."""
+    name = cfg.DATASETS.TEST[0]
+    predict = load_predictor(cfg, str(Path(cfg.OUTPUT_DIR) / f"{FINAL}.pth"))
+    sheet = DatasetSheet(cfg, name, predict, columns=SHEET_COLUMNS, score_threshold=SHEET_SCORE, inputs=False)
+    records = choose_records(load_records([name], filter_empty=False), SHEET_IMAGES)
+    tiles = [tile for record in records for tile in sheet.tiles(record)]
+    title = "Masks learnt from boxes: truth (boxes and outlines) and prediction"
+    save_sheet(make_sheet(tiles, sheet.columns, title), path)
+
+
+def summarize(
+    results: Mapping[str, Any], settings: DemoSettings, cfg: CfgNode, resumed: bool, seconds: float
+) -> dict[str, Any]:
+    """The content of summary.json; a figure that the evaluation could not give is None."""
+    tasks = {"box_AP": "bbox", "mask_AP": "segm", "boxfill_AP": "boxfill"}
+    values = {name: float(results.get(task, {}).get("AP", float("nan"))) for name, task in tasks.items()}
+    return {
+        **{name: round(value, 4) if value == value else None for name, value in values.items()},
+        "seconds": round(seconds),
+        "resumed": resumed,
+        "settings": asdict(settings),
+        "iterations": cfg.SOLVER.MAX_ITER,
+        "images_per_batch": cfg.SOLVER.IMS_PER_BATCH,
+        "threads": torch.get_num_threads(),
+        "versions": {
+            "python": platform.python_version(),
+            "torch": str(torch.__version__),
+            "detectron2": detectron2.__version__,
+            "generator": str(GENERATOR_VERSION),
+        },
+        "config": cfg.dump(),
+    }
+
+
+def summary_line(summary: Mapping[str, Any]) -> str:
+    """``DEMO box_AP=... mask_AP=... boxfill_AP=... seconds=...``; nan where there is no figure."""
+    names = ("box_AP", "mask_AP", "boxfill_AP")
+    figures = [f"{name}={summary[name]:.2f}" if summary[name] is not None else f"{name}=nan" for name in names]
+    return " ".join(["DEMO", *figures, f"seconds={summary['seconds']}"])
+
+
+def _read_note(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except ValueError:
+        return None

@@ -1,0 +1,1 @@
+"""Masks for given boxes, as a job over a COCO JSON file."""

@@ -1,0 +1,1 @@
+"""Meta-architectures; importing registers them with Detectron2."""

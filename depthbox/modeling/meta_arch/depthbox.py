@@ -1,0 +1,210 @@
+"""The meta-architecture: one network, one screen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode, configurable
+from detectron2.modeling import META_ARCH_REGISTRY, Backbone, build_backbone
+from detectron2.structures import Boxes, ImageList, Instances
+from torch import Tensor, nn
+
+from ...structures import MaskPredictions
+from ..fcos import FCOS
+from ..fcos.head import HeadOutputs
+from ..fcos.inference import Detections
+from ..fcos.queries import detection_queries
+from ..mask_head import Controller, DynamicMaskHead, MaskBranch, mean_depth, paste_masks, paste_rles
+from ..supervision import MaskCriterion
+from ..supervision.annotations import AnnotationReader, Inputs
+from ..supervision.targets import MaskSupervision
+from ..training_stats import log_training
+from ..warmup import warmup_factor
+
+MASK_FORMATS = ("bitmask", "rle")
+
+
+@META_ARCH_REGISTRY.register()
+class DepthBox(nn.Module):
+    """Instance segmentation from boxes and pseudo depth: FCOS, and a dynamic mask head guided by depth.
+
+    Args:
+        backbone: images (B, 3, H, W) to named features.
+        proposal_generator: the detector.
+        controller: filters of the mask head at the detector's positions.
+        mask_branch: mask features that all instances share.
+        mask_head: filters and features to masks and instance depth.
+        annotations: what a batch is annotated with.
+        supervision: what the masks are trained with.
+        criterion: the masks' losses.
+        pixel_mean, pixel_std: of each channel.
+        warmup_iters: iterations over which a loss grows to its full weight, by the loss's name.
+        channels_last: memory layout of images and convolutions; changes speed, not results.
+        mask_format: of the predicted masks: "bitmask" gives ``pred_masks`` (N, H, W) bool, "rle" gives
+            ``pred_masks_rle``, a list of N COCO RLEs of the same masks that needs little time and memory.
+
+    Raises:
+        ValueError: an unknown ``mask_format``.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        backbone: Backbone,
+        proposal_generator: FCOS,
+        controller: Controller,
+        mask_branch: MaskBranch,
+        mask_head: DynamicMaskHead,
+        annotations: AnnotationReader,
+        supervision: MaskSupervision,
+        criterion: MaskCriterion,
+        pixel_mean: list[float],
+        pixel_std: list[float],
+        warmup_iters: dict[str, int],
+        channels_last: bool = False,
+        mask_format: str = "bitmask",
+    ) -> None:
+        super().__init__()
+        if mask_format not in MASK_FORMATS:
+            raise ValueError(f"TEST.MASK_FORMAT is one of {MASK_FORMATS}, not '{mask_format}'")
+        self.backbone = backbone
+        self.proposal_generator = proposal_generator
+        self.controller = controller
+        self.mask_branch = mask_branch
+        self.mask_head = mask_head
+        self.annotations = annotations
+        self.supervision = supervision
+        self.criterion = criterion
+        self.warmup_iters = warmup_iters
+        self.mask_format = mask_format
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self.pixel_mean: Tensor
+        self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(-1, 1, 1), persistent=False)
+        self.register_buffer("pixel_std", torch.tensor(pixel_std).view(-1, 1, 1), persistent=False)
+        self.to(memory_format=self.memory_format)
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
+        backbone = build_backbone(cfg)
+        shapes = backbone.output_shape()
+        node = cfg.MODEL.CONDINST
+        sizes = [float(size) for size in cfg.MODEL.FCOS.SIZES_OF_INTEREST]
+        mask_branch = MaskBranch(cfg, shapes)
+        mask_head = DynamicMaskHead(
+            in_channels=node.MASK_BRANCH.OUT_CHANNELS,
+            channels=node.MASK_HEAD.CHANNELS,
+            num_layers=node.MASK_HEAD.NUM_LAYERS,
+            feature_stride=mask_branch.stride,
+            out_stride=node.MASK_OUT_STRIDE,
+            sizes=(*sizes, 2 * sizes[-1]),
+            depth_layer=cfg.MODEL.DEPTH.LAYER,
+            triton=cfg.MODEL.TRITON,
+        )
+        return {
+            "backbone": backbone,
+            "proposal_generator": FCOS(cfg, shapes),
+            "controller": Controller(shapes[cfg.MODEL.FCOS.IN_FEATURES[0]].channels, mask_head.num_params),
+            "mask_branch": mask_branch,
+            "mask_head": mask_head,
+            "annotations": AnnotationReader(cfg),
+            "supervision": MaskSupervision(cfg),
+            "criterion": MaskCriterion(cfg),
+            "pixel_mean": list(cfg.MODEL.PIXEL_MEAN),
+            "pixel_std": list(cfg.MODEL.PIXEL_STD),
+            "warmup_iters": {
+                "loss_color_pairwise": cfg.MODEL.BOXINST.PAIRWISE.WARMUP_ITERS,
+                "loss_depth_consistency": cfg.MODEL.DEPTH.WARMUP_ITERS,
+            },
+            "channels_last": cfg.MODEL.CHANNELS_LAST,
+            "mask_format": cfg.TEST.MASK_FORMAT,
+        }
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is; inputs are moved there."""
+        return self.pixel_mean.device
+
+    def forward(self, batched_inputs: Inputs) -> Any:
+        """Losses by name in training; one ``{"instances": Instances}`` per image otherwise (Fig. 3).
+
+        Args:
+            batched_inputs: one dict per image: ``image`` (3, H, W) in [0, 255], ``height`` and ``width`` of the
+                original image, and in training ``instances`` with ``gt_boxes`` and ``gt_classes`` (plus ``gt_masks``
+                and ``gt_has_mask`` where masks are used, ``pseudo_masks`` and ``pseudo_weights`` where a teacher
+                labels), and ``depth`` (1, H, W) in [0, 1] where depth is used.
+        """
+        images, dense, mask_features = self.predict_dense(batched_inputs)
+        if not self.training:
+            return self._detect(batched_inputs, images, dense, mask_features)
+
+        truth = self.annotations(batched_inputs, self.device)
+        size = (images.tensor.shape[2], images.tensor.shape[3])
+        losses, queries = self.proposal_generator.losses(dense, truth.boxes, truth.classes, size)
+        predictions = self.mask_head(mask_features, self.controller(dense.box_tower, queries), queries)
+        targets = self.supervision(images.tensor, images.image_sizes, truth)
+        mask_losses = self.criterion(predictions, queries, targets)
+        warmups = {name: warmup_factor(n) for name, n in self.warmup_iters.items() if name in mask_losses}
+        log_training(mask_losses, warmups, predictions.logits, queries, targets, self.mask_head.out_stride)
+        return {**losses, **{name: loss * warmups.get(name, 1.0) for name, loss in mask_losses.items()}}
+
+    def predict_dense(self, batched_inputs: Inputs) -> tuple[ImageList, HeadOutputs, Tensor]:
+        """Images as one padded batch, the detector's predictions at all positions, and the mask features."""
+        images = ImageList.from_tensors(
+            [x["image"].to(self.device, non_blocking=True) for x in batched_inputs], self.backbone.size_divisibility
+        )
+        normalized = (images.tensor.float() - self.pixel_mean) / self.pixel_std
+        features = self.backbone(normalized.contiguous(memory_format=self.memory_format))
+        return images, self.proposal_generator(features), self.mask_branch(features)
+
+    def predict_masks(
+        self, dense: HeadOutputs, mask_features: Tensor, detections: list[Detections]
+    ) -> Iterator[MaskPredictions]:
+        """Masks of the detections, one image after the other, so that only one image's are held at a time."""
+        filters = self.controller(dense.box_tower, detection_queries(detections))
+        parts = filters.split([len(found.scores) for found in detections])
+        for features, params, found in zip(mask_features.split(1), parts, detections, strict=True):
+            yield self.mask_head(features, params, detection_queries([found]))
+
+    def fill_up_weights(self, state: dict[str, Any]) -> list[str]:
+        """Complete, in place, a state dict of a network without the depth layer; returns what was added, in words."""
+        given = state.get("controller.weight")
+        if given is None or len(given) != self.mask_head.num_mask_params:
+            return []  # of another mask head altogether
+        added = self.controller.fill_up(state, "controller.")
+        return [f"{added} filters of the depth layer, at their initial values"] if added else []
+
+    def _detect(
+        self, batched_inputs: Inputs, images: ImageList, dense: HeadOutputs, mask_features: Tensor
+    ) -> list[dict[str, Instances]]:
+        detections = self.proposal_generator.detect(dense)
+        results = []
+        for b, (found, predictions) in enumerate(
+            zip(detections, self.predict_masks(dense, mask_features, detections), strict=True)
+        ):
+            size = images.image_sizes[b]
+            output_size = (batched_inputs[b].get("height", size[0]), batched_inputs[b].get("width", size[1]))
+            results.append({"instances": self._instances(found, predictions, size, output_size)})
+        return results
+
+    def _instances(
+        self, found: Detections, predictions: MaskPredictions, size: tuple[int, int], output_size: tuple[int, int]
+    ) -> Instances:
+        boxes = Boxes(found.boxes.clone())
+        boxes.scale(output_size[1] / size[1], output_size[0] / size[0])
+        boxes.clip(output_size)
+        keep = boxes.nonempty()
+        instances = Instances(output_size)
+        instances.pred_boxes = boxes[keep]
+        instances.scores = found.scores[keep]
+        instances.pred_classes = found.classes[keep]
+        logits = predictions.logits[keep]
+        if self.mask_format == "rle":
+            instances.pred_masks_rle = paste_rles(logits, self.mask_head.out_stride, size, output_size)
+        else:
+            instances.pred_masks = paste_masks(logits, self.mask_head.out_stride, size, output_size)
+        if predictions.depth_logits is not None:
+            instances.pred_depths = mean_depth(logits, predictions.depth_logits[keep])
+        return instances

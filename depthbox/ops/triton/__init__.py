@@ -1,0 +1,1 @@
+"""Triton kernels of the operations and losses, used on CUDA devices."""

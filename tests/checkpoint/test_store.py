@@ -1,0 +1,192 @@
+"""Checkpoints: whole or not there, and a way back when one is damaged."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+
+from depthbox.checkpoint.store import CheckpointStore
+from depthbox.checkpoint.weights import load_weights
+
+
+def state(value=1.0):
+    return {"model": {"w": torch.full((1000,), value)}, "optimizer": {}, "trainer": {"iteration": int(value)}}
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_newest_are_kept(tmp_path):
+    store = CheckpointStore(tmp_path, keep=2)
+    for iteration in (4, 9, 14, 19):
+        store.save(f"model_{iteration:07d}", state(iteration))
+    store.save_best({"model": state()["model"], "best": {"value": 3.0}})
+    store.save("model_final", state(20))
+    assert names(tmp_path) == [
+        "last_checkpoint",
+        "model_0000014.pth",
+        "model_0000019.pth",
+        "model_best.pth",
+        "model_final.pth",
+    ]
+    assert store.best()["best"] == {"value": 3.0}
+    assert CheckpointStore(tmp_path).load_latest()["trainer"]["iteration"] == 20
+
+
+def test_zero_keeps_all(tmp_path):
+    store = CheckpointStore(tmp_path, keep=0)
+    for iteration in range(5):
+        store.save(f"model_{iteration:07d}", state(iteration))
+    assert len(names(tmp_path)) == 6
+
+
+def damage_tail(data):
+    return data[: len(data) // 2]
+
+
+def damage_middle(data):
+    return data[: len(data) // 2] + b"\xff" * 8 + data[len(data) // 2 + 8 :]
+
+
+@pytest.mark.parametrize("damage", [damage_tail, damage_middle, lambda data: b""], ids=["cut", "bits", "empty"])
+def test_damaged_newest_falls_back_to_the_one_before(tmp_path, caplog, damage):
+    store = CheckpointStore(tmp_path)
+    store.save("model_0000001", state(1))
+    newest = store.save("model_0000002", state(2))
+    newest.write_bytes(damage(newest.read_bytes()))
+    with caplog.at_level("WARNING"):
+        found = CheckpointStore(tmp_path).load_latest()
+    assert found["trainer"]["iteration"] == 1
+    assert "model_0000002.pth is broken" in caplog.text
+    assert "model_0000002.pth.broken" in names(tmp_path)
+
+
+def test_damaged_newest_does_not_push_out_good_ones(tmp_path):
+    store = CheckpointStore(tmp_path, keep=1)
+    store.save("model_0000009", state(9)).write_bytes(b"x")
+    store.save("model_0000004", state(4))
+    assert "model_0000004.pth" in names(tmp_path)
+    assert CheckpointStore(tmp_path, keep=1).load_latest()["trainer"]["iteration"] == 4
+
+
+def test_missing_or_stale_pointer(tmp_path):
+    store = CheckpointStore(tmp_path)
+    assert store.load_latest() is None
+    store.save("model_0000001", state(1))
+    store.save("model_0000002", state(2))
+    (tmp_path / "last_checkpoint").unlink()  # killed between the two
+    assert store.load_latest()["trainer"]["iteration"] == 2
+    (tmp_path / "last_checkpoint").write_text("model_0000001.pth")  # a user goes back
+    assert store.load_latest()["trainer"]["iteration"] == 1
+
+
+def test_all_damaged_is_an_error(tmp_path):
+    CheckpointStore(tmp_path).save("model_0000001", state()).write_bytes(b"nothing")
+    with pytest.raises(RuntimeError, match=r"all checkpoints in .* are broken: model_0000001\.pth"):
+        CheckpointStore(tmp_path).load_latest()
+
+
+def test_failed_save_leaves_the_last_one(tmp_path, monkeypatch):
+    store = CheckpointStore(tmp_path)
+    store.save("model_0000001", state(1))
+
+    def fail(data, file):
+        file.write(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(torch, "save", fail)
+    with pytest.raises(OSError, match="disk full"):
+        store.save("model_0000002", state(2))
+    assert names(tmp_path) == ["last_checkpoint", "model_0000001.pth"]
+
+
+def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def half_a_file(data, file):
+    file.write(b"half")
+    die()
+
+
+def die_at_the_second(replaced=os.replace):
+    """The second rename is the pointer's: die before it."""
+    calls = []
+
+    def replace(source, target):
+        if calls:
+            die()
+        calls.append(replaced(source, target))
+
+    return replace
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "replacement", "expected"),
+    [
+        (torch, "save", half_a_file, 1),
+        (os, "replace", die, 1),
+        (os, "replace", die_at_the_second(), 1),  # the new file is whole, the pointer still names the old one
+        (Path, "unlink", die, 3),
+    ],
+    ids=["while writing", "before the rename", "before the pointer", "before deleting old ones"],
+)
+def test_kill_at_every_stage_leaves_a_whole_checkpoint(tmp_path, module, name, replacement, expected):
+    store = CheckpointStore(tmp_path, keep=1)
+    store.save("model_0000001", state(1))
+    child = os.fork()
+    if child == 0:
+        setattr(module, name, replacement)
+        store.save("model_0000003", state(3))
+        os._exit(0)
+    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
+    resumed = CheckpointStore(tmp_path, keep=1)
+    assert resumed.load_latest()["trainer"]["iteration"] == expected
+    assert not list(tmp_path.glob(".model_*"))
+    resumed.save("model_0000005", state(5))
+    assert "model_0000005.pth" in names(tmp_path)
+    assert not list(tmp_path.glob("*.broken"))
+
+
+def test_file_appears_only_when_complete(tmp_path, monkeypatch):
+    real, seen = torch.save, []
+
+    def watch(data, file):
+        real(data, file)
+        seen.append([name for name in names(tmp_path) if not name.startswith(".")])
+
+    monkeypatch.setattr(torch, "save", watch)
+    CheckpointStore(tmp_path).save("model_0000001", state(1))
+    assert seen == [[]]
+
+
+def test_earlier_run_is_set_aside_once(tmp_path, caplog):
+    CheckpointStore(tmp_path).set_aside_earlier_run()
+    assert names(tmp_path) == []
+    for expected in (1, 2):
+        CheckpointStore(tmp_path).save("model_0000001", state())
+        (tmp_path / ".model_0000002.pth.abc.tmp").write_bytes(b"left by a kill")
+        CheckpointStore(tmp_path).set_aside_earlier_run()
+        assert names(tmp_path / f"earlier_run_{expected}") == ["last_checkpoint", "model_0000001.pth"]
+    assert names(tmp_path) == ["earlier_run_1", "earlier_run_2"]
+
+
+def test_last_evaluation_is_remembered(tmp_path):
+    store = CheckpointStore(tmp_path)
+    assert store.last_evaluated == 0
+    store.last_evaluated = 12
+    assert CheckpointStore(tmp_path).last_evaluated == 12
+
+
+def test_load_weights_reads_a_checkpoint_and_bare_weights(tmp_path):
+    model, source = torch.nn.Linear(3, 2), torch.nn.Linear(3, 2)
+    torch.save({"model": source.state_dict()}, tmp_path / "a.pth")
+    load_weights(model, str(tmp_path / "a.pth"))
+    assert torch.equal(model.weight, source.weight)
+    load_weights(model, "")
+    assert torch.equal(model.weight, source.weight)
+    with pytest.raises(FileNotFoundError, match=r"MODEL\.WEIGHTS: there is no file nowhere\.pth"):
+        load_weights(model, "nowhere.pth")

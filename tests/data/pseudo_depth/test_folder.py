@@ -1,0 +1,111 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from depthbox.data.depth_io import write_depth
+from depthbox.data.pseudo_depth.folder import SIDECAR, describe_folder, prepare_folder
+from depthbox.data.pseudo_depth.items import DepthItem
+from depthbox.data.pseudo_depth.model import ModelInfo, PseudoDepthError
+
+MODEL = ModelInfo("Intel/dpt-large", None, "commit abc", "dpt", False)
+INFO = describe_folder(MODEL, 320, False)
+
+
+def item(output, name):
+    return DepthItem(Path("images") / f"{name}.jpg", output / f"{name}.png")
+
+
+@pytest.fixture
+def filled(tmp_path):
+    """A folder with the maps of a and sub/b, and the items of these."""
+    items = [item(tmp_path, "a"), item(tmp_path, "sub/b")]
+    prepare_folder(tmp_path, items, INFO)
+    for one in items:
+        write_depth(one.depth, np.zeros((4, 4), np.float32))
+    return tmp_path, items
+
+
+def maps(output):
+    return sorted(str(path.relative_to(output)) for path in output.rglob("*.png"))
+
+
+def test_note_says_what_a_reader_needs(tmp_path):
+    prepare_folder(tmp_path / "new", [], INFO)
+    note = json.loads((tmp_path / "new" / SIDECAR).read_text())
+    assert "1 = near" in note["convention"] and "65535" in note["convention"]
+    assert note["model"] == {
+        "name": "Intel/dpt-large", "revision": None, "weights": "commit abc", "type": "dpt", "output_inverted": False,
+    }  # fmt: skip
+    assert note["settings"]["size"] == 320 and note["settings"]["precision"] == "float32"
+    assert {"python", "torch", "transformers", "depthbox"} <= set(note["versions"])
+    assert describe_folder(MODEL, None, True)["settings"]["size"] == "original"
+
+
+def test_same_settings_go_on_and_keep_the_note(filled):
+    output, items = filled
+    before = (output / SIDECAR).read_bytes()
+    other = describe_folder(replace(MODEL, name="/downloaded/dpt", revision="main"), 320, False)
+    other["versions"] = {"torch": "99"}
+    prepare_folder(output, items, other)
+    assert maps(output) == ["a.png", "sub/b.png"] and (output / SIDECAR).read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("info", "problem"),
+    [
+        (describe_folder(replace(MODEL, weights="commit def"), 320, False), "weights commit abc there, commit def now"),
+        (describe_folder(replace(MODEL, inverted=True), 320, False), "output_inverted False there, True now"),
+        (describe_folder(MODEL, None, False), "size 320 there, original now"),
+        (describe_folder(MODEL, 320, True), "precision float32 there, float16 now"),
+    ],
+)
+def test_other_settings_are_refused_unless_overwritten(filled, info, problem):
+    output, items = filled
+    for dry_run in (True, False):
+        with pytest.raises(PseudoDepthError, match=f"{problem}.*--overwrite"):
+            prepare_folder(output, items, info, dry_run=dry_run)
+    prepare_folder(output, items, info, overwrite=True, dry_run=True)
+    assert maps(output) == ["a.png", "sub/b.png"] and json.loads((output / SIDECAR).read_text()) == INFO
+    prepare_folder(output, items, info, overwrite=True)
+    assert maps(output) == [] and json.loads((output / SIDECAR).read_text()) == info
+
+
+def test_overwriting_never_leaves_two_kinds_nor_removes_strangers(filled):
+    output, items = filled
+    other = describe_folder(MODEL, 240, False)
+    with pytest.raises(PseudoDepthError, match=r"remove the maps of other images first \(1, such as .*b\.png"):
+        prepare_folder(output, items[:1], other, overwrite=True)
+    assert maps(output) == ["a.png", "sub/b.png"]
+    prepare_folder(output, items[:1], INFO, overwrite=True)
+    assert maps(output) == ["sub/b.png"], "the same settings: only the map of the item is made anew"
+
+
+def test_maps_without_note_are_refused(filled):
+    output, items = filled
+    (output / SIDECAR).unlink()
+    with pytest.raises(PseudoDepthError, match=f"no {SIDECAR}"):
+        prepare_folder(output, items, INFO)
+    assert not (output / SIDECAR).exists()
+
+
+def test_a_note_without_maps_is_replaced(tmp_path):
+    prepare_folder(tmp_path, [], INFO)
+    other = describe_folder(MODEL, 240, False)
+    prepare_folder(tmp_path, [], other)
+    assert json.loads((tmp_path / SIDECAR).read_text()) == other
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"model": {}, "settings": {}, "convention": ""}'])
+def test_a_broken_note_is_an_error(filled, text):
+    output, items = filled
+    (output / SIDECAR).write_text(text)
+    with pytest.raises(PseudoDepthError, match=f"{SIDECAR} is broken"):
+        prepare_folder(output, items, INFO)
+
+
+def test_dry_run_makes_no_folder(tmp_path):
+    prepare_folder(tmp_path / "new", [], INFO, dry_run=True)
+    assert not (tmp_path / "new").exists()

@@ -1,0 +1,95 @@
+"""Masks as run lengths and polygons, against drawing them back."""
+
+import numpy as np
+import pycocotools.mask as mask_util
+import pytest
+
+from depthbox.io.coco_masks import rle_to_polygons, to_polygons, to_rle
+
+SIZE = (60, 80)
+
+
+def drawn(polygons: list[list[float]], size: tuple[int, int] = SIZE) -> np.ndarray:
+    """Polygons as CVAT and pycocotools draw them: all of them, filled."""
+    return mask_util.decode(mask_util.merge(mask_util.frPyObjects(polygons, *size))).astype(bool)
+
+
+def iou(first: np.ndarray, second: np.ndarray) -> float:
+    return (first & second).sum() / (first | second).sum()
+
+
+def ring() -> np.ndarray:
+    y, x = np.mgrid[:60, :80]
+    radius = np.hypot(y - 30, x - 40)
+    return (radius < 25) & (radius > 12)
+
+
+def test_a_piece_lands_at_its_place() -> None:
+    piece = np.random.default_rng(0).random((7, 9)) > 0.5
+    rle = to_rle(piece, left=70, top=50, size=SIZE)
+    expected = np.zeros(SIZE, dtype=bool)
+    expected[50:57, 70:79] = piece
+    np.testing.assert_array_equal(mask_util.decode(rle).astype(bool), expected)
+    assert isinstance(rle["counts"], str) and rle["size"] == [60, 80]
+
+
+def test_outlines_enclose_the_mask() -> None:
+    y, x = np.mgrid[:60, :80]
+    mask = np.hypot((y - 30) / 1.3, x - 40) < 20
+    (polygon,) = to_polygons(mask, 0, 0)
+    assert iou(drawn([polygon]), mask) > 0.96
+    assert len(polygon) < 120, "not a point for each pixel"
+
+
+def test_a_square_keeps_its_size() -> None:
+    mask = np.ones((10, 20), dtype=bool)
+    (polygon,) = to_polygons(mask, 5, 7)
+    places = np.array(polygon).reshape(-1, 2)
+    np.testing.assert_allclose(places.min(0), (5, 7), atol=0.2)
+    np.testing.assert_allclose(places.max(0), (25, 17), atol=0.2)
+    expected = np.zeros(SIZE, dtype=bool)
+    expected[7:17, 5:25] = True
+    assert iou(drawn([polygon]), expected) == 1
+
+
+def test_a_hole_stays_open() -> None:
+    polygons = to_polygons(ring(), 0, 0)
+    assert len(polygons) >= 2
+    back = drawn(polygons)
+    assert not back[30, 40] and iou(back, ring()) > 0.93
+
+
+def test_pieces_largest_first_and_small_ones_dropped() -> None:
+    mask = np.zeros(SIZE, dtype=bool)
+    mask[5:15, 5:15] = True
+    mask[20:50, 20:60] = True
+    mask[30, 30] = False  # a hole of one pixel
+    mask[0, 79] = mask[58:60, 0:2] = True
+    polygons = to_polygons(mask, 0, 0)
+    assert len(polygons) == 2
+    first, second = (drawn([polygon]).sum() for polygon in polygons)
+    assert first == pytest.approx(1200, rel=0.02) and second == pytest.approx(100, rel=0.05)
+
+
+def test_the_only_piece_is_kept_however_small() -> None:
+    mask = np.zeros((3, 3), dtype=bool)
+    mask[1, 1] = True
+    (polygon,) = to_polygons(mask, 4, 6)
+    places = np.array(polygon).reshape(-1, 2)
+    assert ((places > (5, 7)) & (places < (6, 8))).all()
+    assert to_polygons(np.zeros((3, 3), dtype=bool), 0, 0) == []
+
+
+def test_run_lengths_become_polygons_at_their_place() -> None:
+    rle = to_rle(ring()[3:58, 10:70], 10, 3, SIZE)
+    assert rle_to_polygons(rle) == to_polygons(mask_util.decode(rle).astype(bool)[6:55, 16:65], 16, 6)
+    assert iou(drawn(rle_to_polygons(rle)), ring()) > 0.93
+
+
+def test_random_masks_come_back() -> None:
+    """Blobs with many holes and pieces: what is drawn back differs by what was dropped and by outlines alone."""
+    rng = np.random.default_rng(3)
+    for _ in range(5):
+        noise = rng.random((12, 16)).repeat(5, 0).repeat(5, 1)
+        mask = noise > 0.4
+        assert iou(drawn(to_polygons(mask, 0, 0)), mask) > 0.9

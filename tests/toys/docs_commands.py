@@ -1,0 +1,222 @@
+"""Finds the command lines in pages of documentation and checks them with the real parsers, without running them."""
+
+import argparse
+import ast
+import contextlib
+import importlib.util
+import io
+import itertools
+import re
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from depthbox import add_depthbox_config
+from depthbox.cli.main import CommandError, import_command, parse
+from depthbox.config import load_config
+
+ROOT = Path(__file__).resolve().parents[2]
+SHELLS = ("bash", "sh", "console")
+# Programs that are not ours; what they do with their words is their affair.
+FOREIGN = {"cd", "export", "head", "hf", "label-studio-converter", "ln", "scontrol", "source"}
+_FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
+_INLINE = re.compile(r"`((?:depthbox|make|(?:python )?tools/\w+\.py|(?:python )?scripts/[\w.]+)(?: [^`]*)?)`")
+_IS_PREFIX = re.compile(r"\$|[A-Z_]+=.*")
+_STARTS = re.compile(
+    r"""(\$ )?([A-Z_]+=("[^"]*"|\S+) )*"""
+    r"(make|depthbox|pip|torchrun|srun|\.venv/\S+|python[\d.]*|tools/\S+|scripts/\S+\.sh)( |$)"
+)
+_PYTHON = re.compile(r"(?:\.venv/bin/)?python[\d.]*")
+
+
+class WrongCommand(AssertionError):
+    """A command line that would not do what the page says."""
+
+
+class _Parsed(Exception):
+    """Carries the arguments out of a program that parses in its ``main``."""
+
+
+def blocks(text: str) -> Iterator[tuple[str, str]]:
+    """Language and content of the fenced blocks of a page."""
+    for indent, language, content in _FENCE.findall(text):
+        yield language, re.sub(f"^{indent}", "", content, flags=re.MULTILINE)
+
+
+def commands(language: str, block: str) -> list[list[str]]:
+    """The commands of a block, as words; none where it is no shell's (output, a tree of folders)."""
+    if language not in ("", *SHELLS):
+        return []
+    lines = block.replace("\\\n", " ").splitlines()
+    found = []
+    for line in lines if language else [line for line in lines if is_command(line)]:
+        lexer = shlex.shlex(re.sub(r"\$\(.*\)", "VALUE", line), posix=True, punctuation_chars="|&;")
+        lexer.whitespace_split = True
+        for joint, group in itertools.groupby(lexer, lambda word: set(word) <= set("|&;")):
+            words = list(itertools.dropwhile(_IS_PREFIX.fullmatch, group))
+            found += [words] if words and not joint else []
+    return found
+
+
+def is_command(line: str) -> bool:
+    """Whether a line of a block without a language is for the shell: one of output may be anything."""
+    return bool(_STARTS.match(line))
+
+
+def check_command(words: list[str]) -> None:
+    """Raise WrongCommand unless the words name what is there and parse."""
+    program = words[0].removeprefix(".venv/bin/")
+    rest = [word for word in words[1:] if word != "..."]  # more words, as said before on the page
+    if program == "srun":
+        check_command(rest)
+    elif program == "torchrun":
+        check_command(["python", *_after_torchrun(rest)])
+    elif program == "make":
+        check_make(rest)
+    elif program == "pip":
+        check_extras(rest)
+    elif program == "depthbox":
+        check_depthbox(rest)
+    elif _PYTHON.fullmatch(program):
+        check_depthbox(rest[2:]) if rest[:2] == ["-m", "depthbox.cli.main"] else check_file(rest[0], rest[1:])
+    elif program.startswith(("tools/", "scripts/")):
+        check_file(program, rest)
+    elif program not in FOREIGN:
+        raise WrongCommand(f"'{program}' is no command of ours, nor a known one of others")
+
+
+def _after_torchrun(words: list[str]) -> list[str]:
+    from torch.distributed.run import get_args_parser
+
+    parser = get_args_parser()
+    known = _quietly(lambda: parser.parse_args([re.sub(r"^\"?\$\w+.*", "1", word) for word in words]), words)
+    start = words.index(known.training_script)
+    return words[start - 1 :] if known.module else words[start:]
+
+
+def check_make(words: list[str]) -> None:
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z-]+):", text, re.MULTILINE))
+    variables = set(re.findall(r"^([A-Z]+) \?=", text, re.MULTILINE))
+    for word in words:
+        name, value = word.partition("=")[::2]
+        if name not in (variables if "=" in word else targets):
+            raise WrongCommand(f"the Makefile has no {name}")
+        if name == "ARGS" and "demo" in words:
+            check_file("tools/demo.py", shlex.split(value))
+
+
+def check_extras(words: list[str]) -> None:
+    tree = ast.parse((ROOT / "setup.py").read_text(encoding="utf-8"))
+    keywords = {key.arg: key.value for node in ast.walk(tree) if isinstance(node, ast.Call) for key in node.keywords}
+    known = set(ast.literal_eval(keywords["extras_require"]))
+    named = {
+        extra for word in words for part in re.findall(r"^(?:depthbox|\.)\[(.+)\]$", word) for extra in part.split(",")
+    }
+    if named - known:
+        raise WrongCommand(f"setup.py has no extra {sorted(named - known)}")
+
+
+def check_depthbox(words: list[str]) -> None:
+    words = words[1:] if words[:1] == ["--debug"] else words
+    if words in (["--help"], ["--version"]):
+        return
+    try:
+        module = import_command(words[0])
+    except CommandError as error:
+        raise WrongCommand(str(error)) from error
+    check_arguments(_quietly(lambda: parse(module, words[1:]), words))
+
+
+def check_file(name: str, words: list[str] | None) -> None:
+    """A script of ours: it is there, and its own parser takes the words (shell scripts are not asked)."""
+    path = ROOT / name
+    if not path.is_file():
+        raise WrongCommand(f"there is no {name}")
+    if words is not None and path.suffix == ".py" and path.parent.name in ("tools", "scripts"):
+        check_arguments(_quietly(lambda: _parse_file(path, words), [name, *words]))
+
+
+def _parse_file(path: Path, words: list[str]) -> argparse.Namespace:
+    module = load(path)
+    if hasattr(module, "parse_arguments"):
+        return module.parse_arguments(words)
+    ours = argparse.ArgumentParser.parse_args
+
+    def parse_and_leave(self: argparse.ArgumentParser, *_: object) -> argparse.Namespace:
+        raise _Parsed(ours(self, words))
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(_Parsed) as left:
+        patch.setattr(argparse.ArgumentParser, "parse_args", parse_and_leave)
+        module.main()
+    return left.value.args[0]
+
+
+def load(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"docs_{path.stem}", path)
+    assert spec is not None and spec.loader is not None
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(path.parent)
+        spec.loader.exec_module(module)
+    return module
+
+
+def check_arguments(arguments: argparse.Namespace | None) -> None:
+    """Configs that the arguments name are there, and KEY VALUE fits them."""
+    files = [getattr(arguments, "config_file", None), *(getattr(arguments, "configs", None) or [])]
+    ours = [name for name in files if name and str(name).startswith("configs/") and "<" not in str(name)]
+    for name in ours or [""]:
+        try:
+            load_config(add_depthbox_config, str(ROOT / name) if name else "", getattr(arguments, "overrides", []))
+        except ValueError as error:
+            raise WrongCommand(str(error)) from error
+
+
+def _quietly(call, words: list[str]):
+    """What a parser gives; None where it showed its help."""
+    try:
+        return call()
+    except SystemExit as end:
+        if end.code:
+            raise WrongCommand(f"does not parse: {shlex.join(words)}") from end
+        return None
+    except ValueError as error:
+        raise WrongCommand(str(error)) from error
+
+
+def check_inline(text: str) -> None:
+    """A command in running text, which may be cut short: it is there, and so are its options."""
+    words = shlex.split(text) if text.count('"') % 2 == 0 else text.split()
+    words = words[1:] if words[0] == "python" else words
+    if words[0] == "make":
+        check_make(words[1:])
+        return
+    with contextlib.redirect_stdout(io.StringIO()) as shown:  # the help of the command
+        if words[0] != "depthbox":
+            check_file(words[0], ["--help"] if len(words) > 1 else None)
+        elif len(words) > 1 and words[1] not in ("COMMAND", "--help", "--debug", "--version"):
+            check_depthbox([words[1], "--help"])
+    help_text = shown.getvalue()
+    unknown = [word for word in words[1:] if word.startswith("--") and not re.search(rf"{word}\b", help_text)]
+    if unknown and help_text:
+        raise WrongCommand(f"{words[0]} {words[1]} has no option {unknown}")
+
+
+def mistakes(page: str) -> list[str]:
+    """What is wrong with the commands of a page, a line for each."""
+    jobs = [(check_command, words) for block in blocks(page) for words in commands(*block)]
+    jobs += [(check_inline, found) for found in _INLINE.findall(_FENCE.sub("", page))]
+    wrong = []
+    for check, command in jobs:
+        try:
+            with contextlib.redirect_stderr(io.StringIO()) as said:
+                check(command)
+        except WrongCommand as error:
+            shown = command if isinstance(command, str) else shlex.join(command)
+            wrong.append(" ".join(f"{shown}: {error} {said.getvalue()[-300:]}".split()))
+    return wrong
