@@ -29,7 +29,7 @@ def seeds() -> None:
 def logs_reach_caplog() -> Iterator[None]:
     """Undo what a run's logging sets up, so that the next test sees messages again."""
     yield
-    setup = sys.modules.get("depthbox.engine.setup")
+    setup = sys.modules.get("depthbox.engine.run")
     for name in setup.LOGGED if setup else ():
         logger = logging.getLogger(name)
         logger.propagate = True

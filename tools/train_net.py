@@ -11,7 +11,7 @@ import sys
 from depthbox import add_depthbox_config
 from depthbox.cli.train import add_run_arguments, launch_run
 from depthbox.config import ConfigError, load_config
-from depthbox.engine import run
+from depthbox.engine.run import run
 
 EXAMPLES = """
 examples:

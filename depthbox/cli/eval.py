@@ -90,7 +90,7 @@ def evaluate_and_tell(cfg: CfgNode, newest: bool, command: str, report: Path | N
     """
     from detectron2.utils import comm
 
-    from ..engine import run as run_engine
+    from ..engine.run import run as run_engine
     from ..io.files import atomic_open
 
     results = run_engine(cfg, resume=newest, eval_only=True, command=command)

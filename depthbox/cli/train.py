@@ -119,7 +119,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         ValueError, OSError, ImportError: a mistake in the options, the config or the data.
     """
-    from ..engine import run
+    from ..engine.run import run
 
     options = merge_settings(arguments)
     words = [*_words(options.get("overrides") or {}), *arguments.overrides]

@@ -15,7 +15,6 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.engine import HookBase, TrainerBase
 from detectron2.evaluation import DatasetEvaluator
-from detectron2.modeling import build_model
 from detectron2.utils import comm
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
@@ -27,7 +26,7 @@ from ..data.mapper import BoxDepthMapper
 from ..evaluation.cityscapes import CityscapesEvaluator
 from ..evaluation.coco import CocoEvaluator
 from ..evaluation.run import evaluate_dataset
-from ..modeling.build import compile_parts
+from ..modeling.build import build_network
 from .distillation import SelfDistillation, evaluate_networks
 from .hooks import Checkpointing, Evaluation, TrainingHealth, iteration_timer
 from .image_logging import Panels
@@ -73,7 +72,7 @@ class Trainer(TrainerBase):
         self.seed = shared_seed(cfg.SEED)
         self._micro_batches = _micro_batches(cfg)
         seed_everything(self.seed)
-        self.network = self.build_model(cfg)
+        self.network = build_network(cfg)
         self.optimizer = build_optimizer(cfg, self.network)
         self._parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         self._base_rates = [group["lr"] for group in self.optimizer.param_groups]
@@ -209,19 +208,6 @@ class Trainer(TrainerBase):
         for group, base in zip(self.optimizer.param_groups, self._base_rates, strict=True):
             group["lr"] = base * factor
         return max(self.optimizer.param_groups, key=lambda group: len(group["params"]))["lr"]
-
-    @classmethod
-    def build_model(cls, cfg: CfgNode) -> nn.Module:
-        """Build MODEL.META_ARCHITECTURE on MODEL.DEVICE, without loading weights."""
-        model = build_model(cfg)
-        if cfg.MODEL.COMPILE:
-            compile_parts(model)
-        total = sum(p.numel() for p in model.parameters())
-        trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-        logging.getLogger(__name__).info(
-            "%s: %.2f million parameters, %.2f trained", type(model).__name__, total / 1e6, trained / 1e6
-        )
-        return model
 
     @classmethod
     def build_train_loader(cls, cfg: CfgNode, start_iter: int = 0, seed: int = 0) -> Iterable[Batch]:

@@ -13,10 +13,10 @@ from detectron2.data import transforms as T
 from tqdm import tqdm
 
 from ..checkpoint.weights import load_weights
-from ..engine.trainer import Trainer
 from ..inference.predictor import resize_to
 from ..io.files import atomic_open
 from ..io.media import Source, read_frames
+from ..modeling.build import build_network
 from ..modeling.meta_arch.depthbox import DepthBox
 from .check import Report, check_runner, require_equal
 from .graph import ExportGraph
@@ -67,7 +67,7 @@ def export_network(cfg: CfgNode, weights: str, settings: ExportSettings, check: 
     cfg.defrost()
     cfg.MODEL.DEVICE = "cpu"
     cfg.freeze()
-    model = Trainer.build_model(cfg).eval()
+    model = build_network(cfg).eval()
     if not isinstance(model, DepthBox):
         raise ExportError(f"MODEL.META_ARCHITECTURE is {cfg.MODEL.META_ARCHITECTURE}: only a DepthBox can be exported")
     load_weights(model, weights)

@@ -20,7 +20,7 @@ from ..checkpoint.weights import load_weights
 from ..data.mapper import BoxDepthMapper
 from ..distillation import TeacherLabeler
 from ..engine.distillation import load_teacher
-from ..engine.trainer import Trainer
+from ..modeling.build import build_network
 from ..ops import aligned_upsample
 
 
@@ -30,7 +30,7 @@ def load_network(cfg: CfgNode, weights: str) -> nn.Module:
     Raises:
         FileNotFoundError: there is no such file.
     """
-    model = Trainer.build_model(cfg)
+    model = build_network(cfg)
     load_weights(model, weights)
     return model.eval()
 
@@ -142,7 +142,7 @@ def load_labeler(cfg: CfgNode, weights: str) -> Callable[[Mapping[str, Any]], In
     Raises:
         FileNotFoundError: there is no such file.
     """
-    network = Trainer.build_model(cfg)
+    network = build_network(cfg)
     load_weights(network, weights)
     with contextlib.suppress(ValueError):
         load_teacher(network, None, weights)

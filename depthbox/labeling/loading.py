@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from ..checkpoint.weights import load_weights
 from ..data.depth_io import DEPTH_SUFFIXES, DepthFileError, read_depth, resize_depth
 from ..engine.distillation import load_teacher
-from ..engine.trainer import Trainer
 from ..inference.predictor import network_input, resize_to
+from ..modeling.build import build_network
 from ..modeling.meta_arch.depthbox import DepthBox
 from .box_labeler import BoxLabeler, BoxMask, DepthRule, View
 from .job import Entry, Label, LabelJob, Picture
@@ -57,7 +57,7 @@ def load_box_network(cfg: CfgNode, weights: str) -> DepthBox:
         FileNotFoundError: there is no such file.
         ValueError: a network of another kind.
     """
-    network = Trainer.build_model(cfg)
+    network = build_network(cfg)
     if not isinstance(network, DepthBox):
         raise ValueError(f"masks of given boxes need MODEL.META_ARCHITECTURE DepthBox, not {type(network).__name__}")
     load_weights(network, weights)

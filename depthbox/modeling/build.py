@@ -1,7 +1,11 @@
-"""torch.compile of the parts of the network that are plain convolutions."""
+"""Construction of a network from its config."""
 
 from __future__ import annotations
 
+import logging
+
+from detectron2.config import CfgNode
+from detectron2.modeling import build_model
 from torch import nn
 
 PARTS = ("backbone", "proposal_generator.fcos_head", "mask_branch")
@@ -23,3 +27,16 @@ def compile_parts(model: nn.Module) -> list[str]:
     for name in found:
         modules[name].compile(dynamic=True)
     return found
+
+
+def build_network(cfg: CfgNode) -> nn.Module:
+    """Build MODEL.META_ARCHITECTURE on MODEL.DEVICE without loading weights, and log its number of parameters."""
+    model = build_model(cfg)
+    if cfg.MODEL.COMPILE:
+        compile_parts(model)
+    total = sum(p.numel() for p in model.parameters())
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    logging.getLogger(__name__).info(
+        "%s: %.2f million parameters, %.2f trained", type(model).__name__, total / 1e6, trained / 1e6
+    )
+    return model

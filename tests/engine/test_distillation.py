@@ -13,8 +13,8 @@ from torch import nn
 from depthbox import add_depthbox_config
 from depthbox.config import load_config
 from depthbox.data.synthetic.write import write_dataset
-from depthbox.engine import run
 from depthbox.engine.distillation import SelfDistillation, evaluate_networks, load_teacher
+from depthbox.engine.run import run
 from depthbox.engine.step import Batch
 
 

@@ -14,9 +14,10 @@ from depthbox import add_depthbox_config
 from depthbox.config import load_config
 from depthbox.data.synthetic.write import write_dataset
 from depthbox.engine import image_logging as panels_module
-from depthbox.engine import run
 from depthbox.engine.image_logging import Panels, predict
+from depthbox.engine.run import run
 from depthbox.engine.trainer import Trainer
+from depthbox.modeling.build import build_network
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +82,7 @@ def test_drawing_changes_neither_random_state_nor_network(folder, tmp_path):
     from depthbox.data.datasets import register_from_config
 
     register_from_config(cfg)
-    network = Trainer.build_model(cfg).train()
+    network = build_network(cfg).train()
     batch = next(iter(Trainer.build_train_loader(cfg)))
     before = {name: value.clone() for name, value in network.state_dict().items()}
     hook = Panels(cfg)
@@ -105,7 +106,7 @@ def test_predictions_are_those_of_the_network(folder, tmp_path):
     from depthbox.data.datasets import register_from_config
 
     register_from_config(cfg)
-    network = Trainer.build_model(cfg)
+    network = build_network(cfg)
     batch = next(iter(Trainer.build_train_loader(cfg)))[:1]
     with torch.no_grad():  # scores above the threshold, so that there is something to find
         next(m for n, m in network.named_modules() if n.endswith("cls_logits")).bias.fill_(1.0)

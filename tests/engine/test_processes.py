@@ -14,7 +14,8 @@ import torch
 from engine_toy import toy_config, toy_overrides
 
 from depthbox.config import ConfigError
-from depthbox.engine import launch, run
+from depthbox.engine import launch
+from depthbox.engine.run import run
 
 HERE = Path(__file__).parent
 TOY = HERE.parent / "toys" / "engine_toy.py"

@@ -8,7 +8,7 @@ import pytest
 
 PROGRAM = """
 import resource, sys, torch
-from depthbox.engine.allocator import keep_freed_memory
+from depthbox.engine.run import keep_freed_memory
 assert keep_freed_memory() if sys.argv[1] == "keep" else True
 def faults():
     start = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

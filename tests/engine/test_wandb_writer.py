@@ -12,8 +12,8 @@ from detectron2.utils.events import EventStorage
 from engine_toy import toy_config
 
 from depthbox.config.loading import ConfigError
-from depthbox.engine import run
 from depthbox.engine.image_logging import Panel
+from depthbox.engine.run import run
 from depthbox.engine.wandb_writer import RUN_ID, WandbWriter, check_wandb
 
 BLOCK, HEADER = 32768, 7  # of the log format in which wandb keeps an offline run

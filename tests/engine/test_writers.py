@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from detectron2.utils.events import EventStorage
 
-from depthbox.engine.setup import setup_logging
+from depthbox.engine.run import setup_logging
 from depthbox.engine.writers import ConsoleWriter, JsonLinesWriter, MetricsWriting
 
 

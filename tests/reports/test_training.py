@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import pytest
 from engine_toy import toy_config
 
-from depthbox.engine import run
+from depthbox.engine.run import run
 from depthbox.reports import training as report_module
 from depthbox.reports.page import make_report_page
 from depthbox.reports.run_folder import NOTE, note_run, read_run
@@ -68,7 +68,7 @@ def folder(tmp_path):
     config = "SOLVER:\n  MAX_ITER: 400\nSEED: -1\nDATASETS:\n  TRAIN: [t]\n  TEST: [v]\n  COCO_STYLE: []\n"
     (tmp_path / "config.yaml").write_text(config)
     log = [
-        "[2026-01-02 03:04:05] depthbox.engine.setup INFO: Run: depthbox train --data <a>.json",
+        "[2026-01-02 03:04:05] depthbox.engine.run INFO: Run: depthbox train --data <a>.json",
         "[2026-01-02 03:04:06] depthbox.engine.step INFO: Random seed 77 (set SEED 77 to repeat this run)",
         "[2026-01-02 04:04:06] depthbox.engine.hooks WARNING: the masks & more",
     ]

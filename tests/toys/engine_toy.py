@@ -21,7 +21,8 @@ from torch import nn
 
 from depthbox.config import load_config
 from depthbox.config.defaults import add_depthbox_config
-from depthbox.engine import launch, run
+from depthbox.engine import launch
+from depthbox.engine.run import run
 
 SIZE = (24, 32)
 

@@ -20,8 +20,7 @@ from ..mask_head import Controller, DynamicMaskHead, MaskBranch, mean_depth, pas
 from ..supervision import MaskCriterion
 from ..supervision.annotations import AnnotationReader, Inputs
 from ..supervision.targets import MaskSupervision
-from ..training_stats import log_training
-from ..warmup import warmup_factor
+from ..training_stats import log_training, warmup_factor
 
 MASK_FORMATS = ("bitmask", "rle")
 
