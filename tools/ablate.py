@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 from depthbox.config import ConfigError
-from depthbox.experiments.ablation.figures import save_pictures
-from depthbox.experiments.ablation.plan import AblationRun, final_metrics, is_started, plan_runs
-from depthbox.experiments.ablation.results import gather, table, write_results
-from depthbox.experiments.ablation.runner import CONSOLE, check_devices, default_devices, execute, training_command
+from depthbox.experiments.ablation.figures import save_mask_sheet
+from depthbox.experiments.ablation.plan import AblationRun, is_started, plan_runs, read_final_metrics
+from depthbox.experiments.ablation.results import format_table, gather, write_results
+from depthbox.experiments.ablation.runner import CONSOLE, check_devices, execute, find_devices, make_command
 
 TRAIN_NET = Path(__file__).resolve().with_name("train_net.py")
 EXAMPLES = """
@@ -72,11 +72,11 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
 def print_plan(runs: list[AblationRun], devices: list[str], command: list[str]) -> None:
     """What would run, and how."""
     for run in runs:
-        finished = final_metrics(run.folder) is not None
+        finished = read_final_metrics(run.folder) is not None
         state = "finished" if finished else "to resume" if is_started(run) else "to start"
         print(f"{run.label}: {state}, {run.iterations} iterations")
         if not finished:
-            print(f"    {shlex.join(training_command(run, devices[0], command))}")
+            print(f"    {shlex.join(make_command(run, devices[0], command))}")
     print(f"devices: {' '.join(devices)}")
 
 
@@ -97,7 +97,7 @@ def main(argv: list[str] | None = None) -> int:
         runs = plan_runs(
             arguments.configs, arguments.seeds, arguments.output, arguments.overrides, names=arguments.names
         )
-        devices = arguments.devices or default_devices()
+        devices = arguments.devices or find_devices()
         check_devices(devices)
         if arguments.list:
             print_plan(runs, devices, command)
@@ -110,9 +110,9 @@ def main(argv: list[str] | None = None) -> int:
         return 130
     content = gather(runs)
     write_results(content, arguments.output)
-    problems = save_pictures(runs, arguments.output, arguments.pictures)
+    problems = save_mask_sheet(runs, arguments.output, arguments.pictures)
     files = [file.name for file in sorted(arguments.output.glob("ablation*"))]
-    print(f"\n{table(content)}\n\n{arguments.output}: {', '.join(files)}{problems and chr(10)}{problems}")
+    print(f"\n{format_table(content)}\n\n{arguments.output}: {', '.join(files)}{problems and chr(10)}{problems}")
     return status
 
 

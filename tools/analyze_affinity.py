@@ -14,7 +14,14 @@ from tqdm import tqdm
 from depthbox.data.datasets import load_coco_style
 from depthbox.experiments.affinity.count import AffinitySettings, PairCounts, count_dataset
 from depthbox.experiments.affinity.plot import save_affinity_plot
-from depthbox.experiments.affinity.report import LEGEND, as_json, markdown, separation, summary, terminal_table
+from depthbox.experiments.affinity.report import (
+    LEGEND,
+    encode_json,
+    format_markdown,
+    format_separation,
+    format_summary,
+    format_table,
+)
 from depthbox.io.files import atomic_open
 
 DEFAULTS = AffinitySettings()
@@ -89,17 +96,17 @@ def main(argv: list[str] | None = None) -> None:
         sys.exit(f"{Path(sys.argv[0]).name}: {error}")
     size = f"short side {arguments.min_size}" if arguments.min_size else "original size"
     name, output = Path(arguments.json).name, arguments.output
-    save_affinity_plot(pairs, output / "affinity.png", f"{name}, {size}: {summary(pairs)}")
+    save_affinity_plot(pairs, output / "affinity.png", f"{name}, {size}: {format_summary(pairs)}")
     files = {
-        "affinity.md": markdown(pairs, f"{name}, {size}").encode(),
-        "affinity.json": as_json(pairs, {"json": name, "min_size": arguments.min_size}),
+        "affinity.md": format_markdown(pairs, f"{name}, {size}").encode(),
+        "affinity.json": encode_json(pairs, {"json": name, "min_size": arguments.min_size}),
     }
     for file_name, content in files.items():
         with atomic_open(output / file_name) as file:
             file.write(content)
-    print(f"{name}, {size}\n{summary(pairs)}; figures in percent\n\n{terminal_table(pairs)}\n")
+    print(f"{name}, {size}\n{format_summary(pairs)}; figures in percent\n\n{format_table(pairs)}\n")
     if pairs.has_depth:
-        print(separation(pairs))
+        print(format_separation(pairs))
     print(f"{output}: affinity.md, affinity.json, affinity.png")
 
 

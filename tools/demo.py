@@ -22,8 +22,8 @@ from depthbox.experiments.demo import (
     VAL_IMAGES,
     WIDTH,
     DemoSettings,
+    format_summary_line,
     run_demo,
-    summary_line,
 )
 
 CONFIG_FILE = Path(__file__).resolve().parents[1] / "configs" / "synthetic" / "boxinst_tiny.yaml"
@@ -53,7 +53,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     return arguments
 
 
-def settings_of(arguments: argparse.Namespace) -> DemoSettings:
+def read_settings(arguments: argparse.Namespace) -> DemoSettings:
     """The demo that the command line describes; what it says itself wins over --quick."""
     quick = arguments.quick
     return DemoSettings(
@@ -71,11 +71,11 @@ def main(argv: list[str] | None = None) -> None:
     """Run the demo and print its line last."""
     arguments = parse_arguments(argv)
     try:
-        summary = run_demo(settings_of(arguments), arguments.output)
+        summary = run_demo(read_settings(arguments), arguments.output)
     except (ConfigError, FileExistsError) as error:
         sys.exit(f"{Path(sys.argv[0]).name}: {error}")
     print(f"summary: {arguments.output / 'summary.json'}, masks: {arguments.output / 'masks.png'}")
-    print(summary_line(summary), flush=True)
+    print(format_summary_line(summary), flush=True)
 
 
 if __name__ == "__main__":

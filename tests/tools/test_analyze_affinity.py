@@ -51,7 +51,7 @@ def test_measures_writes_and_prints(tool, scenes, tmp_path, capsys):
 def test_chosen_thresholds_without_depth(tool, scenes, tmp_path, capsys):
     tool.main(words(scenes, tmp_path, "--color-thresholds", "0.2", "--min-size", "96"))
     shown = capsys.readouterr().out
-    assert "colour >= 0.2" in shown and "S_d" not in shown and "short side 96" in shown
+    assert "color >= 0.2" in shown and "S_d" not in shown and "short side 96" in shown
 
 
 @pytest.mark.parametrize(
