@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Write the synthetic data set as COCO data with pseudo depth; run again to finish or extend it."""
+"""Write the synthetic dataset in COCO format with pseudo depth; run again to finish or extend it."""
 
 from __future__ import annotations
 
@@ -14,17 +14,21 @@ def main() -> None:
     parser.add_argument("--output", default="datasets/synthetic", help="folder to write to")
     parser.add_argument("--split", nargs="+", default=["train", "val"], help="names of the splits")
     parser.add_argument(
-        "--count", nargs="+", type=int, default=[2000, 200], help="images of each split, or one for all"
+        "--count",
+        nargs="+",
+        type=int,
+        default=[2000, 200],
+        help="images per split; one number for all splits, or one per split",
     )
     parser.add_argument("--seed", type=int, default=0, help="any integer >= 0; splits never share scenes")
     parser.add_argument("--height", type=int, default=240, help="image height in pixels")
     parser.add_argument("--width", type=int, default=320, help="image width in pixels")
-    parser.add_argument("--workers", type=int, default=2, help="processes")
+    parser.add_argument("--workers", type=int, default=2, help="number of processes")
     parser.add_argument("--depth-format", choices=["png", "npy"], default="png", help="file format of the depth")
     args = parser.parse_args()
     counts = args.count * len(args.split) if len(args.count) == 1 else args.count
     if len(counts) != len(args.split):
-        parser.error(f"--count: one number for all or one for each of {args.split}, got {args.count}")
+        parser.error(f"--count: expected one number, or one for each of {' '.join(args.split)}; got {args.count}")
     for split, count in zip(args.split, counts, strict=True):
         try:
             path = write_dataset(

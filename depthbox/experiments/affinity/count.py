@@ -25,8 +25,7 @@ from ...ops import box_extents, cells_inside, color_similarity, depth_on_grid, n
 _COLOR_CURVE = tuple(i / 50 for i in range(1, 50))
 _DEPTH_CURVE = tuple(10 ** (i / 24 - 4) for i in range(97))
 
-# Last dimension of a histogram: pairs across the object's border, pairs of one label that start at a pixel with
-# such a pair, all other pairs of one label.
+# Kinds of pairs: across the object's border; of one label, at a pixel with a pair across the border; all others.
 CROSSING, SAME_AT_BORDER, SAME_ELSEWHERE = range(3)
 
 
@@ -38,8 +37,7 @@ class AffinitySettings:
         color_thresholds: τ, smallest color similarity of a kept pair, in (0, 1).
         depth_scales: κ > 0.
         depth_thresholds: τ_d, in (0, 1); S_d of a kept pair is above it.
-        stride: input pixels per cell of the mask grid.
-        size, dilation: kernel of neighbors.
+        stride, size, dilation: input pixels per cell of the mask grid; kernel of neighbors.
         bottom_pixels_removed: pixel rows at the bottom of the original image that are excluded as neighbors.
 
     Raises:
@@ -202,8 +200,7 @@ def count_dataset(
     Args:
         records: Detectron2's dataset dicts; depth is read if all of them have ``depth_file_name``.
         settings: settings of the measurement.
-        min_size: short side in pixels to which images are resized, with a long side of at most twice that; 0 = no
-            resizing.
+        min_size: short side in pixels to which images are resized (long side at most twice that); 0 = no resizing.
         progress: function that wraps the records, such as a progress bar.
 
     Raises:
