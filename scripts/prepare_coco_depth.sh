@@ -3,7 +3,7 @@
 #
 # Estimates the depth of COCO's train2017 with DPT-Large, as in the paper, and writes it to coco/depth_train2017 in the
 # folder DETECTRON2_DATASETS (default: datasets), from which the dataset coco_2017_train_depth reads it. Depth is used in
-# training alone. The same command resumes a stopped one. Requires: pip install 'depthbox[depth]'
+# training alone. The same command resumes an interrupted one. Requires: pip install 'depthbox[depth]'
 #
 # Options are passed on and override those of this script:
 #   scripts/prepare_coco_depth.sh --dry-run

@@ -2,8 +2,8 @@
 # Usage: scripts/reproduce_synthetic.sh [--list] [CONFIG...] [KEY VALUE...]
 #
 # Table 3 on synthetic scenes: makes 1,800 scenes, trains the initial network of all rows, trains each row with each
-# seed, and collects their AP in output/synthetic/table3/ablation.md, .json and .png. The same command resumes a stopped
-# one.
+# seed, and collects their AP in output/synthetic/table3/ablation.md, .json and .png. The same command resumes an
+# interrupted one.
 #
 #   scripts/reproduce_synthetic.sh                 on the CPU, two runs at a time; hours
 #   JOBS=8 SEEDS="0 1 2 3 4" scripts/reproduce_synthetic.sh

@@ -2,8 +2,8 @@
 # Usage: scripts/reproduce_table1.sh [--list] [CONFIG...] [KEY VALUE...]
 #
 # Trains the rows of Table 1 (COCO) one after the other, by default all, and writes the zip file of each row for COCO's
-# test-dev server: output/coco/<config>/detections_test-dev2017_depthbox_results.zip. The same command resumes a stopped
-# one. docs/reproduce.md lists the config of each row.
+# test-dev server: output/coco/<config>/detections_test-dev2017_depthbox_results.zip. The same command resumes an
+# interrupted one. docs/reproduce.md lists the config of each row.
 #
 #   NUM_GPUS=8 scripts/reproduce_table1.sh
 #   NUM_GPUS=8 scripts/reproduce_table1.sh configs/coco/depthbox_R_50_3x.yaml

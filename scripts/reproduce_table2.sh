@@ -2,7 +2,7 @@
 # Usage: scripts/reproduce_table2.sh [--list] [CONFIG...] [KEY VALUE...]
 #
 # Trains the rows of Table 2 (Cityscapes) one after the other, by default all, and evaluates them on val with the
-# official metric. The same command resumes a stopped one. docs/reproduce.md lists the config of each row.
+# official metric. The same command resumes an interrupted one. docs/reproduce.md lists the config of each row.
 #
 #   NUM_GPUS=8 scripts/reproduce_table2.sh
 #   NUM_GPUS=8 scripts/reproduce_table2.sh configs/cityscapes/depthbox_R_50.yaml

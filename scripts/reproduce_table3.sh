@@ -2,7 +2,7 @@
 # Usage: scripts/reproduce_table3.sh [--list] [CONFIG...] [KEY VALUE...]
 #
 # Trains the rows of Table 3 (ablations on COCO val2017, R-50, 1x), one run per GPU, and collects their AP in
-# output/ablations/ablation.md, .json and .png. The same command resumes a stopped one.
+# output/ablations/ablation.md, .json and .png. The same command resumes an interrupted one.
 #
 #   NUM_GPUS=8 scripts/reproduce_table3.sh
 #   NUM_GPUS=8 SEEDS="0 1 2" scripts/reproduce_table3.sh
