@@ -103,13 +103,13 @@ def main(argv: list[str] | None = None) -> int:
             print_plan(runs, devices, command)
             return 0
         status = 0 if arguments.gather else run_all(runs, devices, command, arguments.output)
-    except ConfigError as error:
+        content = gather(runs)
+        write_results(content, arguments.output)
+    except (ConfigError, OSError) as error:
         sys.exit(f"{Path(sys.argv[0]).name}: {error}")
     except KeyboardInterrupt:
         print("stopped; the same command resumes the runs")
         return 130
-    content = gather(runs)
-    write_results(content, arguments.output)
     problems = save_mask_sheet(runs, arguments.output, arguments.objects)
     files = [file.name for file in sorted(arguments.output.glob("ablation*"))]
     print(f"\n{format_table(content)}\n\n{arguments.output}: {', '.join(files)}{problems and chr(10)}{problems}")

@@ -100,20 +100,20 @@ def measure(arguments: argparse.Namespace) -> PairCounts:
 def main(argv: list[str] | None = None) -> None:
     """Measure, write and print; a mistake in the arguments or files ends with one line."""
     arguments = parse_arguments(argv)
-    try:
-        pairs = measure(arguments)
-    except (ValueError, OSError) as error:
-        sys.exit(f"{Path(sys.argv[0]).name}: {error}")
     size = f"short side {arguments.min_size}" if arguments.min_size else "original size"
     name, output = Path(arguments.json).name, arguments.output
-    save_affinity_plot(pairs, output / "affinity.png", f"{name}, {size}: {format_summary(pairs)}")
-    files = {
-        "affinity.md": format_markdown(pairs, f"{name}, {size}").encode(),
-        "affinity.json": encode_json(pairs, {"json": name, "min_size": arguments.min_size}),
-    }
-    for file_name, content in files.items():
-        with atomic_open(output / file_name) as file:
-            file.write(content)
+    try:
+        pairs = measure(arguments)
+        save_affinity_plot(pairs, output / "affinity.png", f"{name}, {size}: {format_summary(pairs)}")
+        files = {
+            "affinity.md": format_markdown(pairs, f"{name}, {size}").encode(),
+            "affinity.json": encode_json(pairs, {"json": name, "min_size": arguments.min_size}),
+        }
+        for file_name, content in files.items():
+            with atomic_open(output / file_name) as file:
+                file.write(content)
+    except (ValueError, OSError) as error:
+        sys.exit(f"{Path(sys.argv[0]).name}: {error}")
     print(f"{name}, {size}\n{format_summary(pairs)}; values in percent\n\n{format_table(pairs)}\n")
     if pairs.has_depth:
         print(format_separation(pairs))

@@ -78,7 +78,7 @@ def main(argv: list[str] | None = None) -> None:
     arguments = parse_arguments(argv)
     try:
         summary = run_demo(read_settings(arguments), arguments.output)
-    except (ConfigError, FileExistsError) as error:
+    except (ConfigError, OSError) as error:
         sys.exit(f"{Path(sys.argv[0]).name}: {error}")
     print(f"summary: {arguments.output / 'summary.json'}, masks: {arguments.output / 'masks.png'}")
     print(format_summary_line(summary), flush=True)

@@ -35,9 +35,12 @@ def main(arguments: list[str] | None = None) -> int:
     if args.count < 1 or len(images) < args.count:
         print(f"error: {args.json} has {len(data['images'])} images, --count asks for {args.count}", file=sys.stderr)
         return 2
-    args.output.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_open(args.output) as file:
-        file.write(json.dumps({**data, "images": images, "annotations": annotations}).encode())
+    try:
+        with atomic_open(args.output) as file:
+            file.write(json.dumps({**data, "images": images, "annotations": annotations}).encode())
+    except OSError as error:
+        print(f"error: {args.output} cannot be written: {error}", file=sys.stderr)
+        return 2
     print(f"{args.output}: {len(images)} images, {len(annotations)} annotations")
     return 0
 
