@@ -4,7 +4,14 @@ import pytest
 from ablation_toy import fake, plan
 
 from depthbox.config.loading import ConfigError
-from depthbox.experiments.ablation.plan import check_settings, count_iterations, plan_runs, read_final_metrics
+from depthbox.experiments.ablation.plan import (
+    check_settings,
+    count_iterations,
+    find_value,
+    is_started,
+    plan_runs,
+    read_final_metrics,
+)
 from depthbox.experiments.ablation.results import gather
 from depthbox.experiments.ablation.runner import execute
 
@@ -52,3 +59,56 @@ def test_mistakes_are_found_before_a_run_starts(lab, configs, seeds, overrides, 
     with pytest.raises(ConfigError, match=message):
         plan_runs([str(lab / f"{c}.yaml") for c in configs], seeds, lab / "out", overrides, names)
     assert not (lab / "out").exists()
+
+
+def test_runs_have_their_folders_and_labels(lab):
+    runs = plan_runs([str(lab / "plain.yaml"), str(lab / "better.yaml")], [2, 0], lab / "out", names=["a", "b-1.x"])
+    assert [run.label for run in runs] == ["a/seed_2", "b-1.x/seed_2", "a/seed_0", "b-1.x/seed_0"]
+    assert runs[1].folder == lab / "out" / "b-1.x" / "seed_2" and runs[1].seed == 2
+    assert str(runs[0].folder) == runs[0].cfg.OUTPUT_DIR and runs[0].cfg.SEED == 2
+
+
+def test_the_schedule_of_a_run_is_rescaled(lab):
+    words = ("SOLVER.REFERENCE_BATCH_SIZE", "4", "SOLVER.IMS_PER_BATCH", "2")
+    (run,) = plan_runs([str(lab / "plain.yaml")], [0], lab / "out", words)
+    assert run.iterations == 8 and run.cfg.SOLVER.MAX_ITER == 8 and run.overrides == words
+
+
+def test_unstarted_and_damaged_runs_are_unfinished(lab):
+    (run,) = plan([lab / "plain.yaml"], [0], lab)
+    assert not is_started(run) and read_final_metrics(run.folder) is None and count_iterations(run.folder) == 0
+    run.folder.mkdir(parents=True)
+    for text in ("", "[]", "SOLVER: 3", "{", "SOLVER:\n  MAX_ITER: many"):
+        (run.folder / "config.yaml").write_text(text)
+        assert read_final_metrics(run.folder) is None, text
+    assert is_started(run)
+
+
+def test_damaged_lines_of_the_metrics_are_skipped(lab):
+    (run,) = plan([lab / "plain.yaml"], [0], lab)
+    run.folder.mkdir(parents=True)
+    lines = ['{"iteration": 0}', "", "[1]", '{"loss": 2}', '{"iteration": 2, "x": 1}', '{"iteration": 3, "x"']
+    (run.folder / "metrics.json").write_text("\n".join(lines))
+    assert count_iterations(run.folder) == 3
+
+
+def test_long_metrics_are_read_from_their_end(lab):
+    (run,) = plan([lab / "plain.yaml"], [0], lab)
+    run.folder.mkdir(parents=True)
+    text = "".join(f'{{"iteration": {n}, "total_loss": {n / 7}}}\n' for n in range(5000))
+    (run.folder / "metrics.json").write_text(text)
+    assert len(text) > 2 * (1 << 16) and count_iterations(run.folder) == 5000
+
+
+@pytest.mark.parametrize(
+    ("line", "value"),
+    [
+        ({"segm/AP": 1.0, "coco/segm/AP": 2.0}, 1.0),
+        ({"teacher_segm/AP": 9.0, "coco/segm/AP": 2.0, "lvis/segm/AP": 3.0}, 2.0),
+        ({"segm/AP50": 1.0}, None),
+        ({"segm/AP": None}, None),
+        ({}, None),
+    ],
+)
+def test_metrics_are_found_with_and_without_the_name_of_the_dataset(line, value):
+    assert find_value(line, "segm/AP") == value

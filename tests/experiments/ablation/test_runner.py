@@ -2,16 +2,25 @@
 
 import os
 import signal
+import sys
 import threading
 import time
 
 import pytest
+import torch
 from ablation_toy import calls, fake, plan
 
 from depthbox.config.loading import ConfigError
 from depthbox.experiments.ablation.plan import count_iterations, is_started, read_final_metrics
 from depthbox.experiments.ablation.results import gather
-from depthbox.experiments.ablation.runner import CONSOLE, check_devices, execute, make_command, make_environment
+from depthbox.experiments.ablation.runner import (
+    CONSOLE,
+    check_devices,
+    execute,
+    find_devices,
+    make_command,
+    make_environment,
+)
 
 
 def test_all_runs_are_executed_once_and_gathered(lab):
@@ -103,3 +112,56 @@ def test_console_output_is_written_to_a_file(lab, capfd):
     execute(runs, ["cpu"], fake(lab), poll=0.02)
     assert (runs[0].folder / CONSOLE).read_text() == "fake training of plain\n"
     assert "fake training" not in capfd.readouterr().out
+
+
+def test_a_resumed_run_gets_the_option(lab):
+    (run,) = plan([lab / "plain.yaml"], [5], lab)
+    run.folder.mkdir(parents=True)
+    (run.folder / "config.yaml").write_text(run.cfg.dump())
+    words = make_command(run, "cpu", ["python", "train.py"])
+    assert words[:5] == ["python", "train.py", "--config-file", run.config, "--resume"]
+    assert words[-6:] == ["MODEL.DEVICE", "cpu", "OUTPUT_DIR", str(run.folder), "SEED", "5"]
+
+
+def test_the_cores_are_shared_by_the_runs_on_the_cpu():
+    assert make_environment("cpu", ["cpu"] * 3, {"A": "b"}, 8) == {
+        "A": "b",
+        "CUDA_VISIBLE_DEVICES": "",
+        "OMP_NUM_THREADS": "2",
+    }
+    assert make_environment("cpu", ["cpu"] * 3, {}, 2)["OMP_NUM_THREADS"] == "1"
+    assert make_environment("cpu", ["cpu", "cuda:0"], {}, 8)["OMP_NUM_THREADS"] == "8"
+
+
+def test_without_a_gpu_the_cpu_is_the_default_device(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    assert find_devices() == ["cpu"]
+    with pytest.raises(ConfigError, match=r"--devices: cuda:0 cannot be used here; choose among cpu$"):
+        check_devices(["cpu", "cuda:0"])
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert find_devices() == ["cuda:0", "cuda:1"]
+    check_devices(["cuda:1", "cpu", "cpu"])
+    with pytest.raises(ConfigError, match="--devices: an empty list cannot be used"):
+        check_devices([])
+
+
+def test_results_are_collected_after_each_successful_run(lab):
+    runs = plan([lab / name for name in ("fails.yaml", "plain.yaml", "better.yaml")], [0], lab)
+    finished: list[list[str]] = []
+    failures = execute(
+        runs,
+        ["cpu"],
+        fake(lab),
+        lambda: finished.append([run.name for run in runs if read_final_metrics(run.folder)]),
+        poll=0.02,
+    )
+    assert finished == [["plain"], ["plain", "better"]] and [failure.run.name for failure in failures] == ["fails"]
+
+
+def test_the_console_of_a_failure_is_shortened(lab, tmp_path):
+    (run,) = plan([lab / "plain.yaml"], [0], lab)
+    script = tmp_path / "loud.py"
+    script.write_text("for n in range(100):\n    print('line', n)\nraise SystemExit(2)\n")
+    (failure,) = execute([run], ["cpu"], [sys.executable, "-S", str(script)], poll=0.02)
+    assert failure.reason == "failed with exit status 2"
+    assert failure.tail.splitlines() == [f"line {n}" for n in range(85, 100)]
