@@ -111,9 +111,8 @@ class _Kept:
     """Saved tensor; lives as long as the graph that saved it."""
 
     def __init__(self, tensor: Tensor) -> None:
-        self.tensor = (
-            tensor.detach()
-        )  # without detach a saved result would keep its own graph alive (a reference cycle)
+        # Without detach, a saved result would keep its own graph alive in a reference cycle.
+        self.tensor = tensor.detach()
 
 
 def _tensors(values: Any) -> list[Tensor]:

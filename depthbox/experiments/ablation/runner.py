@@ -66,7 +66,7 @@ def check_devices(devices: Sequence[str]) -> None:
     unknown = [device for device in devices if device not in known]
     if unknown or not devices:
         raise ConfigError(
-            f"--devices: {' '.join(unknown) or 'an empty list'} cannot be used here; choose among {' '.join(sorted(known))}"
+            f"--devices: {' '.join(unknown) or 'an empty list'} cannot be used; choose among {' '.join(sorted(known))}"
         )
 
 

@@ -136,7 +136,7 @@ def test_the_cores_are_shared_by_the_runs_on_the_cpu():
 def test_without_a_gpu_the_cpu_is_the_default_device(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     assert find_devices() == ["cpu"]
-    with pytest.raises(ConfigError, match=r"--devices: cuda:0 cannot be used here; choose among cpu$"):
+    with pytest.raises(ConfigError, match=r"--devices: cuda:0 cannot be used; choose among cpu$"):
         check_devices(["cpu", "cuda:0"])
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert find_devices() == ["cuda:0", "cuda:1"]
