@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
 
 
 def aligned_upsample(x: Tensor, factor: int) -> Tensor:
@@ -33,6 +34,47 @@ def aligned_upsample(x: Tensor, factor: int) -> Tensor:
         result: Tensor = _AlignedUpsample.apply(x, factor)
         return result
     return _upsample_axis(_upsample_axis(x, factor, -1), factor, -2)
+
+
+def sample_grid(
+    values: Tensor,
+    stride: int,
+    source: tuple[int, int],
+    target: tuple[int, int],
+    x: Tensor | None = None,
+    y: Tensor | None = None,
+) -> Tensor:
+    """Sample maps of one view of an image at locations given in the pixels of another view.
+
+    Both views show the whole image. Values between the cells are interpolated bilinearly, and values outside the grid
+    are those of its border. With x and y at all pixels and equal views, this is ``aligned_upsample`` by the stride.
+
+    Args:
+        values: (N, H, W) float, on the mask grid of the source view, padding included.
+        stride: pixels of a view per cell of its mask grid.
+        source, target: (height, width) of both views without padding, in pixels.
+        x, y: (columns,) and (rows,) float32, locations in pixels of the target view; 0.5 is the center of the first
+            pixel. None stands for the pixels that the target's mask grid samples.
+
+    Returns:
+        (N, rows, columns) of the same dtype, by default (N, ceil(height / stride), ceil(width / stride)).
+
+    Example:
+        >>> import torch
+        >>> ramp = torch.tensor([[[0.0, 1.0, 2.0]]])
+        >>> sample_grid(ramp, stride=4, source=(4, 12), target=(4, 24)).tolist()
+        [[[0.0, 0.1875, 0.6875, 1.1875, 1.6875, 2.0]]]
+    """
+    axes = []
+    for side, pixels in enumerate((y, x)):
+        if pixels is None:
+            cells = torch.arange(-(-target[side] // stride), device=values.device, dtype=torch.float32)
+            pixels = cells * stride + (stride // 2 + 0.5)
+        cell = (pixels * (source[side] / target[side]) - 0.5 - stride // 2) / stride
+        axes.append(cell * 2 / max(values.shape[1 + side] - 1, 1) - 1)
+    down, across = torch.meshgrid(*axes, indexing="ij")
+    grid = torch.stack((across, down), dim=2).expand(len(values), -1, -1, -1)
+    return F.grid_sample(values[:, None], grid.to(values.dtype), padding_mode="border", align_corners=True)[:, 0]
 
 
 class _AlignedUpsample(torch.autograd.Function):

@@ -1,4 +1,4 @@
-"""aligned_upsample against its definition, cell by cell."""
+"""aligned_upsample against its definition, cell by cell; sample_grid against ramps and aligned_upsample."""
 
 import math
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from depthbox.ops import aligned_upsample
+from depthbox.ops import aligned_upsample, sample_grid
 
 
 def sample_axis(values: list[float], factor: int) -> list[float]:
@@ -81,3 +81,39 @@ def test_with_gradients_it_is_the_same(factor: int, height: int, width: int) -> 
     x = torch.randn(2, 3, height, width, dtype=torch.float64, requires_grad=True)
     assert torch.equal(aligned_upsample(x, factor).detach(), aligned_upsample(x.detach(), factor))
     assert torch.autograd.gradcheck(lambda x: aligned_upsample(x, factor), x)
+
+
+@pytest.mark.parametrize(("source", "target"), [((64, 96), (64, 96)), ((96, 144), (64, 96)), ((50, 70), (97, 131))])
+def test_sample_grid_keeps_locations_between_views(source: tuple[int, int], target: tuple[int, int]) -> None:
+    rows, columns = (-(-side // 4) for side in source)
+    y = (torch.arange(rows) * 4 + 2 + 0.5) / source[0]
+    x = (torch.arange(columns) * 4 + 2 + 0.5) / source[1]
+    ramps = torch.stack((y[:, None].expand(rows, columns), x[None].expand(rows, columns)))
+    result = sample_grid(ramps, 4, source, target)
+    assert result.shape == (2, *(-(-side // 4) for side in target))
+    for axis, (side, values) in enumerate(zip(target, (result[0, :, 0], result[1, 0]), strict=True)):
+        expected = (torch.arange(len(values)) * 4 + 2 + 0.5) / side
+        low, high = ramps[axis].min(), ramps[axis].max()
+        torch.testing.assert_close(values, expected.clamp(low, high), atol=1e-4, rtol=0)
+
+
+def test_sample_grid_at_all_pixels_equals_aligned_upsample() -> None:
+    values = torch.rand(3, 16, 24)
+    x, y = torch.arange(96) + 0.5, torch.arange(64) + 0.5
+    expected = aligned_upsample(values[:, None], 4)[:, 0]
+    torch.testing.assert_close(sample_grid(values, 4, (64, 96), (64, 96), x, y), expected)
+
+
+def test_sample_grid_with_given_locations_equals_its_default_there() -> None:
+    values = torch.rand(2, 16, 24)
+    x, y = torch.arange(33) * 4 + 2.5, torch.arange(25) * 4 + 2.5
+    assert torch.equal(sample_grid(values, 4, (64, 96), (97, 131), x, y), sample_grid(values, 4, (64, 96), (97, 131)))
+    assert sample_grid(values[:0], 4, (64, 96), (97, 131)).shape == (0, 25, 33)
+
+
+def test_sample_grid_ignores_the_padding_of_the_source() -> None:
+    values = torch.rand(1, 8, 12)
+    padded = torch.nn.functional.pad(values, (0, 4, 0, 3), value=9.0)
+    inside = torch.arange(40) + 0.5, torch.arange(28) + 0.5  # up to the last sampled pixel
+    sampled = [sample_grid(maps, 4, (32, 48), (32, 48), *inside) for maps in (values, padded)]
+    torch.testing.assert_close(*sampled)
