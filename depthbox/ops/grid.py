@@ -38,7 +38,14 @@ def box_extents(boxes: Tensor, height: int, width: int, stride: int) -> tuple[Te
 
 
 def box_masks(boxes: Tensor, height: int, width: int, stride: int) -> Tensor:
-    """Return the filled boxes on the mask grid, (N, height, width) bool; the arguments are those of ``box_extents``."""
+    """Return the filled boxes on the mask grid.
+
+    Args:
+        boxes, height, width, stride: as in ``box_extents``.
+
+    Returns:
+        (N, height, width) bool.
+    """
     rows, columns = box_extents(boxes, height, width, stride)
     return rows[:, :, None] & columns[:, None, :]
 
@@ -73,8 +80,8 @@ def paired_iou(first: Tensor, second: Tensor) -> Tensor:
 
     Example:
         >>> import torch
-        >>> paired_iou(torch.tensor([[0.0, 0.0, 2.0, 2.0]]), torch.tensor([[1.0, 0.0, 3.0, 2.0]])).tolist()
-        [0.3333333432674408]
+        >>> paired_iou(torch.tensor([[0.0, 0.0, 2.0, 2.0]]), torch.tensor([[0.0, 0.0, 2.0, 1.0]])).tolist()
+        [0.5]
     """
     if first.shape != second.shape or first.dim() != 2 or first.shape[1] != 4:
         raise ValueError(
