@@ -113,6 +113,8 @@ class NoteCounter:
 
     def add(self, rule: str, example: Callable[[], str] | str = "", count: int = 1) -> None:
         """Count a finding; ``example`` is a line that names the object, or a function that is called only if needed."""
+        if rule not in RULES:
+            raise KeyError(rule)
         self._counts[rule] = self._counts.get(rule, 0) + count
         examples = self._examples.setdefault(rule, [])
         if example and len(examples) < MAX_EXAMPLES:
