@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pycocotools.mask as mask_util
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -67,6 +68,14 @@ def put(content: Any, path: tuple[Any, ...], value: Any) -> Any:
 PLACES = sorted(places(sound()), key=len)
 
 
+def rasterize(segmentation: Any, size: tuple[int, int]) -> Any:
+    if isinstance(segmentation, list):
+        segmentation = mask_util.merge(mask_util.frPyObjects(segmentation, *size))
+    elif isinstance(segmentation["counts"], list):
+        segmentation = mask_util.frPyObjects(segmentation, *size)
+    return mask_util.decode(segmentation)
+
+
 def assert_canonical(result: AnnotationSet) -> None:
     """Check all that ``AnnotationSet`` promises."""
     images, annotations, categories = (result.content[key] for key in ("images", "annotations", "categories"))
@@ -86,7 +95,9 @@ def assert_canonical(result: AnnotationSet) -> None:
         assert all(math.isfinite(value) for value in entry["bbox"]) and min(entry["bbox"][2:]) > 0
         assert 0 < entry["area"] < math.inf
         assert entry["iscrowd"] in (0, 1)
-        assert entry.get("segmentation", SQUARE)
+        size = (images[entry["image_id"] - 1]["height"], images[entry["image_id"] - 1]["width"])
+        if "segmentation" in entry and math.prod(size) <= 10_000:
+            assert rasterize(entry["segmentation"], size).shape == size
     assert set(result.positions) == set(result.ids.annotations) == {entry["id"] for entry in annotations}
     assert len(set(result.positions.values())) == len(annotations)
     assert set(result.ids.images) == {image["id"] for image in images}
