@@ -137,9 +137,9 @@ def _find_image(content: Mapping[str, Any], path: Path, folder: ImageFolder, uni
     stem = path.parent.resolve() / path.stem
     if root in stem.parents and (beside := folder.find(stem.relative_to(root).as_posix())):
         return beside
-    # A bare name is only sure if no other file has the same one.
-    found = folder.find(named) or (folder.find(posixpath.basename(named)) if unique else None)
-    return found or (folder.find(path.stem) if unique else None)
+    if not unique:  # another file has the same name, and the image may be that of the other one
+        return None
+    return next((found for name in (named, posixpath.basename(named), path.stem) if (found := folder.find(name))), None)
 
 
 def _add(content: Mapping[str, Any], image: str, label: str, builder: ContentBuilder) -> None:
