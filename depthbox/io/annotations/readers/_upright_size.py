@@ -22,8 +22,8 @@ def image_size(path: Path) -> tuple[int, int]:
         with Image.open(path) as image:
             width, height = image.size
             if image.format == "TIFF":  # Pillow gives the upright size, but may still give the orientation
-                tags = image.tag_v2
-                width, height = tags[_WIDTH], tags[_HEIGHT]
+                tags = getattr(image, "tag_v2", {})
+                width, height = tags.get(_WIDTH, width), tags.get(_HEIGHT, height)
             # PNG files would be decoded in search of an orientation after the pixels.
             has_header = image.format != "PNG" or "exif" in image.info
             turned = has_header and image.getexif().get(_ORIENTATION) in _QUARTER_TURNS

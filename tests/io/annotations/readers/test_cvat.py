@@ -26,7 +26,8 @@ def image(name, shapes=BOX, more=f'width="{WIDTH}" height="{HEIGHT}"'):
 def write_cvat(folder, *entries, meta=META, files=("000.jpg",), place="images"):
     for name in files:
         save_image(folder / place / name)
-    text = f'<?xml version="1.0" encoding="utf-8"?><annotations><version>1.1</version>{meta}{"".join(entries)}</annotations>'
+    body = f"<version>1.1</version>{meta}{''.join(entries)}"
+    text = f'<?xml version="1.0" encoding="utf-8"?><annotations>{body}</annotations>'
     return write_text(folder / "annotations.xml", text)
 
 
@@ -61,10 +62,14 @@ def test_polygons(tmp_path):
 
 
 def test_rotated_boxes_become_polygons(tmp_path):
-    entry = only(tmp_path, BOX.replace("xtl", 'rotation="90.0" xtl').replace("30.00", "21.00").replace("40.00", "42.00"))
+    entry = only(
+        tmp_path, BOX.replace("xtl", 'rotation="90.0" xtl').replace("30.00", "21.00").replace("40.00", "42.00")
+    )
     assert entry["bbox"] == [-9, 12, 40, 20] and np.allclose(entry["segmentation"], [[31, 12, 31, 32, -9, 32, -9, 12]])
     entry = only(tmp_path, BOX.replace("xtl", 'rotation="30" xtl'))
-    assert np.allclose(entry["segmentation"][0][:2], (15.5 - 14.5 * 0.8660254 + 19 * 0.5, 21 - 14.5 * 0.5 - 19 * 0.8660254), atol=0.01)
+    assert np.allclose(
+        entry["segmentation"][0][:2], (15.5 - 14.5 * 0.8660254 + 19 * 0.5, 21 - 14.5 * 0.5 - 19 * 0.8660254), atol=0.01
+    )
     assert entry["area"] == pytest.approx(29 * 38, rel=1e-3), "clockwise: the upper left corner moves up and right"
 
 
@@ -167,7 +172,7 @@ def test_subsets_are_splits(tmp_path):
 
 def test_videos_are_refused_with_the_right_export(tmp_path):
     file = write_cvat(tmp_path, '<track id="0" label="a"><box frame="0" xtl="1" ytl="2" xbr="3" ybr="4"/></track>')
-    with pytest.raises(AnnotationError, match="CVAT for video.*export the job as 'CVAT for images 1.1'"):
+    with pytest.raises(AnnotationError, match=r"CVAT for video.*export the job as 'CVAT for images 1\.1'"):
         read_cvat(file)
 
 

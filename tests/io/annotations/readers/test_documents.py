@@ -42,7 +42,9 @@ def test_missing_large_and_special_files(tmp_path):
         read_bytes(write(tmp_path / "a", b"12345"), limit=4)
 
 
-@pytest.mark.parametrize("data", [b"", b"{", b"nonsense", b"[" * 100000, b"[" + b"9" * 5000 + b"]", b"\xff\xfe\xff", b'"\xff"'])
+@pytest.mark.parametrize(
+    "data", [b"", b"{", b"nonsense", b"[" * 100000, b"[" + b"9" * 5000 + b"]", b"\xff\xfe\xff", b'"\xff"']
+)
 def test_broken_json(tmp_path, data):
     with pytest.raises(AnnotationError, match=r"a\.json .*export the annotations again"):
         read_json(write(tmp_path / "a.json", data))
@@ -59,7 +61,10 @@ def test_entities_are_not_expanded(tmp_path):
 @pytest.mark.parametrize(
     ("value", "number"),
     [(1, 1), ("2.5", 2.5), (" 3 ", 3), ("1e3", 1000), (-4.5, -4.5)]
-    + [(bad, None) for bad in (None, True, "", "x", "nan", "inf", "1e9", "1_0", "9" * 400, 10**400, [], {}, float("nan"))],
+    + [
+        (bad, None)
+        for bad in (None, True, "", "x", "nan", "inf", "1e9", "1_0", "9" * 400, 10**400, [], {}, float("nan"))
+    ],
 )
 def test_numbers(value, number):
     assert parse_number(value) == number

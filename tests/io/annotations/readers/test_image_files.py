@@ -109,7 +109,9 @@ def test_cut_off_images_are_refused_and_trailing_bytes_are_not(tmp_path, name):
         measure_image(path)
 
 
-@pytest.mark.parametrize("data", [b"", b"<html>", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe1\x00\x04", b"BM" + b"\xff" * 60])
+@pytest.mark.parametrize(
+    "data", [b"", b"<html>", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe1\x00\x04", b"BM" + b"\xff" * 60]
+)
 def test_other_files_are_refused(tmp_path, data):
     path = tmp_path / "a.jpg"
     path.write_bytes(data)

@@ -62,10 +62,17 @@ def test_images_are_found_by_the_name_in_the_url(tmp_path, url):
 
 def test_names_with_a_prefix_on_disk_blanks_and_folders(tmp_path):
     names = ["0a1b2c3d-000.png", "a b.png", "x/1.png", "y/1.png"]
-    urls = ["/data/upload/1/0a1b2c3d-000.png", "/data/upload/a%20b.png", "/data/local-files/?d=x/1.png", "s3://k/y/1.png"]
+    urls = [
+        "/data/upload/1/0a1b2c3d-000.png",
+        "/data/upload/a%20b.png",
+        "/data/local-files/?d=x/1.png",
+        "s3://k/y/1.png",
+    ]
     raw = read_label_studio(write_export(tmp_path, *(task(url, [region()]) for url in urls), files=names))
     assert [file for file, *_ in boxes_of(raw)] == names
-    raw = read_label_studio(write_export(tmp_path, task("s3://k/1.png", [region()]), task(urls[0], [region()]), files=()))
+    raw = read_label_studio(
+        write_export(tmp_path, task("s3://k/1.png", [region()]), task(urls[0], [region()]), files=())
+    )
     assert files_of(raw) == names[:1] and rules_of(raw) == {"annotation_without_image": 1}, "1.png is ambiguous"
 
 
@@ -76,7 +83,10 @@ def test_another_key_of_the_image(tmp_path):
 
 def test_polygons_and_ellipses(tmp_path):
     polygon = {"type": "polygonlabels", "value": {"points": [[0, 0], [50, 0], [50, 25]], "polygonlabels": ["a"]}}
-    ellipse = {"type": "ellipselabels", "value": {"x": 50, "y": 50, "radiusX": 25, "radiusY": 25, "ellipselabels": ["a"]}}
+    ellipse = {
+        "type": "ellipselabels",
+        "value": {"x": 50, "y": 50, "radiusX": 25, "radiusY": 25, "ellipselabels": ["a"]},
+    }
     first, second = read_label_studio(write_export(tmp_path, task(regions=[polygon, ellipse]))).content["annotations"]
     assert first["segmentation"] == [[0, 0, 48, 0, 48, 16]] and first["area"] == 384
     assert second["bbox"] == [24, 16, 48, 32] and second["area"] == pytest.approx(np.pi * 24 * 16, rel=0.01)
@@ -154,7 +164,11 @@ def test_json_min(tmp_path):
 def test_other_files_are_refused(tmp_path):
     assert not is_label_studio([]) and not is_label_studio({}) and not is_label_studio([{"image": "a.png", "x": 1}])
     assert not is_label_studio([1, 2])
-    for text, message in (("[]", "not a Label Studio export"), ("[{", "not valid JSON"), ("[" * 100000, "nested too deeply")):
+    for text, message in (
+        ("[]", "not a Label Studio export"),
+        ("[{", "not valid JSON"),
+        ("[" * 100000, "nested too deeply"),
+    ):
         with pytest.raises(AnnotationError, match=message):
             read_label_studio(write_text(tmp_path / "export.json", text))
     write_text(tmp_path / "more.json", "[]")

@@ -16,8 +16,10 @@ from depthbox.io.annotations.records import AnnotationError
 sys.path.insert(0, str(Path(__file__).parent))
 from reader_toy import BOXES, HEIGHT, WIDTH, boxes_of, files_of, rules_of, save_image, write_text
 
-HEADER = "ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax,IsOccluded,IsTruncated,IsGroupOf,IsDepiction,IsInside\n"
-NAMES = "/m/01,Zebra\n/m/02,\"Ant, red\"\n/m/03,Unused\n"
+HEADER = (
+    "ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax,IsOccluded,IsTruncated,IsGroupOf,IsDepiction,IsInside\n"
+)
+NAMES = '/m/01,Zebra\n/m/02,"Ant, red"\n/m/03,Unused\n'
 
 
 def row(image, code, box, group=0):

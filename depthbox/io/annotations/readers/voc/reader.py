@@ -74,9 +74,7 @@ def read_voc(
     return builder.finish(names=sorted(names))
 
 
-def _find_image(
-    content: VocFile, label: str, folder: ImageFolder, unique: bool, builder: ContentBuilder
-) -> str | None:
+def _find_image(content: VocFile, label: str, folder: ImageFolder, unique: bool, builder: ContentBuilder) -> str | None:
     """Return the image with the name of the annotation file, otherwise the image that <filename> names.
 
     Args:

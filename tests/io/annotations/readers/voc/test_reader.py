@@ -227,7 +227,7 @@ def test_images_in_another_folder(tmp_path):
     (tmp_path / "other").mkdir()
     with pytest.raises(AnnotationError, match=r"no image that can be used.*3 annotated images .* give their folder"):
         read_voc(tmp_path, tmp_path / "other")
-    with pytest.raises(AnnotationError, match="there is no folder .*gone; correct --images"):
+    with pytest.raises(AnnotationError, match=r"there is no folder .*gone; correct --images"):
         read_voc(tmp_path, tmp_path / "gone")
     with pytest.raises(AnnotationError, match=r"there are no \.xml files"):
         read_voc(tmp_path / "other")
@@ -239,7 +239,9 @@ def test_subfolders_keep_images_of_one_name_apart(tmp_path):
     text = voc_text("000.jpg", [voc_object("c", BOXES[0])])
     write_text(tmp_path / "Annotations/day2/000.xml", text)
     raw = read_voc(tmp_path)
-    assert [entry[:2] for entry in boxes_of(raw)] == [("day1/000.jpg", name) for name in "aba"] + [("day2/000.jpg", "c")]
+    assert [entry[:2] for entry in boxes_of(raw)] == [("day1/000.jpg", name) for name in "aba"] + [
+        ("day2/000.jpg", "c")
+    ]
     (tmp_path / "JPEGImages/day1/000.jpg").unlink()
     raw = read_voc(tmp_path)
     assert files_of(raw) == ["day2/000.jpg"], "an image of another folder is not taken"

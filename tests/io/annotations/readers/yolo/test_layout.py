@@ -57,7 +57,9 @@ def test_a_folder_with_a_yaml_of_any_name(tmp_path):
     require_boxes(read_yolo(tmp_path), FILES)
 
 
-@pytest.mark.parametrize("names", ["[no, yes]", "{1: yes, 0: no}", "{'0': no, '1': yes}", "\n- no\n- yes", "classes.txt"])
+@pytest.mark.parametrize(
+    "names", ["[no, yes]", "{1: yes, 0: no}", "{'0': no, '1': yes}", "\n- no\n- yes", "classes.txt"]
+)
 def test_names_are_texts_in_the_order_of_their_numbers(tmp_path, names):
     write_yolo(tmp_path, yaml=f"train: images/train\nnames: {names}\n")
     write_text(tmp_path / "classes.txt", "no\nyes\n\n")
@@ -113,7 +115,9 @@ def test_roboflow(tmp_path, prefix):
         write_yolo(tmp_path / "export", f"{split}/images", names=[name], yaml=None)
     write_yolo(tmp_path, "train/images", names=["other.jpg"], yaml=None)  # beside the dataset
     entries = "".join(f"{key}: {prefix}{folder}/images\n" for key, folder in (("train", "train"), ("val", "valid")))
-    with_yaml(tmp_path / "export", f"{entries}test: ../test/images\nnc: 2\nnames: ['a', 'b']\nroboflow: {{version: 1}}\n")
+    with_yaml(
+        tmp_path / "export", f"{entries}test: ../test/images\nnc: 2\nnames: ['a', 'b']\nroboflow: {{version: 1}}\n"
+    )
     raw = read_yolo(tmp_path / "export")
     require_boxes(raw, [name])
     assert raw.image_root == tmp_path / "export/train/images"
@@ -152,7 +156,9 @@ def test_lists_of_folders(tmp_path):
 def test_lists_of_images(tmp_path, line):
     write_yolo(tmp_path, yaml="path: .\ntrain: train.txt\nval: [val.txt]\nnames: [a, b]\n")
     for split, names in (("train", FILES[:2]), ("val", FILES[2:])):
-        write_text(tmp_path / f"{split}.txt", "".join(line.format(name=name, folder=tmp_path) + "\r\n" for name in names))
+        write_text(
+            tmp_path / f"{split}.txt", "".join(line.format(name=name, folder=tmp_path) + "\r\n" for name in names)
+        )
     require_boxes(read_yolo(tmp_path), [f"images/train/{name}" for name in FILES[:2]])
     require_boxes(read_yolo(tmp_path, split="val"), ["images/train/002.jpg"])
 
@@ -160,7 +166,12 @@ def test_lists_of_images(tmp_path, line):
 def test_a_list_does_not_leave_the_folder_of_the_dataset(tmp_path):
     outside = write_yolo(tmp_path / "private", names=["secret.jpg"], yaml=None)
     folder = write_yolo(tmp_path / "data", yaml="train: train.txt\nnames: [a, b]\n")
-    lines = ["images/train/000.jpg", "../private/images/train/secret.jpg", str(outside / "images/train/secret.jpg"), "gone.jpg"]
+    lines = [
+        "images/train/000.jpg",
+        "../private/images/train/secret.jpg",
+        str(outside / "images/train/secret.jpg"),
+        "gone.jpg",
+    ]
     write_text(folder / "train.txt", "\n".join(lines))
     raw = read_yolo(folder)
     require_boxes(raw, ["images/train/000.jpg"])
@@ -218,7 +229,7 @@ def test_images_given_elsewhere(both, tmp_path_factory):
     raw = read_yolo(both, images=other)
     require_boxes(raw, FILES)
     assert raw.image_root == other
-    with pytest.raises(AnnotationError, match="there is no folder .*gone; correct --images"):
+    with pytest.raises(AnnotationError, match=r"there is no folder .*gone; correct --images"):
         read_yolo(both, images=both / "gone")
 
 

@@ -133,7 +133,10 @@ def test_labels_without_an_image_are_left_out(tmp_path):
     write_text(tmp_path / "labels/train/classes.txt", "a\nb\n")
     raw = read_yolo(tmp_path)
     require_boxes(raw, ["000.jpg", "002.jpg"])
-    assert rules_of(raw) == {"annotation_without_image": 1} and "001.txt" in note(raw, "annotation_without_image").examples[0]
+    assert (
+        rules_of(raw) == {"annotation_without_image": 1}
+        and "001.txt" in note(raw, "annotation_without_image").examples[0]
+    )
 
 
 def test_images_without_a_label_file_count_as_empty(tmp_path):
@@ -187,7 +190,7 @@ def test_a_set_without_any_label_is_an_error(tmp_path):
         read_yolo(tmp_path)
     for path in (tmp_path / "images/train").iterdir():
         path.unlink()
-    with pytest.raises(AnnotationError, match="there are no images in .*images/train"):
+    with pytest.raises(AnnotationError, match=r"there are no images in .*images/train"):
         read_yolo(tmp_path)
 
 
