@@ -94,7 +94,7 @@ def read_labelme(
             _add(content, image, label, builder)
         elif content is not None:
             builder.notes.add(IMAGE_NOT_FOUND, f"{label}: {content['imagePath']}")
-    if not parts and len(files) > 1:
+    if not parts and not is_file(source):
         for name in folder.files:
             if name not in used and posixpath.splitext(posixpath.basename(name))[0] not in stems:
                 builder.notes.add(IMAGE_WITHOUT_ANNOTATION, name)

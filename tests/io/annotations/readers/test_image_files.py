@@ -115,7 +115,7 @@ def test_cut_off_images_are_refused_and_trailing_bytes_are_not(tmp_path, name):
 def test_other_files_are_refused(tmp_path, data):
     path = tmp_path / "a.jpg"
     path.write_bytes(data)
-    with pytest.raises(AnnotationError, match=r"a\.jpg cannot be read"):
+    with pytest.raises(AnnotationError, match=r"the image .*a\.jpg "):
         measure_image(path)
-    with pytest.raises(AnnotationError, match="cannot be read"):
+    with pytest.raises(AnnotationError, match=r"the image .*gone\.jpg "):
         measure_image(tmp_path / "gone.jpg")

@@ -188,3 +188,11 @@ def test_a_folder_for_each_split(tmp_path):
     assert files_of(train) == ["train/train.png"] and files_of(val) == ["val/val.png"]
     assert train.content["categories"] == val.content["categories"] and len(train.content["categories"]) == 2
     assert read_labelme(tmp_path, split="test") is None
+
+
+def test_one_file_and_a_folder_with_one_file(tmp_path):
+    write_labelme(tmp_path, images="images", place="images")
+    save_image(tmp_path / "images/001.png")
+    file = write_labelme(tmp_path, images="images")
+    assert not read_labelme(file, tmp_path / "images").notes
+    assert rules_of(read_labelme(tmp_path / "images")) == {"image_without_annotation": 1}

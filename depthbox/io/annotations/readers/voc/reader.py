@@ -8,7 +8,7 @@ from pathlib import Path
 from ...records import AnnotationError, RawAnnotations
 from ..builder import ContentBuilder
 from ..documents import track
-from ..image_files import ImageFolder, clean_name
+from ..image_files import ImageFolder, clean_name, is_file
 from ..rules import FILE_UNREADABLE, IMAGE_NOT_FOUND, IMAGE_WITHOUT_ANNOTATION, NoteRule
 from .layout import VocSplit, voc_split
 from .objects import VocFile, read_voc_file, voc_class_names
@@ -104,7 +104,7 @@ def _note_unused(files: VocSplit, folder: ImageFolder, used: set[str], builder: 
     """Note images without an annotation file, or names of the list without one."""
     for name in files.missing:
         builder.notes.add(_LISTED_WITHOUT_FILE, name)
-    if files.listed or files.others or len(files.files) == 1:
+    if files.listed or files.others or is_file(builder.source):
         return
     annotated = {path.stem for path in files.files}
     for image in folder.files:

@@ -172,7 +172,7 @@ def test_images_that_cannot_be_read_are_left_out(tmp_path):
     require_boxes(raw, ["0.png", "5.png", "6.png"])
     found = note(raw, "image_unreadable")
     assert found.count == 4 and "1.png" in found.examples[0] and "truncated" in found.examples[0]
-    assert "it is not an image" in found.examples[2]
+    assert "3.jpg" in found.examples[2] and "4.jpg" in found.examples[3]
 
 
 def test_a_set_without_any_readable_image_is_an_error(tmp_path):
