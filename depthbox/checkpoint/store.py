@@ -16,12 +16,14 @@ from detectron2.utils import comm
 from torch import Tensor
 
 from ..io.files import atomic_open
+from .weights import local_path, read_content, select_weights
 
 State = dict[str, Any]
 POINTER = "last_checkpoint"
 EVALUATED = "last_evaluation"
 FINAL = "model_final"
 BEST = "model_best"
+TEACHER_HOOK = "SelfDistillation"  # the hook in the trainer's state whose state holds the teacher
 _NUMBERED = re.compile(r"model_\d{7,}\.pth")
 # What torch.load raises on files that are cut off, damaged or no checkpoints.
 _BROKEN = (RuntimeError, OSError, EOFError, ValueError, KeyError, pickle.UnpicklingError, zipfile.BadZipFile)
@@ -223,11 +225,55 @@ def advice(last_good: Path | None) -> str:
     )
 
 
-def read_checkpoint(path: Path) -> State:
-    with zipfile.ZipFile(path) as archive:  # torch.load does not look at the checksums that torch.save writes
+def teacher_state(source: str | os.PathLike[str]) -> dict[str, Tensor] | None:
+    """Return the state dict of the EMA teacher in a checkpoint, on the CPU.
+
+    Args:
+        source: path or URL of a checkpoint, or of a weight file of another project.
+
+    Returns:
+        None if the file is sound and holds no teacher: a checkpoint from before MODEL.DISTILL.START_ITER, a training
+        run without distillation, ``model_best.pth``, or bare weights.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        OSError: the URL cannot be fetched.
+        ValueError: the file is damaged or holds no weights; the message names it.
+    """
+    path = local_path(os.fspath(source))
+    content = read_content(path)
+    select_weights(content, path)  # raises for a file of another kind
+    if "trainer" in content:
+        try:
+            _check_sums(Path(path))
+        except _BROKEN as error:
+            raise ValueError(f"{path} is damaged: {error}. Use another checkpoint of the run.") from error
+    return find_teacher(content)
+
+
+def find_teacher(state: Mapping[str, Any]) -> dict[str, Tensor] | None:
+    """Return the teacher's state dict in the content of a checkpoint, None if it holds no teacher."""
+    trainer = state.get("trainer")
+    hooks = trainer.get("hooks") if isinstance(trainer, Mapping) else None
+    saved = hooks.get(TEACHER_HOOK) if isinstance(hooks, Mapping) else None
+    return saved.get("teacher") if isinstance(saved, Mapping) else None
+
+
+def _check_sums(path: Path) -> None:
+    """Verify the checksums that torch.save writes; torch.load does not read them.
+
+    Raises:
+        ValueError: a checksum is wrong.
+        zipfile.BadZipFile: not a file of torch.save.
+    """
+    with zipfile.ZipFile(path) as archive:
         damaged = archive.testzip()
     if damaged is not None:
         raise ValueError(f"the checksum of {damaged} in it is wrong")
+
+
+def read_checkpoint(path: Path) -> State:
+    _check_sums(path)
     state = torch.load(path, map_location="cpu", weights_only=True)
     for key in ("model", "optimizer", "trainer"):
         if key not in state:

@@ -72,7 +72,7 @@ def load_weights(model: nn.Module, source: str) -> LoadReport | None:
     if not source:
         logger.info("MODEL.WEIGHTS is empty: all but what the backbone may bring starts from random weights")
         return None
-    file = read_weight_file(_local_path(source))
+    file = read_weight_file(local_path(source))
     report = _load(model, file, source)
     backbone_only = all(name.startswith("backbone.") for name in report.loaded)
     logger.log(logging.INFO if report.complete or backbone_only else logging.WARNING, "%s", report)
@@ -89,9 +89,29 @@ def read_weight_file(path: str) -> WeightFile:
         UnsafePickleError: it asks for Python objects that are no weights.
         ValueError: it is damaged, or holds no weights.
     """
-    with open(path, "rb") as opened:
-        pickled = not opened.read(16).startswith(_TORCH)
-    content = read_arrays(path) if pickled else _read_torch(path)
+    return select_weights(read_content(path), path)
+
+
+def read_content(path: str) -> Any:
+    """Read a local file of torch, or a pickle of arrays, without running code.
+
+    Raises:
+        UnsafePickleError: the file asks for Python objects other than arrays and containers.
+        ValueError: the file is damaged or has another format.
+    """
+    return read_arrays(path) if _is_pickle(path) else _read_torch(path)
+
+
+def select_weights(content: Any, path: str) -> WeightFile:
+    """Select the weights in the content of a file.
+
+    Args:
+        content: of ``read_content``.
+        path: of the file, for messages and for its format.
+
+    Raises:
+        ValueError: the content holds no weights.
+    """
     if not isinstance(content, dict):
         raise ValueError(f"{path} holds a {type(content).__name__}, not a dict of weights: give a checkpoint")
     keys = ("model", "state_dict", "model_state", "blobs")  # Detectron2; Lightning and timm; pycls; Detectron
@@ -100,13 +120,24 @@ def read_weight_file(path: str) -> WeightFile:
     if not state:
         raise ValueError(f"{path} holds no weights: it is an empty dict. Give a checkpoint.")
     # Caffe2's names are the only ones without dots; only such files come without a word on what they are.
-    caffe2 = content.get("__author__") == "Caffe2" or (pickled and not any("." in str(name) for name in state))
+    caffe2 = content.get("__author__") == "Caffe2" or (_is_pickle(path) and not any("." in str(name) for name in state))
     unused = "_momentum" if caffe2 else "num_batches_tracked" if key == "model_state" else "\0"
     by_suffix = caffe2 or key == "model_state" or bool(content.get("matching_heuristics", False))
     return WeightFile(_tensors(state, unused, path), by_suffix, caffe2)
 
 
-def _local_path(source: str) -> str:
+def _is_pickle(path: str) -> bool:
+    with open(path, "rb") as file:
+        return not file.read(16).startswith(_TORCH)
+
+
+def local_path(source: str) -> str:
+    """Return the path of a weight file; a URL is downloaded into the cache first.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        OSError: the URL cannot be fetched.
+    """
     path = source
     if "://" in source:
         try:

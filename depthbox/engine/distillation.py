@@ -5,10 +5,8 @@ from __future__ import annotations
 import copy
 import logging
 import time
-import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,7 +15,7 @@ from detectron2.config import CfgNode
 from detectron2.engine import HookBase
 from torch import Tensor, nn
 
-from ..checkpoint.store import State, read_checkpoint
+from ..checkpoint.store import State, find_teacher, teacher_state
 from ..distillation import TeacherLabeler, ema_update
 from ..modeling.distributed import mean_over_processes, world_size
 from .step import Batch, amp_dtype
@@ -159,18 +157,14 @@ def load_teacher(network: nn.Module, state: State | None, source: str) -> None:
         source: the checkpoint's name, for the message.
 
     Raises:
-        ValueError: there is no teacher in it.
+        FileNotFoundError: there is no such file.
+        ValueError: the checkpoint is damaged or holds no teacher.
     """
-    if state is None:
-        try:
-            state = read_checkpoint(Path(source))
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
-            raise ValueError(f"MODEL.WEIGHTS {source} cannot give TEST.EVALUATE its teacher: {error}") from error
-    saved = state.get("trainer", {}).get("hooks", {}).get(SelfDistillation.__name__)
+    saved = teacher_state(source) if state is None else find_teacher(state)
     if saved is None:
         raise ValueError(
             f"{source} holds no teacher, which TEST.EVALUATE asks for: it was written before "
             "MODEL.DISTILL.START_ITER, without distillation, or is the best student (model_best.pth). Evaluate the "
             "student with TEST.EVALUATE student"
         )
-    network.load_state_dict(saved["teacher"])
+    network.load_state_dict(saved)

@@ -125,7 +125,7 @@ def test_a_checkpoint_without_teacher_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"a.pth holds no teacher"):
         load_teacher(network, {"trainer": {"iteration": 3}}, "a.pth")
     torch.save({"model": network.state_dict()}, tmp_path / "weights.pth")
-    with pytest.raises(ValueError, match=r"weights.pth cannot give TEST.EVALUATE its teacher: it has no 'optimizer'"):
+    with pytest.raises(ValueError, match=r"weights.pth holds no teacher"):
         load_teacher(network, None, str(tmp_path / "weights.pth"))
 
 
