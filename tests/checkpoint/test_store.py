@@ -164,17 +164,6 @@ def test_file_appears_only_when_complete(tmp_path, monkeypatch):
     assert seen == [[]]
 
 
-def test_earlier_run_is_set_aside_once(tmp_path, caplog):
-    CheckpointStore(tmp_path).set_aside_earlier_run()
-    assert names(tmp_path) == []
-    for expected in (1, 2):
-        CheckpointStore(tmp_path).save("model_0000001", state())
-        (tmp_path / ".model_0000002.pth.abc.tmp").write_bytes(b"left by a kill")
-        CheckpointStore(tmp_path).set_aside_earlier_run()
-        assert names(tmp_path / f"earlier_run_{expected}") == ["last_checkpoint", "model_0000001.pth"]
-    assert names(tmp_path) == ["earlier_run_1", "earlier_run_2"]
-
-
 def test_last_evaluation_is_remembered(tmp_path):
     store = CheckpointStore(tmp_path)
     assert store.last_evaluated == 0
