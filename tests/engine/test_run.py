@@ -22,7 +22,7 @@ from depthbox.engine.run import keep_freed_memory
 assert keep_freed_memory() if sys.argv[1] == "keep" else True
 def faults():
     start = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    for _ in range(20):
+    for _ in range(8):
         torch.ones(20, 2**20)
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - start
 faults()
@@ -149,6 +149,7 @@ def test_run_may_start_from_weights_of_the_run_that_it_replaces(entry, tmp_path)
     assert moved in torch.load(tmp_path / "model_final.pth", weights_only=True)["config"]
 
 
+@pytest.mark.slow
 def test_earlier_run_can_be_evaluated_after_its_annotations_were_replaced(tmp_path):
     """``depthbox eval --run`` of the run that was set aside gives the AP of its own annotations."""
     from depthbox.cli import main
