@@ -1,5 +1,7 @@
 """The baselines compute what ours computes, values and gradients, on small inputs."""
 
+import dataclasses
+
 import pytest
 import torch
 
@@ -23,6 +25,7 @@ from depthbox.losses import pairwise_nll as our_pairwise_nll
 from depthbox.modeling.fcos import assign_targets
 from depthbox.modeling.mask_head import Controller
 from depthbox.modeling.mask_head.paste import paste_rles
+from depthbox.modeling.supervision.boxes import COLOR
 from depthbox.ops import aligned_upsample, box_masks, rgb_to_lab, unpack_edges
 
 CPU = torch.device("cpu")
@@ -44,7 +47,8 @@ def test_mask_losses(problem):
     assert all(ours[name] > 1e-3 for name in losses) and ours["grad logits"].abs().max() > 1e-6
     assert largest_difference(ours, theirs) < 1e-5
     with pytest.raises(TypeError, match="not packed bits"):
-        p.baseline_criterion(p.predictions, p.queries, p.targets)
+        packed = dataclasses.replace(p.baseline_targets, color_similarity=p.targets[0].targets.edges[COLOR])
+        p.baseline_criterion(p.predictions, p.queries, packed)
 
 
 def test_pairwise_by_hand():
