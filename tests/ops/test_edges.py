@@ -180,7 +180,7 @@ def test_similar_edges_at_the_limit() -> None:
 
 
 def test_a_negative_limit_is_rejected() -> None:
-    with pytest.raises(ValueError, match="largest distance must be >= 0, got -0.5"):
+    with pytest.raises(ValueError, match=r"largest distance must be >= 0, got -0\.5"):
         similar_edges(torch.zeros(1, 3, 2, 2), torch.ones(1, 2, 2, dtype=torch.bool), -0.5)
 
 
