@@ -125,8 +125,8 @@ def test_assignment(objects, center_sample, mass):
     p = detector_problem(setting, CPU)
     size = (setting.height, setting.width) if mass else None
     more = {"center_sample": center_sample, "mass_center_size": size}
-    ours = assign_targets(p.positions, p.boxes, p.classes, setting.classes, **more)
-    dense = dense_assign_targets(p.positions, p.boxes, p.classes, setting.classes, **more)
+    ours = assign_targets(p.locations, p.boxes, p.classes, setting.classes, **more)
+    dense = dense_assign_targets(p.locations, p.boxes, p.classes, setting.classes, **more)
     assert largest_difference(dict(vars(ours)), dict(vars(dense))) < 1e-6
     assert (ours.labels < setting.classes).any() == (objects > 0)
 
@@ -145,13 +145,13 @@ def test_queries_chosen_object_by_object():
     setting = SMALL.with_objects(4)
     p = detector_problem(setting, CPU)
     _, queries = p.detector.losses(p.outputs, p.boxes, p.classes, (64, 96))
-    found = dense_assign_targets(p.positions, p.boxes, p.classes, 5, mass_center_size=(64, 96))
+    found = dense_assign_targets(p.locations, p.boxes, p.classes, 5, mass_center_size=(64, 96))
     logits, quality = (
         torch.cat([x.flatten(2) for x in maps], dim=2).transpose(1, 2).detach()
         for maps in (p.outputs.logits, p.outputs.quality)
     )
     chosen = select_queries(found, logits, quality[..., 0], 5, setting.queries)
-    locations = [{tuple(x) for x in p.positions.locations[index].tolist()} for index in chosen]
+    locations = [{tuple(x) for x in p.locations.xy[index].tolist()} for index in chosen]
     ours = [{tuple(x) for x in part.tolist()} for part in queries.locations.split(list(queries.counts))]
     assert locations == ours and all(ours)
 
