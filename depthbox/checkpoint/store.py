@@ -235,6 +235,37 @@ def read_checkpoint(path: Path) -> State:
     return state
 
 
+def teacher_state(path: str | os.PathLike[str]) -> State | None:
+    """Return the state dict of the EMA teacher in a checkpoint.
+
+    Args:
+        path: a checkpoint of a training run, or a file of weights alone.
+
+    Returns:
+        The state dict, memory-mapped; None if the file is sound and contains no teacher.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is truncated, damaged or not a checkpoint.
+    """
+    with open(path, "rb") as file:
+        head = file.read(4)
+    if head.startswith(b"\x80"):  # a pickle, such as the weights of Detectron2's model zoo or of torch before 1.6
+        return None
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise ValueError(f"the checksum of {damaged} in it is wrong")
+        found: Any = torch.load(os.fspath(path), map_location="cpu", mmap=True, weights_only=True)
+    except _BROKEN as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise ValueError(f"the checkpoint {path} is damaged or not a checkpoint ({reason}). Copy it again") from error
+    for key in ("trainer", "hooks", "SelfDistillation", "teacher"):
+        found = found.get(key) if isinstance(found, Mapping) else None
+    return found
+
+
 def _number(path: Path) -> int:
     return int(path.stem.removeprefix("model_"))
 
