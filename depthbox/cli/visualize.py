@@ -78,7 +78,7 @@ def draw(arguments: argparse.Namespace, cfg: CfgNode) -> list[Path]:
 
     from ..data.datasets import register_from_config
     from ..data.loader import load_records
-    from ..inference.predictor import load_labeler, load_predictor
+    from ..inference.predictor import load_predictor, load_pseudo_labeler
     from ..visualization import DatasetSheet, choose_records, make_sheet, save_sheet
 
     register_from_config(cfg)
@@ -90,7 +90,7 @@ def draw(arguments: argparse.Namespace, cfg: CfgNode) -> list[Path]:
     if arguments.pseudo_masks:
         if not arguments.weights:
             raise ValueError("--pseudo-masks needs a network: give --weights")
-        predict, threshold = load_labeler(cfg, arguments.weights), cfg.MODEL.DISTILL.SCORE_THRESH
+        predict, threshold = load_pseudo_labeler(cfg, arguments.weights), cfg.MODEL.DISTILL.SCORE_THRESH
     elif arguments.weights:
         predict = load_predictor(cfg, arguments.weights)
     if arguments.score_threshold is not None:

@@ -15,7 +15,7 @@ import pycocotools.mask as mask_util
 from detectron2.data import MetadataCatalog
 from numpy.typing import NDArray
 
-from ..labeling.quality import to_rle
+from ..io.coco_masks import segmentation_to_rle
 
 Row = Mapping[str, Any]
 
@@ -167,7 +167,7 @@ def _overlaps(first: list[Any], second: list[Any], crowd: bool) -> NDArray[np.fl
 
 def _shape(row: Row, size: tuple[int, int], masks: bool) -> Any:
     """Box or RLE, as pycocotools compares them."""
-    return to_rle(row["segmentation"], size) if masks else [float(value) for value in row["bbox"]]
+    return segmentation_to_rle(row["segmentation"], size) if masks else [float(value) for value in row["bbox"]]
 
 
 def _find(name: str, near: Path) -> Path:

@@ -9,26 +9,28 @@ import torch
 from detectron2.structures import Boxes, Instances, pairwise_iou
 from numpy.typing import NDArray
 
+from ..io.coco_masks import pixels_inside
+from ..io.images import RGBImage
 from ..labeling.box_labeler import BoxMask
-from ..labeling.job import Entry, Label, Picture
-from ..labeling.quality import pixels_inside
+from ..labeling.job import Entry, Labeler, Prompts
 
 LEAST_IOU = 0.5
 
 
-def match_labeler(predict: Callable[[Sequence[Picture]], list[Instances]]) -> Label:
+def match_labeler(predict: Callable[[Sequence[RGBImage]], list[Instances]]) -> Labeler:
     """Masks of given boxes by detection: one object for each box, so that the sum of their IoUs is largest.
 
     The mask is cut to the box; a box without an object of an IoU of ``LEAST_IOU`` is filled, with score 0.
 
     Args:
-        predict: from pictures to their Instances on the CPU, see ``predict.load_batch_predictor``.
+        predict: from pictures to their Instances on the CPU, see ``predictor.load_batch_predictor``.
 
     Returns:
-        A function as ``labeling_network.load_box_labeler`` gives, for ``labeling.label_boxes``.
+        A function as ``labeling.loading.load_box_labeler`` gives, for ``labeling.job.label_dataset``.
     """
 
-    def label(image: Entry, picture: Picture, boxes: NDArray[np.float64]) -> list[BoxMask]:
+    def label(entry: Entry, picture: RGBImage, prompts: Prompts) -> list[BoxMask]:
+        boxes = prompts.boxes
         (found,) = predict([picture])
         ious = pairwise_iou(Boxes(torch.as_tensor(boxes, dtype=torch.float32)), found.pred_boxes).numpy()
         chosen = match(ious)

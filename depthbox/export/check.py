@@ -20,7 +20,9 @@ Runner = Callable[[ExportInput], Outputs]
 BOX_TOLERANCE = 0.1  # pixels of the network's input
 SCORE_TOLERANCE = 1e-3  # of scores and depths
 MASK_IOU = 0.999
-MASK_PIXELS = 2  # a mask may differ in this many pixels, because one pixel of a small mask lowers its IoU below MASK_IOU
+MASK_PIXELS = (
+    2  # a mask may differ in this many pixels, because one pixel of a small mask lowers its IoU below MASK_IOU
+)
 
 
 class ExportMismatchError(ValueError):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from detectron2.data import transforms as T
 
-from ..io.media import RGBImage
+from ..io.images import RGBImage
 
 
 @dataclass(frozen=True, eq=False)

@@ -48,7 +48,9 @@ def export_program(graph: ExportGraph, fixed: tuple[int, int] | None = None) -> 
     except Exception as error:  # torch raises errors of many types
         remedy = "" if fixed else ": export it for one size (--fixed-size HEIGHT WIDTH)"
         size = "of one size" if fixed else "of any size"
-        raise ExportError(f"torch cannot export this network for images {size}{remedy}. {_describe_error(error)}") from error
+        raise ExportError(
+            f"torch cannot export this network for images {size}{remedy}. {_describe_error(error)}"
+        ) from error
 
 
 def onnx_bytes(
@@ -83,7 +85,9 @@ def onnx_bytes(
                 verbose=False,
             )
     except Exception as error:  # errors of many types, as above
-        raise ExportError(f"this network has no ONNX counterpart: use --format torch. {_describe_error(error)}") from error
+        raise ExportError(
+            f"this network has no ONNX counterpart: use --format torch. {_describe_error(error)}"
+        ) from error
     assert exported is not None
     exported.model.metadata_props.update(metadata or {})
     return exported.model_proto.SerializeToString()

@@ -19,7 +19,7 @@ from ..checkpoint.store import teacher_state
 from ..checkpoint.weights import load_weights
 from ..data.mapper import BoxDepthMapper
 from ..distillation import TeacherLabeler
-from ..io.media import RGBImage
+from ..io.images import RGBImage
 from ..modeling.build import build_network
 from ..modeling.meta_arch.depthbox import DepthBox
 from ..ops import aligned_upsample
@@ -162,7 +162,7 @@ def build_resize(cfg: CfgNode, size: int = 0) -> T.Augmentation:
 
     Args:
         cfg: gives INPUT.MIN_SIZE_TEST and INPUT.MAX_SIZE_TEST.
-        size: shorter side in pixels; 0 = MIN_SIZE_TEST. The limit of the longer side keeps its ratio to the shorter one.
+        size: shorter side in pixels; 0 = MIN_SIZE_TEST. The limit of the longer side is scaled with it.
     """
     short, longest = cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST
     return T.ResizeShortestEdge(size, round(longest * size / short)) if size else T.ResizeShortestEdge(short, longest)

@@ -63,6 +63,21 @@ def filled_box(box: Sequence[float], size: Sequence[int]) -> dict[str, Any]:
     return mask_util.encode(mask)
 
 
+def clip_box(box: Sequence[float], size: tuple[int, int]) -> list[float] | None:
+    """Clip a COCO box to an image.
+
+    Args:
+        box: x, y, width, height in pixels.
+        size: (height, width) of the image.
+
+    Returns:
+        x0, y0, x1, y1; None if less than half a pixel of a side is inside the image.
+    """
+    x0, y0 = max(box[0], 0.0), max(box[1], 0.0)
+    x1, y1 = min(box[0] + box[2], float(size[1])), min(box[1] + box[3], float(size[0]))
+    return [x0, y0, x1, y1] if x1 - x0 >= 0.5 and y1 - y0 >= 0.5 else None
+
+
 def pixels_inside(corners: Sequence[float]) -> tuple[slice, slice]:
     """Return the rows and columns of the pixels whose centers lie in a box xyxy; the end may exceed the image."""
     left, top, right, bottom = (max(math.ceil(value - 0.5), 0) for value in corners)
@@ -91,8 +106,8 @@ def to_polygons(
         least: parts and holes of a smaller share of the mask's area are dropped; the largest part is kept.
 
     Returns:
-        Lists x, y, x, y, ... of at least three points, in pixels of the image. The largest polygon is the first, because
-        some programs read only the first. [] for an empty mask.
+        Lists x, y, x, y, ... of at least three points, in pixels of the image. The largest polygon comes first, because
+        some programs read only one. [] for an empty mask.
     """
     import cv2
 

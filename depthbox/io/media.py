@@ -10,12 +10,9 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from detectron2.data import detection_utils
-from numpy.typing import NDArray
 
-RGBImage = NDArray[np.uint8]  # (H, W, 3)
+from .images import IMAGE_SUFFIXES, ImageError, RGBImage, read_image
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".ts"})
 
 
@@ -115,18 +112,6 @@ def iterate_batches(frames: Iterator[MediaFrame], size: int) -> Iterator[list[Me
         batch.clear()
 
 
-def read_image(path: str | os.PathLike[str]) -> RGBImage:
-    """Read an image file as (H, W, 3) uint8, RGB, upright by its EXIF orientation.
-
-    Raises:
-        MediaError: the file is missing or is not an image.
-    """
-    try:
-        return np.ascontiguousarray(detection_utils.read_image(os.fspath(path), format="RGB"))
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        raise MediaError(f"the image {path} cannot be read: {error}") from error
-
-
 def count_frames(source: Source) -> int | None:
     """Return the number of frames that the header of a source states; None if it is not known."""
     if source.kind == "image":
@@ -201,7 +186,11 @@ def _list_suffixes() -> str:
 
 
 def _read_image_source(source: Source) -> Iterator[MediaFrame]:
-    yield MediaFrame(source, 0, read_image(source.path))
+    try:
+        pixels = read_image(source.path)
+    except ImageError as error:
+        raise MediaError(str(error)) from error
+    yield MediaFrame(source, 0, pixels)
 
 
 def _read_video(source: Source) -> Iterator[MediaFrame]:

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from .media import MediaError, RGBImage
+from .images import RGBImage
+from .media import MediaError
 
 
 class VideoFile:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..evaluation.image_quality import MATCH, Candidate, Row, Truth, best_threshold, read_candidates
-from ..labeling.quality import to_rle
+from ..io.coco_masks import segmentation_to_rle
 from ..visualization.draw import Objects, draw_objects, instance_color, resize_image, resize_objects
 from .page import Shown
 
@@ -79,7 +79,8 @@ def _predicted(rows: Sequence[Row], candidate: Candidate, truth: Truth, size: tu
     labels = [f"{truth.classes.get(row['category_id'], '?')} {row['score']:.2f}" for row in rows]
     masks = None
     if rows and all("segmentation" in row for row in rows):
-        masks = np.stack([mask_util.decode(to_rle(row["segmentation"], size)) for row in rows]).astype(bool)
+        rles = [segmentation_to_rle(row["segmentation"], size) for row in rows]
+        masks = np.stack([mask_util.decode(rle) for rle in rles]).astype(bool)
     colors = [
         instance_color(candidate.matched.get(number, len(candidate.objects) + number)) for number in range(len(rows))
     ]

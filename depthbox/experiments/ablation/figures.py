@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from ...evaluation.coco import RESULTS_FILE
 from ...evaluation.image_quality import Row, best_threshold, load_truth, read_candidates
-from ...io.media import read_picture
-from ...labeling.quality import to_rle
+from ...io.coco_masks import segmentation_to_rle
+from ...io.images import read_image
 from ...visualization.draw import Picture
 from ...visualization.review_sheet import ReviewItem, review_tile
 from ...visualization.sheet import Tile, make_sheet, save_sheet
@@ -106,7 +106,7 @@ class _Data:
         tiles = []
         for image, number in [common[(2 * n + 1) * len(common) // (2 * count)] for n in range(count)]:
             record, given = self._truth.images[image], self._objects[image, number]
-            picture = read_picture(self._truth.folder / record["file_name"])
+            picture = read_image(self._truth.folder / record["file_name"])
             at = {name: masks[image, number] for name, masks in rows.items()}
             shown = [(f"true: {self._truth.classes.get(given['category_id'], '?')}", given["segmentation"])]
             shown += [(f"{name}: {100 * iou:.0f}", mask) for name, (iou, mask) in at.items()]
@@ -116,7 +116,7 @@ class _Data:
 
 def _tile(picture: Picture, bbox: Sequence[float], segmentation: Any, caption: str) -> Tile:
     def mask() -> NDArray[np.bool_]:
-        return mask_util.decode(to_rle(segmentation, (picture.shape[0], picture.shape[1]))).astype(bool)
+        return mask_util.decode(segmentation_to_rle(segmentation, (picture.shape[0], picture.shape[1]))).astype(bool)
 
     x, y, width, height = bbox
     return review_tile(picture, ReviewItem(None, (x, y, x + width, y + height), mask, caption))
