@@ -125,11 +125,11 @@ def test_a_network_that_fails_the_check_is_not_written(
     [
         (["--output", "net.bin"], r"must end in \.onnx or \.pt2"),
         (["--output", "net.onnx", "--format", "torch"], "contradicts --format torch"),
-        (["--size", "10"], "32 or more, not 10"),
+        (["--size", "10"], "32 pixels or more, not 10"),
         (["--size", "64", "--fixed-size", "64", "64"], "exclude each other"),
         (["--fixed-size", "64", "20"], "32 pixels or more"),
         (["--fixed-size", "64", "100"], "multiples of 32"),
-        (["--opset", "9"], "between 18 and 24, not 9"),
+        (["--opset", "9"], "must be between 18 and 24, not 9"),
         (["--check", "nowhere.jpg"], "nowhere.jpg"),
         (["--classes", "cat,dog"], "names 2 classes, the network has 8"),
     ],
