@@ -21,6 +21,7 @@ IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".tif", ".
 # Pillow refuses larger images as possible decompression bombs.
 MAX_PIXELS = 178_956_970
 _REMEDY = "Copy or download the file again, or remove it and its annotations"
+_TIFF_WIDTH, _TIFF_HEIGHT = 256, 257
 _LATE_PNG_CHUNKS = (b"eXIf", b"iTXt", b"tEXt", b"zTXt")
 
 # Pillow warns from half of MAX_PIXELS on; photographs of drones and scanners are that large.
@@ -35,6 +36,8 @@ def read_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     """Read an image file as RGB, upright by its EXIF orientation.
 
     Images of 8 bits per channel are converted as ``PIL.Image.convert("RGB")`` does: alpha is dropped, gray is repeated.
+    The result is that of Detectron2's ``read_image``, except for TIFF files with an orientation, which Detectron2 turns
+    a second time with recent versions of Pillow.
     Images of 16 bits, 32 bits or floating-point numbers are scaled linearly from the range of their finite values to 0
     to 255; a constant image becomes 0. Of several pages or frames, the first one is read.
 
@@ -47,12 +50,14 @@ def read_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     Raises:
         ImageError: the file is missing, is not an image, is damaged or has more than ``MAX_PIXELS`` pixels.
     """
-    with _errors_of(path), Image.open(path) as image:
+    with _open_image(path) as image:
         _require_size(image, path)
-        deep_color = _is_deep_color(image)  # before the orientation, for which a PNG image is decoded
+        deep_color = _is_deep_color(image)
+        image.load()  # Pillow turns TIFF images upright now and forgets their orientation
         orientation = _orientation(image)
         if deep_color:
             pixels = _read_deep_color(image, path)
+            orientation = 1 if image.format == "TIFF" else orientation  # OpenCV turns TIFF images, too
         elif image.mode[0] in "IF":
             pixels = _scale_range(np.asarray(image))
         else:
@@ -66,9 +71,10 @@ def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
     Raises:
         ImageError: as ``read_image``, except for damage behind the header.
     """
-    with _errors_of(path), Image.open(path) as image:
+    with _open_image(path) as image:
         _require_size(image, path)
-        width, height = image.size
+        tags = getattr(image, "tag_v2", {}) if image.format == "TIFF" else {}  # the size is that of the upright image
+        width, height = tags.get(_TIFF_WIDTH, image.width), tags.get(_TIFF_HEIGHT, image.height)
         return (width, height) if _orientation(image, path) >= 5 else (height, width)
 
 
@@ -78,7 +84,7 @@ def page_count(path: str | os.PathLike[str]) -> int:
     Raises:
         ImageError: as ``image_size``.
     """
-    with _errors_of(path), Image.open(path) as image:
+    with _open_image(path) as image:
         return int(getattr(image, "n_frames", 1))
 
 
@@ -93,9 +99,12 @@ def list_images(folder: str | os.PathLike[str]) -> list[str]:
 
 
 @contextmanager
-def _errors_of(path: str | os.PathLike[str]) -> Iterator[None]:
+def _open_image(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
+    """Open an image file; failures in the block become an ``ImageError``."""
     try:
-        yield
+        # Not by its name: Pillow maps named TIFF files into memory, with exchanged sides if they are turned.
+        with open(path, "rb") as file, Image.open(file) as image:
+            yield image
     except ImageError:
         raise
     except Exception as error:  # decoders of damaged files raise nearly anything

@@ -15,7 +15,7 @@ from .outlines import Outline, box_of_outline, is_empty, is_polygon, read_outlin
 from .rle import measure_runs
 
 Entry = dict[str, Any]
-_BLOCK = 2048  # RLEs measured together
+_BLOCK = 64  # RLEs measured together
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 # A number is written in groups of 5 bits as characters from "0" on; all but its last group are "P" to "o".
-# Seven groups hold more than the pixels of any image.
-_NUMBERS = re.compile(r"(?:[P-o]{0,6}[0-O])+")
+_CHARACTERS = bytes(range(ord("0"), ord("o") + 1))
+_LAST = frozenset(range(ord("0"), ord("O") + 1))
+_MAX_GROUPS = 6  # more than the pixels of any image that can be read
+_TOO_LONG = -(1 << 60)  # a run below 0, which is not sound
 
 
 @dataclass(frozen=True)
@@ -34,50 +35,75 @@ def measure_runs(counts: Sequence[str], pixels: Sequence[int]) -> RunMeasures:
         counts: N values of ``counts``.
         pixels: N numbers of pixels that the runs have to fill, the image's height times width.
     """
-    sound = np.array([bool(_NUMBERS.fullmatch(text)) for text in counts], dtype=bool)
+    sound = np.array([_is_well_formed(text) for text in counts], dtype=bool)
     areas = np.zeros(len(counts), dtype=np.int64)
     chosen = np.flatnonzero(sound).tolist()
-    if not chosen:
-        return RunMeasures(sound, areas)
-    runs, starts = _decode([counts[index] for index in chosen])
-    limits = np.array([pixels[index] for index in chosen], dtype=np.int64)
-    within = (np.minimum.reduceat(runs, starts) >= 0) & (np.maximum.reduceat(runs, starts) <= limits)
-    fills = np.add.reduceat(runs, starts) == limits
-    own = np.add.reduceat(np.where(_places(starts, len(runs)) % 2 == 1, runs, 0), starts)
-    good = within & fills & (own > 0)
-    sound[chosen] = good
-    areas[chosen] = np.where(good, own, 0)
+    if chosen:
+        good = _measure([counts[index] for index in chosen], np.array([pixels[index] for index in chosen]))
+        sound[chosen], areas[chosen] = good.sound, good.areas
     return RunMeasures(sound, areas)
 
 
-def _decode(counts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the runs of all texts, one after the other, and the index of the first run of each text."""
-    codes = np.frombuffer("".join(counts).encode("ascii"), dtype=np.uint8).astype(np.int64) - 48
-    last = codes & 0x20 == 0
-    ends = np.flatnonzero(last)
-    begins = np.concatenate([[0], ends[:-1] + 1])
+def _is_well_formed(text: str) -> bool:
+    if not text or not text.isascii():
+        return False
+    codes = text.encode("ascii")
+    return codes[-1] in _LAST and not codes.translate(None, _CHARACTERS)
+
+
+def _measure(counts: Sequence[str], pixels: NDArray[np.int64]) -> RunMeasures:
+    """Measure well-formed texts."""
+    codes = np.frombuffer("".join(counts).encode("ascii"), dtype=np.uint8) - np.uint8(48)
+    ends = np.flatnonzero(codes < 0x20)
+    begins = np.empty_like(ends)
+    begins[0], begins[1:] = 0, ends[:-1] + 1
+    numbers = _decode(codes, begins, ends)
+    text_begins = np.cumsum([0, *map(len, counts[:-1])])
+    starts = np.searchsorted(begins, text_begins)
+    runs, rows = _undo_differences(numbers, starts)
+    totals = np.add.reduceat(runs, rows, axis=0)
+    smallest = np.minimum.reduceat(runs, rows, axis=0).min(1)
+    largest = np.maximum.reduceat(runs, rows, axis=0).max(1)
+    areas = totals[:, 1]
+    sound = (smallest >= 0) & (largest <= pixels) & (totals.sum(1) == pixels) & (areas > 0)
+    return RunMeasures(sound, np.where(sound, areas, 0))
+
+
+def _decode(codes: NDArray[np.uint8], begins: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the numbers that groups of 5 bits write, least significant first, with the sign in the last group."""
+    bits = (codes & 0x1F).astype(np.int32)
     lengths = ends - begins + 1
-    shifts = 5 * (np.arange(len(codes)) - np.repeat(begins, lengths))
-    numbers = np.add.reduceat((codes & 0x1F) << shifts, begins)
-    numbers -= np.where(codes[ends] & 0x10, np.int64(1) << (5 * lengths), 0)  # the sign
-    first_codes = np.concatenate([[0], np.cumsum([len(text) for text in counts])[:-1]])
-    starts = np.searchsorted(begins, first_codes).astype(np.int64)
-    return _undo_differences(numbers, starts), starts
+    numbers = bits[begins]
+    for group in range(1, min(int(lengths.max()), _MAX_GROUPS)):
+        longer = np.flatnonzero(lengths > group)
+        numbers[longer] |= bits[begins[longer] + group] << (5 * group)
+    negative = np.flatnonzero((codes[ends] & 0x10) * (lengths <= _MAX_GROUPS))
+    result = numbers.astype(np.int64)
+    result[negative] -= np.left_shift(np.int64(1), 5 * lengths[negative])
+    result[lengths > _MAX_GROUPS] = _TOO_LONG
+    return result
 
 
-def _undo_differences(numbers: NDArray[np.int64], starts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """From the fourth number of a text on, the difference to the number before last is written."""
-    places = _places(starts, len(numbers))
-    text = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(numbers))))
-    runs = numbers.copy()
-    for chosen in (places % 2 == 1, (places % 2 == 0) & (places > 0)):
-        values = np.where(chosen, numbers, 0)
-        sums = np.cumsum(values)
-        before = sums[starts] - values[starts]
-        runs[chosen] = (sums - before[text])[chosen]
-    return runs
+def _undo_differences(
+    numbers: NDArray[np.int64], starts: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return runs as rows (background, object), and the first row of each text.
 
-
-def _places(starts: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """Return the index of each run within its text."""
-    return np.arange(count) - np.repeat(starts, np.diff(np.append(starts, count)))
+    From the fourth number of a text on, the difference to the number before last is written. A text with an odd number
+    of runs ends with an object run of 0 pixels.
+    """
+    sizes = np.diff(np.append(starts, len(numbers)))
+    row_counts = (sizes + 1) // 2
+    rows = np.cumsum(row_counts) - row_counts
+    padding = 2 * rows - starts  # zeros before each text, so that every text begins with a new row
+    table = np.zeros(2 * int(row_counts.sum()), dtype=np.int64)
+    table[np.arange(len(numbers)) + np.repeat(padding, sizes)] = numbers
+    runs = table.reshape(-1, 2)
+    first = runs[rows, 0].copy()
+    runs[rows, 0] = 0  # the third number is not a difference to the first
+    sums = np.cumsum(runs, axis=0)
+    runs = sums - np.repeat(sums[rows] - runs[rows], row_counts, axis=0)
+    runs[rows, 0] = first
+    odd = np.flatnonzero(sizes % 2)
+    runs[rows[odd] + row_counts[odd] - 1, 1] = 0
+    return runs, rows
