@@ -60,5 +60,5 @@ def f(cfg):
         ("TEST.C", "1", ""),
     ]
     assert '| `MODEL.NEW.B` | `"x"` | or "y" \\| z |\n' in reference.make_page(source)
-    with pytest.raises(ValueError, match="line 2: the default of A is no plain value"):
+    with pytest.raises(ValueError, match="line 2: the default of A is not a literal"):
         list(reference.read_entries("def f(cfg):\n    cfg.A = g\n"))
