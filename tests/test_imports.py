@@ -59,7 +59,6 @@ EXCEPTIONS = {("depthbox/modeling/mask_head/__init__.py", "modeling.supervision"
 # Imports that the layout does not allow and that still have to be removed; never add one.
 PENDING = {
     ("depthbox/benchmark/summary.py", "experiments"),
-    ("depthbox/ops/triton/dynamic.py", "structures"),
     ("depthbox/reports/diagnosis.py", "engine"),
     ("depthbox/reports/training.py", "engine"),
 }

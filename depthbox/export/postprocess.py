@@ -16,6 +16,7 @@ from torch import Tensor
 from torchvision.ops import nms
 
 from ..modeling.fcos import level_locations
+from ..modeling.fcos.decode import decode_boxes
 from ..modeling.fcos.head import HeadOutputs
 from ..modeling.fcos.inference import Detections
 
@@ -48,14 +49,14 @@ def select(outputs: HeadOutputs, strides: list[int], selection: Selection) -> De
     num_classes = outputs.logits[0].shape[1]
     levels = [_select_level(outputs, level, stride, selection) for level, stride in enumerate(strides)]
     levels.append(_make_filler(levels[0], num_classes))
-    merged = Detections(**{name: torch.cat([vars(level)[name] for level in levels]) for name in vars(levels[0])})
+    merged = Detections.cat(levels)
     # Entries that are not candidates share one box, in a class of their own: one of them survives NMS, with the lowest
     # score. So NMS never gets an empty list, which some runtimes do not accept.
     offset = merged.classes.to(merged.boxes) * (merged.boxes.max() + 1)
     kept = nms(merged.boxes + offset[:, None], merged.scores, selection.nms_threshold)
     filler = kept.new_full((selection.post_nms_topk,), len(strides) * selection.pre_nms_topk)
     kept = torch.cat((kept, filler))[: selection.post_nms_topk]
-    return Detections(**{name: values[kept] for name, values in vars(merged).items()})
+    return merged[kept]
 
 
 def _select_level(outputs: HeadOutputs, level: int, stride: int, selection: Selection) -> Detections:
@@ -74,8 +75,7 @@ def _select_level(outputs: HeadOutputs, level: int, stride: int, selection: Sele
     cell = index // num_classes
     row = cell // width
     locations = level_locations(height, width, stride, logits.device)[cell]
-    sides = deltas.float().flatten(1).t()[cell] * stride
-    boxes = torch.cat((locations - sides[:, :2], locations + sides[:, 2:]), dim=1)
+    boxes = decode_boxes(locations, deltas.float().flatten(1).t()[cell], stride)
     return Detections(
         boxes=torch.where(found[:, None], boxes, boxes.new_tensor(_NO_BOX)),
         scores=torch.where(found, best.clamp(min=0).sqrt(), NONE),
@@ -89,14 +89,15 @@ def _select_level(outputs: HeadOutputs, level: int, stride: int, selection: Sele
 
 def _make_filler(like: Detections, num_classes: int) -> Detections:
     """Return one entry that is not a candidate, which pads the survivors of NMS."""
-    zeros = {name: torch.zeros_like(values[:1]) for name, values in vars(like).items()}
+    first = like[:1]
     return Detections(
-        **zeros
-        | {
-            "boxes": like.boxes.new_tensor([_NO_BOX]),
-            "scores": torch.full_like(like.scores[:1], NONE),
-            "classes": torch.full_like(like.classes[:1], num_classes),
-        }
+        boxes=first.boxes.new_tensor([_NO_BOX]),
+        scores=torch.full_like(first.scores, NONE),
+        classes=torch.full_like(first.classes, num_classes),
+        level=torch.zeros_like(first.level),
+        row=torch.zeros_like(first.row),
+        column=torch.zeros_like(first.column),
+        locations=torch.zeros_like(first.locations),
     )
 
 

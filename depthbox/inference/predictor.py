@@ -11,7 +11,6 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.data import transforms as T
 from detectron2.structures import Instances
-from detectron2.utils.file_io import PathManager
 from torch import nn
 from torch.nn import functional as F
 
@@ -47,7 +46,7 @@ def load_network(cfg: CfgNode, weights: str, use_teacher: bool = False) -> nn.Mo
         raise ValueError("no checkpoint is given: name one with --weights")
     network = build_network(cfg)
     load_weights(network, weights)
-    teacher = teacher_state(PathManager.get_local_path(weights)) if use_teacher else None
+    teacher = teacher_state(weights) if use_teacher else None
     if teacher is not None:
         _load_teacher(network, teacher, weights)
     return network.eval()
@@ -191,9 +190,8 @@ def load_pseudo_labeler(cfg: CfgNode, weights: str) -> RecordPredictor:
     """
     network = require_depthbox(load_network(cfg, weights, use_teacher=True))
     labeler = TeacherLabeler(cfg, network, soft=True)
-    mapper = BoxDepthMapper(
-        True, augmentations=[build_resize(cfg)], image_format=cfg.INPUT.FORMAT, read_depth=cfg.MODEL.DISTILL.BETA > 0
-    )
+    fields = ("depth",) if cfg.MODEL.DISTILL.BETA > 0 else ()
+    mapper = BoxDepthMapper(True, augmentations=[build_resize(cfg)], image_format=cfg.INPUT.FORMAT, fields=fields)
 
     def label(record: Mapping[str, Any]) -> Instances:
         labeled = labeler([mapper(record)])[0]["instances"].to("cpu")

@@ -12,13 +12,14 @@ from detectron2.config import CfgNode
 from numpy.typing import NDArray
 
 from ..data.depth_io import DEPTH_SUFFIXES, DepthFileError, read_depth, resize_depth
+from ..distillation.matching import DepthRule
 from ..inference.predictor import build_resize, load_network, prepare_image, require_depthbox
 from ..io.annotations.canonical import canonicalize
 from ..io.annotations.detect import read_raw, splits_of
 from ..io.annotations.records import AnnotationError, AnnotationSet
 from ..io.images import RGBImage
 from ..modeling.meta_arch.depthbox import DepthBox
-from .box_labeler import BoxLabeler, BoxMask, DepthRule, View
+from .box_labeler import BoxLabeler, BoxMask, View
 from .job import Entry, Labeler, Prompts
 from .partial_results import fingerprint
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ..ops.triton.support import available
+from ..ops.triton.support import is_available
 from .crops import box_crops, pairwise_in_crop
 from .dice import dice_loss
 from .pairwise import pairwise_losses
@@ -41,7 +41,7 @@ def box_losses(
     Returns:
         projection (N,), sums (E, N), both differentiable, and counts (E, N) of directed pairs.
     """
-    if triton and available(logits.device):
+    if triton and is_available(logits.device):
         from ..ops.triton import box as triton_box
 
         if triton_box.fits(logits, edge_sets, size):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ..ops.triton.support import available
+from ..ops.triton.support import is_available
 from .crops import box_crops
 
 
@@ -38,7 +38,7 @@ def instance_depth_loss_from_logits(
         logits: (N, 1, H, W), before the sigmoid, float32 or float64; the other arguments as above.
         triton: use Triton kernels where they run; the results are equal.
     """
-    if triton and available(logits.device):
+    if triton and is_available(logits.device):
         from ..ops.triton import depth as triton_depth
 
         if triton_depth.fits(logits):

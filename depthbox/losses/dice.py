@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ..ops.triton.support import available
+from ..ops.triton.support import is_available
 
 _CHUNK = 2**19  # logits that are looked at together on the CPU: they fit into its cache
 
@@ -48,7 +48,7 @@ def dice_loss_from_logits(
     Returns:
         (N,) in [0, 1].
     """
-    if triton and available(logits.device):
+    if triton and is_available(logits.device):
         from ..ops.triton import dice as triton_dice
 
         if triton_dice.fits(logits):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from depthbox.distillation import TeacherLabeler
-from depthbox.distillation.pseudo_labels import resample
+from depthbox.ops import sample_grid
 
 BOXES = [[6.0, 6, 50, 50], [40, 10, 90, 60], [60, 2, 80, 20]]
 
@@ -95,13 +95,13 @@ def test_depth_is_asked_for_where_it_counts(cfg, teacher, sample):
 
 
 @pytest.mark.parametrize(("source", "target"), [((64, 96), (64, 96)), ((96, 144), (64, 96)), ((50, 70), (97, 131))])
-def test_resample_keeps_positions(source, target):
+def test_labels_keep_their_place_between_views(source, target):
     """A ramp over the pixels of the source becomes the same ramp over those of the target."""
     rows, columns = (-(-side // 4) for side in source)
     y = (torch.arange(rows) * 4 + 2 + 0.5) / source[0]
     x = (torch.arange(columns) * 4 + 2 + 0.5) / source[1]
     ramps = torch.stack((y[:, None].expand(rows, columns), x[None].expand(rows, columns)))[:, None]
-    result = resample(ramps, 4, source, target)
+    result = sample_grid(ramps[:, 0], 4, source, target)
     assert result.shape == (2, *(-(-side // 4) for side in target))
     for axis, (side, values) in enumerate(zip(target, (result[0, :, 0], result[1, 0]), strict=True)):
         expected = (torch.arange(len(values)) * 4 + 2 + 0.5) / side

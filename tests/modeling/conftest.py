@@ -26,6 +26,11 @@ def tiny_cfg(**overrides: Any) -> CfgNode:
 
 
 @pytest.fixture
+def make_cfg() -> Callable[..., CfgNode]:
+    return tiny_cfg
+
+
+@pytest.fixture
 def make_model() -> Callable[..., nn.Module]:
     def make(**overrides: Any) -> nn.Module:
         torch.manual_seed(0)

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from depthbox.losses import dice_loss, pairwise_loss, pairwise_nll, projection_loss, projection_loss_from_logits
 from depthbox.modeling.fcos import level_locations
-from depthbox.modeling.supervision.targets import MaskSupervision
+from depthbox.modeling.supervision.boxes import COLOR, BoxSupervision
 from depthbox.ops import aligned_upsample, box_masks, color_similarity, pack_edges, rgb_to_lab, shift, unpack_edges
 from depthbox.structures import Annotations
 
@@ -137,8 +137,7 @@ def test_06_edges_of_the_supervision(case: Callable[[str], Case]) -> None:
     height, width = data["padded_hw"].tolist()
     images = [data[f"image{n}_bgr"] for n in range(2)]
     padded = [F.pad(image, (0, width - image.shape[2], 0, height - image.shape[1])) for image in images]
-    supervision = MaskSupervision(
-        supervision="box",
+    supervision = BoxSupervision(
         stride=4,
         rgb=False,
         color_threshold=0.3,
@@ -149,9 +148,8 @@ def test_06_edges_of_the_supervision(case: Callable[[str], Case]) -> None:
     sizes = [(image.shape[1], image.shape[2]) for image in images]
     boxes = [data["boxes0"], data["boxes1"]]
     annotations = Annotations(data["orig_heights"].tolist(), boxes, [])
-    targets = supervision(torch.stack(padded).float(), sizes, annotations)
-    assert targets.color_edges is not None
-    edges = unpack_edges(targets.color_edges)
+    targets = supervision.targets(torch.stack(padded).float(), sizes, annotations)
+    edges = unpack_edges(targets.edges[COLOR])
     assert torch.equal(edges, torch.cat([data["similarity0"], data["similarity1"]]) >= 0.3)
 
 

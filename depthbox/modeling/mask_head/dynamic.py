@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ...ops import aligned_upsample
-from ...ops.triton.support import available
+from ...ops.triton.support import is_available
 from ...structures import MaskPredictions, Queries, split_by_counts
 from .layers import dynamic_layers
 
@@ -88,15 +88,18 @@ class DynamicMaskHead(nn.Module):
 
         On the CPU hidden units are not kept for the backward pass, see ``dynamic_layers``.
         """
-        if self.triton and available(features.device):
+        if self.triton and is_available(features.device):
             from ...ops.triton import dynamic as triton_dynamic
 
             if triton_dynamic.fits(features, params, self.layer_shapes):
                 return triton_dynamic.coarse_logits(
                     features,
                     params,
-                    queries,
+                    queries.image_index,
+                    queries.level,
+                    queries.locations,
                     self.sizes_of_interest,
+                    max_queries=max(queries.counts),
                     stride=self.feature_stride,
                     channels=self.layer_shapes[0][0],
                     depth_layer=self.depth_layer,
@@ -117,7 +120,7 @@ class DynamicMaskHead(nn.Module):
         constant = biases[0] + (by_place * centers[:, None]).sum(2)
         first = torch.cat((weights[0][:, :, 2:], -by_place, constant[:, :, None]), dim=2)
         logits = dynamic_layers(augmented, [first, *weights[1:]], biases[1:], queries.counts)
-        return self.guided(logits).unflatten(2, features.shape[2:])
+        return self.apply_depth(logits).unflatten(2, features.shape[2:])
 
     def _grid(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Centres x (w,) and y (h,) of the features' cells in input pixels from the image's middle, and the middle."""
@@ -126,7 +129,7 @@ class DynamicMaskHead(nn.Module):
         x, y = (torch.arange(n, dtype=features.dtype) * stride + stride // 2 - n * stride / 2 for n in (width, height))
         return x, y, torch.tensor((width, height), dtype=torch.float32) * (stride / 2)
 
-    def guided(self, logits: Tensor) -> Tensor:
+    def apply_depth(self, logits: Tensor) -> Tensor:
         """With the depth layer, mask logits times the predicted depth (eq. 1)."""
         if not self.depth_layer:
             return logits
@@ -138,7 +141,7 @@ class DynamicMaskHead(nn.Module):
         hidden = self._first_layer(features, weights[0], biases[0], queries)
         for weight, bias in zip(weights[1:], biases[1:], strict=True):
             hidden = torch.baddbmm(bias[:, :, None], weight, hidden.relu_())
-        return self.guided(hidden).unflatten(2, features.shape[2:])
+        return self.apply_depth(hidden).unflatten(2, features.shape[2:])
 
     def _first_layer(self, features: Tensor, weight: Tensor, bias: Tensor, queries: Queries) -> Tensor:
         height, width = features.shape[2:]

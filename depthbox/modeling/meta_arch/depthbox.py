@@ -19,8 +19,7 @@ from ..fcos.queries import detection_queries
 from ..mask_head import Controller, DynamicMaskHead, MaskBranch, mean_depth, paste_masks, paste_rles
 from ..supervision import MaskCriterion
 from ..supervision.annotations import AnnotationReader, Inputs
-from ..supervision.targets import MaskSupervision
-from ..training_stats import log_training, warmup_factor
+from ..training_stats import compute_training_stats, warmup_factor
 
 MASK_FORMATS = ("bitmask", "rle")
 
@@ -35,11 +34,9 @@ class DepthBox(nn.Module):
         controller: filters of the mask head at the detector's positions.
         mask_branch: mask features that all instances share.
         mask_head: filters and features to masks and instance depth.
-        annotations: what a batch is annotated with.
-        supervision: what the masks are trained with.
-        criterion: the masks' losses.
+        annotations: reader of the annotations that the criterion uses.
+        criterion: targets and losses of the masks.
         pixel_mean, pixel_std: of each channel.
-        warmup_iters: iterations over which a loss grows to its full weight, by the loss's name.
         channels_last: memory layout of images and convolutions; changes speed, not results.
         mask_format: of the predicted masks: "bitmask" gives ``pred_masks`` (N, H, W) bool, "rle" gives
             ``pred_masks_rle``, a list of N COCO RLEs of the same masks that needs little time and memory.
@@ -58,11 +55,9 @@ class DepthBox(nn.Module):
         mask_branch: MaskBranch,
         mask_head: DynamicMaskHead,
         annotations: AnnotationReader,
-        supervision: MaskSupervision,
         criterion: MaskCriterion,
         pixel_mean: list[float],
         pixel_std: list[float],
-        warmup_iters: dict[str, int],
         channels_last: bool = False,
         mask_format: str = "bitmask",
     ) -> None:
@@ -75,9 +70,8 @@ class DepthBox(nn.Module):
         self.mask_branch = mask_branch
         self.mask_head = mask_head
         self.annotations = annotations
-        self.supervision = supervision
         self.criterion = criterion
-        self.warmup_iters = warmup_iters
+        self.training_stats: dict[str, Tensor | float] = {}
         self.mask_format = mask_format
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.pixel_mean: Tensor
@@ -102,21 +96,17 @@ class DepthBox(nn.Module):
             depth_layer=cfg.MODEL.DEPTH.LAYER,
             triton=cfg.MODEL.TRITON,
         )
+        criterion = MaskCriterion(cfg)
         return {
             "backbone": backbone,
             "proposal_generator": FCOS(cfg, shapes),
             "controller": Controller(shapes[cfg.MODEL.FCOS.IN_FEATURES[0]].channels, mask_head.num_params),
             "mask_branch": mask_branch,
             "mask_head": mask_head,
-            "annotations": AnnotationReader(cfg),
-            "supervision": MaskSupervision(cfg),
-            "criterion": MaskCriterion(cfg),
+            "annotations": AnnotationReader(criterion.fields, criterion.optional_fields),
+            "criterion": criterion,
             "pixel_mean": list(cfg.MODEL.PIXEL_MEAN),
             "pixel_std": list(cfg.MODEL.PIXEL_STD),
-            "warmup_iters": {
-                "loss_color_pairwise": cfg.MODEL.BOXINST.PAIRWISE.WARMUP_ITERS,
-                "loss_depth_consistency": cfg.MODEL.DEPTH.WARMUP_ITERS,
-            },
             "channels_last": cfg.MODEL.CHANNELS_LAST,
             "mask_format": cfg.TEST.MASK_FORMAT,
         }
@@ -139,14 +129,16 @@ class DepthBox(nn.Module):
         if not self.training:
             return self._detect(batched_inputs, images, dense, mask_features)
 
-        truth = self.annotations(batched_inputs, self.device)
-        size = (images.tensor.shape[2], images.tensor.shape[3])
-        losses, queries = self.proposal_generator.losses(dense, truth.boxes, truth.classes, size)
+        annotations = self.annotations(batched_inputs, self.device)
+        boxes, classes = annotations.boxes, annotations.classes
+        losses, queries = self.proposal_generator.losses(dense, boxes, classes, images.tensor.shape[-2:])
         predictions = self.mask_head(mask_features, self.controller(dense.box_tower, queries), queries)
-        targets = self.supervision(images.tensor, images.image_sizes, truth)
+        targets = self.criterion.targets(images.tensor, images.image_sizes, annotations)
         mask_losses = self.criterion(predictions, queries, targets)
-        warmups = {name: warmup_factor(n) for name, n in self.warmup_iters.items() if name in mask_losses}
-        log_training(mask_losses, warmups, predictions.logits, queries, targets, self.mask_head.out_stride)
+        warmups = {name: warmup_factor(iterations) for name, iterations in self.criterion.warmup_iters.items()}
+        self.training_stats = compute_training_stats(
+            mask_losses, warmups, predictions.logits, queries, torch.cat(boxes), self.mask_head.out_stride
+        )
         return {**losses, **{name: loss * warmups.get(name, 1.0) for name, loss in mask_losses.items()}}
 
     def predict_dense(self, batched_inputs: Inputs) -> tuple[ImageList, HeadOutputs, Tensor]:
