@@ -154,11 +154,11 @@ def build_page(network: TrialNetwork, folder: Path, threshold: float = 0.4) -> A
                 file = gr.DownloadButton("Download COCO JSON", interactive=False, elem_id="download")
         once = {"concurrency_id": "network", "concurrency_limit": 1, "api_visibility": "private"}
         quiet = {"api_visibility": "private", "show_progress": "hidden"}
-        shown = [result, view, file]
-        canvas.upload(actions.take, canvas, [canvas, record, *shown], **quiet)
+        outputs = [result, view, file]
+        canvas.upload(actions.take, canvas, [canvas, record, *outputs], **quiet)
         add.click(actions.add, [text, canvas, record], [canvas, text], **quiet)
-        found = find.click(actions.detect, [record, least, by], shown, show_progress_on=view, **once)
-        masked = mask.click(actions.mask, [record, canvas, least, by], shown, show_progress_on=view, **once)
+        found = find.click(actions.detect, [record, least, by], outputs, show_progress_on=view, **once)
+        masked = mask.click(actions.mask, [record, canvas, least, by], outputs, show_progress_on=view, **once)
         for done in (found, masked):
             done.then(js=SCROLL, **quiet)
         gr.on([least.release, by.change], actions.show, [record, result, least, by], [view, file], **quiet)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .folders import is_hidden, list_files
 from .images import IMAGE_SUFFIXES, ImageError, RGBImage, read_image
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".ts"})
@@ -61,8 +62,8 @@ def find_sources(inputs: Sequence[str]) -> list[Source]:
     """Find the sources that the arguments of a command line name.
 
     Args:
-        inputs: at least one file, folder (searched recursively), glob pattern or camera number. Files of other kinds
-            in folders and patterns are left out.
+        inputs: at least one file, folder (searched recursively), glob pattern or camera number. Hidden files and files
+            of other kinds in folders and patterns are left out.
 
     Returns:
         Sources in the order of the inputs; the files of a folder or pattern are sorted. Each file occurs once.
@@ -131,10 +132,10 @@ def count_frames(source: Source) -> int | None:
 def _find_sources_of(text: str) -> list[Source]:
     path = Path(text).expanduser()
     if path.is_dir():
-        files = [file for file in sorted(path.rglob("*")) if _classify(file) and file.is_file()]
-        if not files:
+        names = [name for name in list_files(path) if _classify(Path(name)) and not is_hidden(name)]
+        if not names:
             raise ValueError(f"the folder {text} contains no images and no videos ({_list_suffixes()})")
-        return [_make_source(file, str(file.relative_to(path))) for file in files]
+        return [_make_source(path / name, name) for name in names]
     if path.is_file():
         if not _classify(path):
             raise ValueError(f"{text} has no suffix of an image or a video; known suffixes: {_list_suffixes()}")
@@ -148,7 +149,7 @@ def _find_sources_of(text: str) -> list[Source]:
 
 def _find_pattern(text: str, path: Path) -> list[Source]:
     files = [Path(name) for name in sorted(glob.glob(str(path), recursive=True))]
-    files = [file for file in files if _classify(file) and file.is_file()]
+    files = [file for file in files if _classify(file) and file.is_file() and not is_hidden(file.name)]
     if not files:
         raise FileNotFoundError(f"no image or video matches the pattern {text}")
     # The folder that all files share is left out; the rest distinguishes equal names of several folders.

@@ -24,6 +24,7 @@ def folder(tmp_path: Path) -> Path:
     for value, name in enumerate(("b.png", "a.jpg", "more/a.jpg")):
         Image.fromarray(colored(50 * value)).save(tmp_path / name)
     (tmp_path / "notes.txt").write_text("no image")
+    (tmp_path / "._a.jpg").write_bytes(b"a hidden file")
     with VideoFile(tmp_path / "clip.mp4", (48, 64), 10.0) as video:
         for value in range(5):
             video.write(colored(50 * value))
