@@ -49,7 +49,7 @@ class TrialNetwork:
 
     @property
     def has_depth(self) -> bool:
-        """Whether the network predicts the depth of objects."""
+        """Return whether the network predicts the depth of objects."""
         return bool(self.cfg.MODEL.DEPTH.LAYER)
 
     def detect(self, image: RGBImage, name: str = "") -> Result:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -37,13 +37,26 @@ def fingerprint(files: Sequence[Path], settings: Mapping[str, Any]) -> str:
         settings: values that JSON or ``str`` can write.
     """
     digest = hashlib.sha256()
-    for part in json.JSONEncoder(sort_keys=True, default=str).iterencode(settings):
-        digest.update(part.encode())
+    for text in _encode(settings):
+        digest.update(text.encode() + b"\0")
     for path in files:
         with open(path, "rb") as file:
             while block := file.read(_BLOCK):
                 digest.update(block)
     return digest.hexdigest()
+
+
+def _encode(value: Any) -> Iterator[str]:
+    """Encode a value as JSON in parts: the whole text of a large dataset would need much memory."""
+    if isinstance(value, Mapping):
+        for key in sorted(value, key=str):
+            yield f"key {key}"
+            yield from _encode(value[key])
+    elif isinstance(value, list):
+        yield f"list {len(value)}"
+        yield from (json.dumps(entry, sort_keys=True, default=str) for entry in value)
+    else:
+        yield json.dumps(value, default=str)
 
 
 class PartialResults:
