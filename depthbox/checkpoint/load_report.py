@@ -39,7 +39,7 @@ class LoadReport:
 
     @property
     def complete(self) -> bool:
-        """Whether every tensor of the network was loaded."""
+        """True if every tensor of the network was loaded."""
         return not self.missing and not self.wrong_shape
 
     def share(self, prefix: str = "") -> tuple[int, int]:

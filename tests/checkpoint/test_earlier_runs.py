@@ -1,4 +1,4 @@
-"""Earlier training runs: set aside as a whole, usable in their new folder, and never lost."""
+"""Earlier training runs, set aside as a whole: usable in their new folder, and never lost."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Checkpoints: whole or not there, and a way back when one is damaged."""
+"""Checkpoints: atomic writing, and fallback if one is damaged."""
 
 import os
 import re
@@ -65,7 +65,7 @@ def test_damaged_newest_falls_back_to_the_one_before(tmp_path, caplog, damage):
     assert "model_0000002.pth.broken" in names(tmp_path)
 
 
-def test_damaged_newest_does_not_push_out_good_ones(tmp_path):
+def test_damaged_newest_does_not_replace_good_ones(tmp_path):
     store = CheckpointStore(tmp_path, keep=1)
     store.save("model_0000009", state(9)).write_bytes(b"x")
     store.save("model_0000004", state(4))
@@ -78,9 +78,9 @@ def test_missing_or_stale_pointer(tmp_path):
     assert store.load_latest() is None
     store.save("model_0000001", state(1))
     store.save("model_0000002", state(2))
-    (tmp_path / "last_checkpoint").unlink()  # killed between the two
+    (tmp_path / "last_checkpoint").unlink()  # killed before the pointer was written
     assert store.load_latest()["trainer"]["iteration"] == 2
-    (tmp_path / "last_checkpoint").write_text("model_0000001.pth")  # a user goes back
+    (tmp_path / "last_checkpoint").write_text("model_0000001.pth")  # edited by a user
     assert store.load_latest()["trainer"]["iteration"] == 1
 
 
@@ -114,7 +114,7 @@ def half_a_file(data, file):
 
 
 def die_at_the_second(replaced=os.replace):
-    """The second rename is the pointer's: die before it."""
+    """Return a replacement of os.replace that dies before the second rename, that of the pointer."""
     calls = []
 
     def replace(source, target):
@@ -130,12 +130,12 @@ def die_at_the_second(replaced=os.replace):
     [
         (torch, "save", half_a_file, 1),
         (os, "replace", die, 1),
-        (os, "replace", die_at_the_second(), 1),  # the new file is whole, the pointer still names the old one
+        (os, "replace", die_at_the_second(), 1),  # the new file is complete, the pointer names the old one
         (Path, "unlink", die, 3),
     ],
     ids=["while writing", "before the rename", "before the pointer", "before deleting old ones"],
 )
-def test_kill_at_every_stage_leaves_a_whole_checkpoint(tmp_path, module, name, replacement, expected):
+def test_kill_at_every_stage_leaves_a_complete_checkpoint(tmp_path, module, name, replacement, expected):
     store = CheckpointStore(tmp_path, keep=1)
     store.save("model_0000001", state(1))
     child = os.fork()
@@ -164,7 +164,7 @@ def test_file_appears_only_when_complete(tmp_path, monkeypatch):
     assert seen == [[]]
 
 
-def test_last_evaluation_is_remembered(tmp_path):
+def test_last_evaluation_is_stored(tmp_path):
     store = CheckpointStore(tmp_path)
     assert store.last_evaluated == 0
     store.last_evaluated = 12

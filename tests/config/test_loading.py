@@ -1,4 +1,4 @@
-"""Config files and overrides, right and wrong."""
+"""Valid and invalid config files and overrides."""
 
 import pytest
 from engine_toy import add_toy_config

@@ -87,7 +87,7 @@ def test_of_equal_values_the_latest_is_the_best(tmp_path):
 
 
 @pytest.mark.parametrize(("start", "last", "expected"), [(10, 5, 1), (10, 10, 0), (11, 5, 0), (100, 5, 0)])
-def test_evaluation_that_a_kill_cut_off_is_made_up_for(tmp_path, start, last, expected):
+def test_evaluation_that_was_killed_is_repeated(tmp_path, start, last, expected):
     hook = Evaluation(5, "bbox/AP")
     hook.trainer = fake_trainer(tmp_path, True, [{"bbox": {"AP": 1.0}}])
     hook.trainer.start_iter = start

@@ -48,7 +48,7 @@ def weights(output: Path) -> dict[str, torch.Tensor]:
     return {**state["model"], **{f"teacher.{name}": value for name, value in teacher.items()}}
 
 
-def test_panels_reach_tensorboard_and_leave_the_training_alone(folder, tmp_path, monkeypatch):
+def test_images_are_in_tensorboard_and_training_results_are_unchanged(folder, tmp_path, monkeypatch):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     captions: list[str] = []
@@ -106,7 +106,7 @@ def test_predictions_are_those_of_the_network(folder, tmp_path):
     register_from_config(cfg)
     network = build_network(cfg)
     batch = next(iter(build_train_loader(cfg, BoxDepthMapper(cfg, is_train=True))))[:1]
-    with torch.no_grad():  # scores above the threshold, so that there is something to find
+    with torch.no_grad():  # scores above the threshold
         next(m for n, m in network.named_modules() if n.endswith("cls_logits")).bias.fill_(1.0)
         network.eval()
         size = batch[0]["image"].shape[1:]
@@ -122,7 +122,7 @@ def test_predictions_are_those_of_the_network(folder, tmp_path):
         assert found.depth[best].min() > 0 and found.depth.max() <= 1
 
 
-def test_a_failure_is_a_warning(tmp_path, folder, caplog):
+def test_error_is_a_warning(tmp_path, folder, caplog):
     hook = ImageLogging(config(folder, tmp_path, "VIS_PERIOD", "1"))
     hook.trainer = SimpleNamespace(network=torch.nn.Linear(1, 1), iter=0, storage=None)
     hook.before_step()

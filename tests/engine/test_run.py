@@ -1,4 +1,4 @@
-"""One run: nothing changes before it is validated, an earlier run is set aside as a whole, memory is reused."""
+"""One run: validation before any change, an earlier run set aside as a whole, reuse of memory."""
 
 import os
 import platform
@@ -47,7 +47,7 @@ def snapshot(folder: Path) -> dict[str, bytes]:
 
 
 def without_files(entry: list[str], tmp_path: Path, *missing: int) -> list[str]:
-    """An entry of DATASETS.COCO_STYLE with a missing annotation file (1) or image folder (2)."""
+    """Return an entry of DATASETS.COCO_STYLE with a missing annotation file (1) or image folder (2)."""
     name = f"{entry[0]}-{tmp_path.name}-{missing}"
     return [name, *(str(tmp_path / "missing") if n in missing else path for n, path in enumerate(entry[1:], 1))]
 
@@ -92,7 +92,7 @@ def test_refused_evaluation_changes_nothing(entry, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_log_holds_the_messages_from_before_it_was_opened(entry, tmp_path):
+def test_log_includes_messages_from_before_it_was_opened(entry, tmp_path):
     run(toy_config(entry, tmp_path, **SHORT), command="the command")
     log = (tmp_path / "log.txt").read_text()
     assert "INFO: Run: the command" in log and "DEBUG: Environment:" in log and "MODEL.WEIGHTS is empty" in log
@@ -151,7 +151,7 @@ def test_run_may_start_from_weights_of_the_run_that_it_replaces(entry, tmp_path)
 
 @pytest.mark.slow
 def test_earlier_run_can_be_evaluated_after_its_annotations_were_replaced(tmp_path):
-    """``depthbox eval --run`` of the run that was set aside gives the AP of its own annotations."""
+    """``depthbox eval --run`` of a run that was set aside uses the annotations of that run."""
     from depthbox.cli import main
 
     scenes, folder = tmp_path / "scenes", tmp_path / "run"

@@ -1,4 +1,4 @@
-"""Parts of a step: random numbers, precision, the mean of the losses."""
+"""Parts of a step: random numbers, precision, losses and statistics."""
 
 import random
 
@@ -16,7 +16,7 @@ def draw():
     return random.random(), np.random.rand(), torch.rand(()).item()
 
 
-def test_seeding_depends_on_every_number():
+def test_seed_depends_on_every_number():
     drawn = []
     for entropy in [(1, 2, 3), (1, 2, 3), (1, 2, 4), (1, 3, 3), (2, 2, 3)]:
         seed_everything(*entropy)
@@ -58,7 +58,7 @@ def test_monitor_averages_micro_batches_and_scales_nothing():
 
 
 @pytest.mark.parametrize("value", [float("inf"), float("nan"), -float("inf")])
-def test_monitor_names_what_is_not_finite(value, tmp_path):
+def test_monitor_names_losses_that_are_not_finite(value, tmp_path):
     monitor = LossMonitor()
     monitor.add({"good": torch.tensor(1.0), "bad": torch.tensor(1.0)}, batch(1, 2))
     monitor.add({"good": torch.tensor(1.0), "bad": torch.tensor(value)}, batch(3, 4))
