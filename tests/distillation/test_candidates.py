@@ -20,7 +20,7 @@ def dense(batch: int = 2) -> HeadOutputs:
 
 
 def search(outputs: HeadOutputs, image: int, box: Tensor, label: int, per_box: int, threshold: float) -> set[tuple]:
-    """(level, row, column) of the predictions of a class with the largest IoU with a box, in loops."""
+    """Return (level, row, column) of the predictions of a class with the highest IoU with a box, found in loops."""
     found = []
     for level, stride in enumerate(STRIDES):
         for row in range(SIZES[level][0]):
@@ -51,7 +51,7 @@ def test_equals_a_search() -> None:
         assert set(found.classes.tolist()) == set(labels[image].tolist())
 
 
-def test_boxes_scores_and_locations_are_those_of_the_locations() -> None:
+def test_fields_of_the_candidates() -> None:
     outputs = dense(1)
     locations = pyramid_locations(SIZES, STRIDES, [64], "cpu")
     found = find_candidates(outputs, locations, [torch.tensor([[0.0, 0, 40, 32]])], [torch.tensor([0])], per_box=3)[0]

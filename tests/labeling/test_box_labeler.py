@@ -1,4 +1,4 @@
-"""Given boxes: each gets a mask, from the right positions, at the right place of the original image."""
+"""Masks of box prompts: the chosen locations, and the place in the original image."""
 
 from types import SimpleNamespace
 
@@ -18,18 +18,18 @@ RULE = DepthRule(beta=0.2, threshold=0.3, scale=100.0, size=3, dilation=1)
 
 
 def view(scale: float = 1.0, mirrored: bool = False, depth: bool = False) -> View:
-    image = F.interpolate(picture()[None].float(), scale_factor=scale)[0].byte()
+    image = F.interpolate(make_image()[None].float(), scale_factor=scale)[0].byte()
     near = torch.linspace(0, 1, image.shape[2]).expand(1, *image.shape[1:]) if depth else None
     return View(image.flip(2) if mirrored else image, mirrored, near)
 
 
-def picture() -> torch.Tensor:
+def make_image() -> torch.Tensor:
     return torch.randint(0, 256, (3, *SIZE), generator=torch.Generator().manual_seed(0)).byte()
 
 
 @pytest.fixture
 def bright(cfg, teacher):
-    """A network that says "mask" everywhere."""
+    """Return a network whose masks cover the whole image."""
     teacher.controller.weight.zero_()
     return teacher
 
@@ -46,8 +46,8 @@ def test_every_box_gets_a_mask_within_it_at_any_size_of_input(bright):
             assert found.top + rows <= max(y1 + 0.5, found.top + 1)
 
 
-def test_a_box_without_overlapping_prediction_gets_its_centre_cells(cfg):
-    """The predicted boxes are points; the positions are those that FCOS would train on the box."""
+def test_a_box_without_overlapping_prediction_gets_its_center_locations(cfg):
+    """The predicted boxes are points, and the candidates include the locations to which FCOS assigns the box."""
     torch.manual_seed(0)
     network = build_model(cfg).eval().requires_grad_(False)
     network.proposal_generator.fcos_head.bbox_pred.weight.zero_()
@@ -66,7 +66,7 @@ def test_a_box_without_overlapping_prediction_gets_its_centre_cells(cfg):
 
 
 def test_the_best_candidate_is_that_of_the_largest_iou(teacher):
-    """With one candidate, alpha 1 and no fit: the mask of the position whose box overlaps most, cut to the box."""
+    """With one candidate, alpha 1 and no fit the mask is that of the highest IoU, cropped to the box."""
     box = BOXES[1]
     _, dense, features = teacher.predict_dense([{"image": view().image}])
     locations = teacher.proposal_generator.locations(dense)
@@ -84,7 +84,7 @@ def test_the_best_candidate_is_that_of_the_largest_iou(teacher):
 
 
 def test_mirrored_views_agree_when_the_network_is_symmetric(bright):
-    """The places in a mirrored view are mirrored too: a mask that depends on the place alone comes back."""
+    """Coordinates in a mirrored view are mirrored: a mask that depends on the coordinates only is restored."""
     ramp = torch.linspace(0, 1, 24).expand(16, 24)
     x = torch.arange(5.5, 90)
     y = torch.arange(3.5, 60)
@@ -114,7 +114,7 @@ def test_chunks_change_nothing(teacher):
 
 
 def test_depth_takes_part(teacher, monkeypatch):
-    """With all of the weight on depth the candidate of the best depth score is taken."""
+    """With beta 1 the candidate of the highest depth score is chosen."""
     labeler = BoxLabeler(teacher, averaged=1, alpha=0.0, depth=DepthRule(1.0, 0.3, 100.0, 3, 1))
     seen: list[SimpleNamespace] = []
     original = labeler._scores

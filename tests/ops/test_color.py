@@ -8,7 +8,7 @@ from depthbox.ops import rgb_to_lab
 
 
 def lab_of_pixel(rgb: np.ndarray) -> list[float]:
-    """CIE LAB of one sRGB triple by the textbook: linearize, XYZ, divide by white, cube root."""
+    """Convert one sRGB triple by the textbook: linearize, XYZ, divide by white, cube root."""
     linear = [((c + 0.055) / 1.055) ** 2.4 if c > 0.04045 else c / 12.92 for c in rgb]
     primaries = [
         [0.412453, 0.357580, 0.180423],

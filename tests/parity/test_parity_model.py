@@ -1,4 +1,4 @@
-"""Dynamic head, target assignment and inference against the reference's numbers (cases 02, 09, 12)."""
+"""Dynamic head, target assignment and inference against recorded numbers of the reference (cases 02, 09, 12)."""
 
 from pathlib import Path
 
@@ -52,7 +52,7 @@ def test_dynamic_head(parity_dir: Path) -> None:
 
 
 def flat_order(values: Tensor, levels: Tensor) -> Tensor:
-    """(B, P) to the reference's order: level-major, then image, then position."""
+    """Reorder values (B, P) into the order of the reference: level, then image, then location."""
     return torch.cat([values[:, levels == level].flatten() for level in levels.unique()])
 
 

@@ -71,6 +71,7 @@ class FCOS(nn.Module):
 
     @classmethod
     def from_config(cls, cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> dict[str, Any]:
+        """Read the arguments from ``MODEL.FCOS``, for features of these shapes."""
         node = cfg.MODEL.FCOS
         shapes = [input_shape[name] for name in node.IN_FEATURES]
         return {
@@ -108,7 +109,7 @@ class FCOS(nn.Module):
         }
 
     def forward(self, features: dict[str, Tensor]) -> HeadOutputs:
-        """Predict densely from the backbone's features by name."""
+        """Predict densely from the backbone's features (B, C, H, W) by name."""
         return self.fcos_head([features[name] for name in self.in_features])
 
     def losses(

@@ -35,12 +35,12 @@ class SideDistances:
 
     @classmethod
     def measure(cls, coordinates: Tensor, low: Tensor, high: Tensor, center: Tensor) -> SideDistances:
-        """Measure the distances of coordinates from sides and centers; all arguments broadcast."""
+        """Measure the distances of coordinates from sides and centers; all arguments broadcast to (...)."""
         return cls(coordinates - low, high - coordinates, (coordinates - center).abs())
 
     @property
     def largest(self) -> Tensor:
-        """Distance from the farther side."""
+        """Distances (...) from the farther side."""
         return torch.maximum(self.low, self.high)
 
 

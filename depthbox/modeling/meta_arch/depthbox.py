@@ -1,4 +1,4 @@
-"""The meta-architecture: one network, one screen."""
+"""DepthBox: instance segmentation from boxes and pseudo depth (Fig. 3)."""
 
 from __future__ import annotations
 
@@ -26,23 +26,26 @@ MASK_FORMATS = ("bitmask", "rle")
 
 @META_ARCH_REGISTRY.register()
 class DepthBox(nn.Module):
-    """Instance segmentation from boxes and pseudo depth: FCOS, and a dynamic mask head guided by depth.
+    """FCOS detector with a dynamic mask head whose masks are guided by the predicted depth.
 
     Args:
-        backbone: images (B, 3, H, W) to named features.
-        proposal_generator: the detector.
-        controller: filters of the mask head at the detector's positions.
-        mask_branch: mask features that all instances share.
-        mask_head: filters and features to masks and instance depth.
+        backbone: network from images (B, 3, H, W) to features by name.
+        proposal_generator: detector.
+        controller: predictor of the mask head's filters at the locations of the queries.
+        mask_branch: network from features to the mask features that all instances share.
+        mask_head: network from mask features and filters to masks and instance depth.
         annotations: reader of the annotations that the criterion uses.
         criterion: targets and losses of the masks.
-        pixel_mean, pixel_std: of each channel.
-        channels_last: memory layout of images and convolutions; changes speed, not results.
-        mask_format: of the predicted masks: "bitmask" gives ``pred_masks`` (N, H, W) bool, "rle" gives
-            ``pred_masks_rle``, a list of N COCO RLEs of the same masks that needs little time and memory.
+        pixel_mean, pixel_std: mean and standard deviation of each channel.
+        channels_last: use the channels-last memory format; it changes the speed, not the results.
+        mask_format: format of the predicted masks: "bitmask" (``pred_masks`` (N, H, W) bool) or "rle"
+            (``pred_masks_rle``, N COCO RLEs of the same masks, computed in less time and memory).
+
+    Attributes:
+        training_stats: statistics of the last training step, see ``compute_training_stats``.
 
     Raises:
-        ValueError: an unknown ``mask_format``.
+        ValueError: ``mask_format`` is unknown.
     """
 
     @configurable
@@ -63,7 +66,7 @@ class DepthBox(nn.Module):
     ) -> None:
         super().__init__()
         if mask_format not in MASK_FORMATS:
-            raise ValueError(f"TEST.MASK_FORMAT is one of {MASK_FORMATS}, not '{mask_format}'")
+            raise ValueError(f"TEST.MASK_FORMAT must be {' or '.join(MASK_FORMATS)}, got {mask_format!r}")
         self.backbone = backbone
         self.proposal_generator = proposal_generator
         self.controller = controller
@@ -81,6 +84,7 @@ class DepthBox(nn.Module):
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
+        """Build the parts of the network from ``MODEL``."""
         backbone = build_backbone(cfg)
         shapes = backbone.output_shape()
         node = cfg.MODEL.CONDINST
@@ -113,25 +117,28 @@ class DepthBox(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the network is; inputs are moved there."""
+        """Device of the network, to which inputs are moved."""
         return self.pixel_mean.device
 
     def forward(self, batched_inputs: Inputs) -> Any:
-        """Losses by name in training; one ``{"instances": Instances}`` per image otherwise (Fig. 3).
+        """Compute the losses in training, and the instances of each image otherwise (Fig. 3).
 
         Args:
             batched_inputs: one dict per image: ``image`` (3, H, W) in [0, 255], ``height`` and ``width`` of the
-                original image, and in training ``instances`` with ``gt_boxes`` and ``gt_classes`` (plus ``gt_masks``
-                and ``gt_has_mask`` where masks are used, ``pseudo_masks`` and ``pseudo_weights`` where a teacher
-                labels), and ``depth`` (1, H, W) in [0, 1] where depth is used.
+                original image, and in training ``instances`` with ``gt_boxes`` and ``gt_classes``, and the further
+                annotations that the supervision uses (``criterion.fields``), such as ``gt_masks`` of the instances or
+                ``depth`` (1, H, W) in [0, 1].
+
+        Returns:
+            In training, 0-dim losses by name. Otherwise one ``{"instances": Instances}`` per image.
         """
         images, dense, mask_features = self.predict_dense(batched_inputs)
         if not self.training:
             return self._detect(batched_inputs, images, dense, mask_features)
 
         annotations = self.annotations(batched_inputs, self.device)
-        boxes, classes = annotations.boxes, annotations.classes
-        losses, queries = self.proposal_generator.losses(dense, boxes, classes, images.tensor.shape[-2:])
+        boxes, padded = annotations.boxes, (images.tensor.shape[2], images.tensor.shape[3])
+        losses, queries = self.proposal_generator.losses(dense, boxes, annotations.classes, padded)
         predictions = self.mask_head(mask_features, self.controller(dense.box_tower, queries), queries)
         targets = self.criterion.targets(images.tensor, images.image_sizes, annotations)
         mask_losses = self.criterion(predictions, queries, targets)
@@ -142,7 +149,14 @@ class DepthBox(nn.Module):
         return {**losses, **{name: loss * warmups.get(name, 1.0) for name, loss in mask_losses.items()}}
 
     def predict_dense(self, batched_inputs: Inputs) -> tuple[ImageList, HeadOutputs, Tensor]:
-        """Images as one padded batch, the detector's predictions at all positions, and the mask features."""
+        """Encode a batch of images.
+
+        Args:
+            batched_inputs: one dict per image with ``image`` (3, H, W) in [0, 255].
+
+        Returns:
+            The images as a padded batch, the dense predictions of the detector, and the mask features (B, C, h, w).
+        """
         images = ImageList.from_tensors(
             [x["image"].to(self.device, non_blocking=True) for x in batched_inputs], self.backbone.size_divisibility
         )
@@ -153,17 +167,26 @@ class DepthBox(nn.Module):
     def predict_masks(
         self, dense: HeadOutputs, mask_features: Tensor, detections: list[Detections]
     ) -> Iterator[MaskPredictions]:
-        """Masks of the detections, one image after the other, so that only one image's are held at a time."""
+        """Predict the masks of detections, with the masks of one image in memory at a time.
+
+        Args:
+            dense: predictions of the detector for B images.
+            mask_features: (B, C, h, w) float.
+            detections: detections of each image.
+
+        Yields:
+            The predictions of each image.
+        """
         filters = self.controller(dense.box_tower, detection_queries(detections))
         parts = filters.split([len(found.scores) for found in detections])
         for features, params, found in zip(mask_features.split(1), parts, detections, strict=True):
             yield self.mask_head(features, params, detection_queries([found]))
 
     def fill_up_weights(self, state: dict[str, Any]) -> list[str]:
-        """Complete, in place, a state dict of a network without the depth layer; returns what was added, in words."""
+        """Add the depth layer to a state dict without it, in place; returns a description of the added filters."""
         given = state.get("controller.weight")
         if given is None or len(given) != self.mask_head.num_mask_params:
-            return []  # of another mask head altogether
+            return []  # the state dict of another mask head
         added = self.controller.fill_up(state, "controller.")
         return [f"{added} filters of the depth layer, at their initial values"] if added else []
 

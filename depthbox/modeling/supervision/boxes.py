@@ -84,6 +84,7 @@ class BoxSupervision:
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
+        """Read the arguments from ``MODEL.BOXINST``, ``MODEL.DEPTH`` and ``INPUT.FORMAT``."""
         box, depth = cfg.MODEL.BOXINST, cfg.MODEL.DEPTH
         return {
             "stride": cfg.MODEL.CONDINST.MASK_OUT_STRIDE,
@@ -102,7 +103,7 @@ class BoxSupervision:
 
     @torch.no_grad()
     def targets(self, images: Tensor, image_sizes: list[tuple[int, int]], annotations: Annotations) -> BoxTargets:
-        """Build boxes and similar pairs, see ``Supervision.targets``."""
+        """Build boxes and similar pairs from images (B, 3, H, W), see ``Supervision.targets``."""
         height, width = images.shape[2:]
         valid = self.valid_cells(images, image_sizes, annotations.original_heights)
         edges = {COLOR: self.color_edges(images, valid)}
@@ -116,7 +117,7 @@ class BoxSupervision:
     def losses(
         self, predictions: MaskPredictions, queries: Queries, targets: BoxTargets, weight: Tensor
     ) -> dict[str, Tensor]:
-        """Compute all losses of the boxes in one pass, see ``Supervision.losses``."""
+        """Compute all losses of the boxes in one pass, with weights (Q,), see ``Supervision.losses``."""
         projection, sums, pairs = box_losses(
             predictions.logits,
             [targets.edges[name] for name in self.pair_weights],

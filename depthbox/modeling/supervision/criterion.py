@@ -49,6 +49,7 @@ class MaskCriterion(nn.Module):
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
+        """Build the kinds of supervision of a config, see ``build_supervision``."""
         return {"kinds": build_supervision(cfg)}
 
     @torch.no_grad()

@@ -52,6 +52,7 @@ class DepthSupervision:
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
+        """Read the arguments from ``MODEL.DEPTH`` and ``MODEL.CONDINST``."""
         return {
             "stride": cfg.MODEL.CONDINST.MASK_OUT_STRIDE,
             "weight": cfg.MODEL.DEPTH.LOSS_WEIGHT,
@@ -60,7 +61,7 @@ class DepthSupervision:
 
     @torch.no_grad()
     def targets(self, images: Tensor, image_sizes: list[tuple[int, int]], annotations: Annotations) -> DepthTargets:
-        """Build depth and boxes on the mask grid, see ``Supervision.targets``."""
+        """Build depth (B, H/s, W/s) and boxes on the mask grid, see ``Supervision.targets``."""
         depth = depth_maps(annotations["depth"], (images.shape[2], images.shape[3]), self.stride)
         rows, columns = box_extents(torch.cat(annotations.boxes), depth.shape[1], depth.shape[2], self.stride)
         return DepthTargets(depth, rows, columns)
@@ -68,7 +69,7 @@ class DepthSupervision:
     def losses(
         self, predictions: MaskPredictions, queries: Queries, targets: DepthTargets, weight: Tensor
     ) -> dict[str, Tensor]:
-        """Compute the instance depth loss, see ``Supervision.losses``.
+        """Compute the instance depth loss with weights (Q,), see ``Supervision.losses``.
 
         Raises:
             ValueError: the network has no depth layer.

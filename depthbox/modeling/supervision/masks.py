@@ -36,11 +36,12 @@ class MaskSupervision:
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
+        """Read the arguments from ``MODEL.CONDINST``."""
         return {"stride": cfg.MODEL.CONDINST.MASK_OUT_STRIDE, "triton": cfg.MODEL.TRITON}
 
     @torch.no_grad()
     def targets(self, images: Tensor, image_sizes: list[tuple[int, int]], annotations: Annotations) -> Tensor:
-        """Sample the masks (M, H, W) bool on the mask grid, see ``Supervision.targets``."""
+        """Sample the masks on the mask grid, (M, H/s, W/s) bool, see ``Supervision.targets``."""
         height, width = images.shape[2:]
         start, stride = self.stride // 2, self.stride
         masks = []
@@ -52,6 +53,6 @@ class MaskSupervision:
     def losses(
         self, predictions: MaskPredictions, queries: Queries, targets: Tensor, weight: Tensor
     ) -> dict[str, Tensor]:
-        """Compute the dice loss, see ``Supervision.losses``."""
+        """Compute the dice loss with weights (Q,), see ``Supervision.losses``."""
         values = dice_loss_from_logits(predictions.logits, targets, queries.target_index, triton=self.triton)
         return {NAME: global_mean(values * weight, weight)}

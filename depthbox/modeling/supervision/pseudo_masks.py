@@ -54,6 +54,7 @@ class PseudoMaskSupervision:
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
+        """Read the arguments from ``MODEL.DISTILL`` and ``MODEL.CONDINST``."""
         return {
             "stride": cfg.MODEL.CONDINST.MASK_OUT_STRIDE,
             "weight": cfg.MODEL.DISTILL.LOSS_WEIGHT,
@@ -64,7 +65,7 @@ class PseudoMaskSupervision:
     def targets(
         self, images: Tensor, image_sizes: list[tuple[int, int]], annotations: Annotations
     ) -> PseudoMaskTargets | None:
-        """Pad the pseudo masks to the batch, see ``Supervision.targets``; None before the teacher starts."""
+        """Pad the pseudo masks to (M, H/s, W/s), see ``Supervision.targets``; None before the teacher starts."""
         if "pseudo_masks" not in annotations:
             return None
         height, width = images.shape[2] // self.stride, images.shape[3] // self.stride
@@ -77,7 +78,7 @@ class PseudoMaskSupervision:
     def losses(
         self, predictions: MaskPredictions, queries: Queries, targets: PseudoMaskTargets | None, weight: Tensor
     ) -> dict[str, Tensor]:
-        """Compute the weighted dice loss, see ``Supervision.losses``."""
+        """Compute the dice loss with weights (Q,), see ``Supervision.losses``."""
         logits = predictions.logits
         if targets is None:
             values = (logits[:, 0] * 0).sum((1, 2))  # 0, but a function of the logits: every step has the same graph

@@ -18,7 +18,7 @@ def forward_kernel(  # type: ignore[no-untyped-def]
     logits, edges0, edges1, image_index, rows, columns, maxima, places, column_maxima, column_places, pairs,
     map_stride, height, width, DILATION: tl.constexpr, SETS: tl.constexpr, BLOCK_H: tl.constexpr, BLOCK_W: tl.constexpr
 ):  # fmt: skip
-    """Compute, for BLOCK_H rows of one mask, the maxima of each row and column and the sums over pairs.
+    """Compute the maxima of each row and column, and the sums over pairs, for BLOCK_H rows of one mask.
 
     Writes maxima (N, H) and the first H columns of places (N, H + W), column_maxima and column_places (N, T, W), and
     pairs (N, T, 4), see ``_store_sums``.

@@ -33,10 +33,10 @@ def dice_loss_from_logits(logits: Tensor, targets: Tensor, index: Tensor, eps: f
     Returns:
         (N,) float32 in [0, 1].
     """
-    return _DiceFromLogits.apply(logits, targets, index, eps)
+    return _DiceLoss.apply(logits, targets, index, eps)
 
 
-class _DiceFromLogits(torch.autograd.Function):
+class _DiceLoss(torch.autograd.Function):
     @staticmethod
     def forward(ctx, logits, targets, index, eps):  # type: ignore[no-untyped-def]
         logits = make_maps_contiguous(logits)

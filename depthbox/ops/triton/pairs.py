@@ -7,7 +7,7 @@ With u = exp(-|a|), v = exp(-|b|), w = exp(-|a + b|) and c = 1[ab < 0] min(|a|, 
 Neither cancels if the result is small. The ratio lies in [1/2, 2], so a short series gives its logarithm.
 
 The kernel of neighbors is 3x3 with ``DILATION``. ``SETS`` is the number of edge sets, 1 or 2; with 1, ``edges1`` is not
-read and its results are 0 (sums) or undefined.
+read, and the second sum and number of pairs are 0.
 """
 
 from __future__ import annotations

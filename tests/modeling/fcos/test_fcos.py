@@ -113,7 +113,7 @@ def test_box_loss_is_that_of_the_boxes() -> None:
     low, high = torch.maximum(boxes, truth)[:, :2], torch.minimum(boxes, truth)[:, 2:]
     shared = (high - low).prod(1)
     torch.testing.assert_close(iou, (shared + 1) / (area[0] + area[1] - shared + 1))
-    # torchvision's has no +1 in its IoU; the rest of the generalised IoU is the same.
+    # torchvision's has no +1 in its IoU; the rest of the generalized IoU is the same.
     plain = shared / (area[0] + area[1] - shared)
     torch.testing.assert_close(1 - giou - (plain - iou), generalized_box_iou_loss(boxes, truth))
     torch.testing.assert_close(box_loss(deltas, targets, "iou"), -iou.log())

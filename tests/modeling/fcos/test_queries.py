@@ -1,4 +1,4 @@
-"""Selection of the locations whose masks are trained."""
+"""Selection of the queries in training."""
 
 import torch
 

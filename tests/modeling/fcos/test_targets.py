@@ -1,4 +1,4 @@
-"""Target assignment against a dense comparison of every position with every object."""
+"""Target assignment against a dense comparison of every location with every object."""
 
 import math
 from collections.abc import Sequence
@@ -23,13 +23,13 @@ WAYS = {
     "mass": (True, 1.5, (HEIGHT, WIDTH)),
     "half": (True, 0.5, None),
     "odd": (True, 1.3, None),
-    "far": (True, 6.0, None),  # beyond the whole of the coarse levels: compared with all locations
+    "far": (True, 6.0, None),  # larger than the coarse levels: compared with all locations
     "anywhere": (False, 1.5, None),
 }
 
 
 def dense(locations: Locations, boxes: Tensor, classes: Tensor, way: tuple) -> tuple[Tensor, Tensor, Tensor]:
-    """Labels, objects and distances in strides of one image, position by position and object by object."""
+    """Return labels, objects and distances in strides of one image, computed location by location."""
     center_sample, radius, mass = way
     centers = (boxes[:, :2] + boxes[:, 2:]) / 2 if mass is None else integer_box_centers(boxes, *mass)
     xy = locations.xy
@@ -52,7 +52,7 @@ def dense(locations: Locations, boxes: Tensor, classes: Tensor, way: tuple) -> t
 
 
 def check(boxes: Sequence[Tensor], way: tuple, locations: Locations = LOCATIONS) -> Assignment:
-    """Compare bit by bit with the dense reference; returns the assignment."""
+    """Compare the assignment with the dense reference bit by bit, and return it."""
     classes = [torch.randint(0, CLASSES, (len(x),)) for x in boxes]
     center_sample, radius, mass = way
     result = assign_targets(
@@ -69,7 +69,7 @@ def check(boxes: Sequence[Tensor], way: tuple, locations: Locations = LOCATIONS)
 
 
 def random_boxes(count: int, whole: bool = False) -> Tensor:
-    """Boxes of all sizes, some over the border or thin."""
+    """Return boxes (count, 4) of all sizes, some thin or beyond the border."""
     low = torch.rand(count, 2) * torch.tensor([WIDTH + 20.0, HEIGHT + 20.0]) - 20
     size = torch.exp(torch.rand(count, 2) * 5.5)
     boxes = torch.cat((low, low + size), 1)
@@ -117,7 +117,7 @@ def test_strange_boxes(way: str) -> None:
 
 @pytest.mark.parametrize("way", list(WAYS))
 def test_centers_on_the_edge_of_the_radius(way: str) -> None:
-    # Cells lie exactly 1.5 (and 0.5) strides from these centres: just outside, whatever the rounding.
+    # Cells lie exactly 1.5 (and 0.5) strides from these centers: just outside, whatever the rounding.
     center = torch.tensor([[x, y] for x in (56.0, 60.0, 64.0) for y in (48.0, 52.0, 60.0)])
     half = torch.tensor([20.0, 24.0])
     edges = torch.cat((center - half, center + half), 1)
@@ -184,5 +184,5 @@ def test_a_crowded_large_image_needs_little_memory(way: str) -> None:
             radius=radius,
             mass_center_size=(800, 1344) if way == "mass" else None,
         )
-    # A float32 for every position and object would take 54 MB for both images.
+    # A float32 for every location and object would take 54 MB for both images.
     assert largest.nbytes <= (2**24 if way == "anywhere" else 2**20)

@@ -1,4 +1,4 @@
-"""Kinds of supervision: their names, what they need, and that a new one is a class and an entry of the builder."""
+"""Kinds of supervision: names, required annotations, and the addition of a new kind."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -27,12 +27,12 @@ def test_the_mapper_provides_the_fields_of_every_kind(make_cfg, kind, depth, dis
     assert criterion.optional_fields == (("pseudo_masks", "pseudo_weights") if distill else ())
 
 
-def test_both_sides_know_the_same_kinds():
+def test_mapper_and_builder_have_the_same_kinds():
     assert list(builder.KINDS) == list(MASK_FIELDS)
 
 
 @pytest.mark.parametrize("kind", list(builder.KINDS))
-def test_loss_names_and_their_order_are_those_that_the_losses_have(make_model, make_input, kind):
+def test_loss_names_are_those_of_the_computed_losses_in_order(make_model, make_input, kind):
     model = make_model(MODEL__MASK_SUPERVISION=kind, MODEL__DISTILL__ENABLED=True, **DEPTH)
     names = [name for name in model([make_input(2)]) if not name.startswith("loss_fcos")]
     assert names == list(model.criterion.loss_names)
@@ -55,7 +55,7 @@ def test_wrong_configs_are_named(make_cfg):
 
 @dataclass
 class PointSupervision:
-    """A throw-away kind: the mask logit at one point of each object is to be high."""
+    """Throw-away kind of supervision: the mask must contain one point of each object."""
 
     stride: int
     loss_names: tuple[str, ...] = ("loss_point",)

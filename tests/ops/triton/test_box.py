@@ -102,7 +102,7 @@ def test_one_channel_of_a_map_and_unused_results_are_supported() -> None:
 @pytest.mark.parametrize(("a", "b"), [(100.0, -100.0), (100.0, 100.0), (-100.0, -100.0), (90.0, -40.0), (0.0, 100.0)])
 def test_large_logits_do_not_cancel(a: float, b: float) -> None:
     logits = torch.tensor([[[[a, b]]]], device=DEVICE, requires_grad=True)
-    edges = torch.tensor([[[1 << 4, 1 << 3]]], dtype=torch.uint8, device=DEVICE)  # right neighbour, left neighbour
+    edges = torch.tensor([[[1 << 4, 1 << 3]]], dtype=torch.uint8, device=DEVICE)  # right neighbor, left neighbor
     rows, columns = torch.ones(1, 1, dtype=torch.bool, device=DEVICE), torch.ones(1, 2, dtype=torch.bool, device=DEVICE)
     image = torch.zeros(1, dtype=torch.int64, device=DEVICE)
     _, sums, _ = triton_box.box_losses(logits, [edges], image, rows, columns, 1)
