@@ -137,6 +137,7 @@ def encode(figure: Image.Image, suffix: str, max_bytes: int = MAX_BYTES) -> byte
     format_name = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}.get(suffix.lower())
     if format_name is None:
         raise ValueError(f"--output: '{suffix}' is not an image format: choose .png, .jpg or .webp")
+    attempts: list[tuple[Image.Image, dict[str, Any]]]
     if format_name == "PNG":
         attempts = [(figure, {"optimize": True}), (figure.quantize(256), {"optimize": True})]
     else:

@@ -93,14 +93,14 @@ def draw(arguments: argparse.Namespace, cfg: CfgNode) -> list[Path]:
 
 
 def _make_sheet(arguments: argparse.Namespace, cfg: CfgNode, name: str) -> DatasetSheet:
-    from ..inference.predictor import load_labeler, load_predictor
+    from ..inference.predictor import load_predictor, load_pseudo_labeler
     from ..visualization import DatasetSheet
 
     predict, threshold = None, DEFAULT_THRESHOLD
     if arguments.pseudo_masks:
         if not arguments.weights:
             raise ValueError("--pseudo-masks needs a trained network: give --weights")
-        predict, threshold = load_labeler(cfg, arguments.weights), cfg.MODEL.DISTILL.SCORE_THRESH
+        predict, threshold = load_pseudo_labeler(cfg, arguments.weights), cfg.MODEL.DISTILL.SCORE_THRESH
     elif arguments.weights:
         predict = load_predictor(cfg, arguments.weights)
     if arguments.score_threshold is not None:

@@ -105,8 +105,6 @@ class SelfDistillation(HookBase):
         return labeled
 
 
-
-
 def load_teacher(network: nn.Module, state: State | None, source: str) -> None:
     """Load the EMA teacher of a checkpoint into a network.
 

@@ -16,6 +16,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from .folders import is_hidden, list_files
 
+RGBImage = NDArray[np.uint8]  # (H, W, 3)
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".gif"})
 # Pillow refuses larger images as possible decompression bombs.
 MAX_PIXELS = 178_956_970
