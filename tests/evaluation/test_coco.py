@@ -11,7 +11,7 @@ import pycocotools.mask as mask_util
 import pytest
 import torch
 import torch.multiprocessing as mp
-from coco_toy import CATEGORIES, HEIGHT, WIDTH, assert_same, instances, make_truth, new_dataset, noisy, run
+from coco_evaluation_toy import CATEGORIES, HEIGHT, WIDTH, assert_same, instances, make_truth, new_dataset, noisy, run
 from detectron2.data import MetadataCatalog
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval

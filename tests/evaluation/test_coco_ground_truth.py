@@ -4,7 +4,7 @@ import json
 import math
 
 import pytest
-from coco_toy import assert_same, edit_json, instances, make_truth, new_dataset, noisy, run
+from coco_evaluation_toy import assert_same, edit_json, instances, make_truth, new_dataset, noisy, run
 
 from depthbox.evaluation import CocoEvaluator
 from depthbox.evaluation.coco_ground_truth import sort_ids

@@ -3,7 +3,7 @@
 import numpy as np
 import pycocotools.mask as mask_util
 import torch
-from coco_toy import HEIGHT, WIDTH
+from coco_evaluation_toy import HEIGHT, WIDTH
 
 from depthbox.evaluation.coco_results import encode_masks, fill_boxes
 

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from coco_toy import rle
+from coco_evaluation_toy import rle
 
 from depthbox.evaluation.image_quality import (
     MATCH,

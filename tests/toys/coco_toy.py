@@ -1,109 +1,66 @@
-"""Random COCO ground truth and predictions for tests of the evaluation."""
+"""Tiny COCO datasets for tests of the input layer."""
 
 import json
-import uuid
+from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pytest
-import torch
-from detectron2.data import MetadataCatalog
-from detectron2.structures import Boxes, Instances
+from PIL import Image
 
-from depthbox.evaluation import CocoEvaluator
-from depthbox.evaluation.coco_results import encode_masks
+from depthbox.io.annotations.canonical import canonicalize
+from depthbox.io.annotations.records import AnnotationSet, RawAnnotations
 
-HEIGHT, WIDTH = 60, 80
-CATEGORIES = {5: "disc", 2: "ring", 9: "bar"}  # contiguous: 2 -> 0, 5 -> 1, 9 -> 2
+HEIGHT, WIDTH = 40, 60
+SQUARE = [[10.0, 10.0, 20.0, 10.0, 20.0, 20.0, 10.0, 20.0]]
 
 
-def ellipse(box):
-    x0, y0, x1, y1 = box
-    y, x = np.mgrid[:HEIGHT, :WIDTH] + 0.5
-    return ((2 * x - x0 - x1) / (x1 - x0)) ** 2 + ((2 * y - y0 - y1) / (y1 - y0)) ** 2 <= 1
-
-
-def rle(mask):
-    return encode_masks(torch.from_numpy(mask)[None])[0]
-
-
-def make_truth(path, seed=0, images=6, per_image=5, with_masks=True):
-    """Write a JSON file with random ellipses and return image id -> (boxes, classes, masks)."""
-    rng = np.random.default_rng(seed)
-    ids = sorted(CATEGORIES)
-    data = {
-        "images": [{"id": i, "file_name": f"{i}.png", "height": HEIGHT, "width": WIDTH} for i in range(1, images + 1)],
-        "categories": [{"id": i, "name": name} for i, name in CATEGORIES.items()],
-        "annotations": [],
+def coco(count: int = 3, objects: int = 2) -> dict[str, Any]:
+    """Return content of ``count`` images 0.png, 1.png, ... with ``objects`` boxes each and the classes cat and dog."""
+    images = [{"id": n + 1, "file_name": f"{n}.png", "height": HEIGHT, "width": WIDTH} for n in range(count)]
+    annotations = [
+        {
+            "id": n * objects + k + 1,
+            "image_id": n + 1,
+            "category_id": k % 2 + 1,
+            "bbox": [5 + k, 6, 20, 15],
+            "area": 300,
+            "iscrowd": 0,
+        }
+        for n in range(count)
+        for k in range(objects)
+    ]
+    return {
+        "images": images,
+        "annotations": annotations,
+        "categories": [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}],
     }
-    truth = {}
-    for image in data["images"]:
-        low = rng.uniform((0, 0), (WIDTH - 42, HEIGHT - 42), (per_image, 2)).round()
-        boxes = np.hstack([low, low + rng.uniform(6, 42, (per_image, 2)).round()])
-        classes = rng.integers(0, 3, per_image)
-        masks = np.stack([ellipse(box) for box in boxes])
-        truth[image["id"]] = boxes, classes, masks
-        for box, label, mask in zip(boxes.tolist(), classes, masks, strict=True):
-            row = {"id": len(data["annotations"]) + 1, "image_id": image["id"], "category_id": ids[label]}
-            row |= {
-                "bbox": [box[0], box[1], box[2] - box[0], box[3] - box[1]],
-                "iscrowd": 0,
-                "area": int(mask.sum()),
-            }
-            data["annotations"].append(row | ({"segmentation": rle(mask)} if with_masks else {}))
-    path.write_text(json.dumps(data))
-    return truth
 
 
-def instances(boxes, classes, masks=None, scores=None):
-    result = Instances((HEIGHT, WIDTH))
-    result.pred_boxes = Boxes(torch.as_tensor(np.asarray(boxes), dtype=torch.float32).reshape(-1, 4))
-    result.pred_classes = torch.as_tensor(np.asarray(classes), dtype=torch.int64)
-    result.scores = torch.ones(len(classes)) if scores is None else torch.as_tensor(scores)
-    if masks is not None:
-        result.pred_masks = torch.as_tensor(np.asarray(masks))
-    return result
+def raw(content: Any, root: Path = Path(".")) -> RawAnnotations:
+    """Return content as a reader does."""
+    return RawAnnotations(Path("boxes.json"), "coco", root, content)
 
 
-def noisy(truth, seed=1):
-    """Return shifted, partly relabeled detections with duplicates, misses and equal scores."""
-    rng = np.random.default_rng(seed)
-    found = {}
-    for image_id, (boxes, classes, _) in truth.items():
-        pick = rng.integers(0, len(boxes), 2 * len(boxes))
-        moved = boxes[pick] + rng.normal(0, 1.5, (len(pick), 4))
-        moved[:, 2:] = np.maximum(moved[:, 2:], moved[:, :2] + 3)
-        labels = np.where(rng.random(len(pick)) < 0.8, classes[pick], rng.integers(0, 3, len(pick)))
-        scores = rng.random(len(pick)).round(1).astype(np.float32)
-        found[image_id] = instances(moved, labels, np.stack([ellipse(box) for box in moved]), scores)
-    return found
+def canonical(content: Any) -> AnnotationSet:
+    """Return content in canonical form, without a look at files."""
+    return canonicalize(raw(content), check_files=False)
 
 
-def run(name, found, **options):
-    """Evaluate predictions, image id -> Instances."""
-    evaluator = CocoEvaluator(name, **options)
-    evaluator.reset()
-    for image_id, detections in found.items():
-        evaluator.process([{"image_id": image_id}], [{"instances": detections}])
-    return evaluator.evaluate()
+def rules(result: AnnotationSet) -> dict[str, int]:
+    """Return rule -> count of the notes."""
+    return {note.rule: note.count for note in result.notes}
 
 
-def assert_same(first, second):
-    assert first.keys() == second.keys()
-    for task, values in first.items():
-        assert values.keys() == second[task].keys()
-        for key, value in values.items():
-            assert value == pytest.approx(second[task][key], abs=1e-9, nan_ok=True), (task, key)
+def write_images(folder: Path, names: list[str], size: tuple[int, int] = (HEIGHT, WIDTH)) -> None:
+    """Write gray images of (height, width) ``size``."""
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full(size, 90, dtype=np.uint8)).save(path)
 
 
-def new_dataset(folder):
-    """Return the name and JSON path of a dataset that is registered without ground truth so far."""
-    name, path = f"test_{uuid.uuid4().hex}", folder / "truth.json"
-    MetadataCatalog.get(name).set(json_file=str(path))
-    return name, path
-
-
-def edit_json(path, change):
-    """Apply a function to the content of a JSON file and write the file."""
-    data = json.loads(path.read_text())
-    change(data)
-    path.write_text(json.dumps(data))
+def write_json(path: Path, content: Any) -> Path:
+    """Write a JSON file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return path
