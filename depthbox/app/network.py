@@ -10,7 +10,7 @@ import torch
 from detectron2.config import CfgNode
 from torchvision.ops import box_iou
 
-from ..distillation.candidates import own_candidates
+from ..distillation.candidates import class_agnostic_candidates
 from ..inference.classes import ClassList, find_classes
 from ..inference.predictor import batch_predictor, network_input, resize_to
 from ..io.coco_masks import to_rle
@@ -93,10 +93,10 @@ class TrialNetwork:
         scale = np.array([pixels.shape[2] / picture.shape[1], pixels.shape[1] / picture.shape[0]] * 2)
         boxes = torch.as_tensor(corners * scale, dtype=torch.float32, device=self.network.device)
         _, dense, features = self.network.predict_dense([{"image": pixels}])
-        positions = self.network.proposal_generator.positions(dense)
+        locations = self.network.proposal_generator.locations(dense)
         depths: list[float | None] = []
         for box in boxes.split(1):
-            found, _ = own_candidates(dense, positions, box)
+            found = class_agnostic_candidates(dense, locations, box).detections
             masks = next(self.network.predict_masks(dense, features, [found]))
             best = box_iou(box, found.boxes)[0].topk(min(_AVERAGED, len(found.boxes))).indices
             depth = None

@@ -8,14 +8,13 @@ import time
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from detectron2.config import CfgNode
 from detectron2.engine import HookBase
 from torch import Tensor, nn
 
 from ..checkpoint.store import State, find_teacher, teacher_state
-from ..distillation import TeacherLabeler, ema_update
-from ..modeling.distributed import mean_over_processes, world_size
+from ..distillation import TeacherLabeler, ema_update, share_statistics
+from ..modeling.distributed import mean_over_processes
 from .step import Batch, amp_dtype
 
 
@@ -104,23 +103,6 @@ class SelfDistillation(HookBase):
         self._counts.append(torch.stack([number.float() for number in numbers]))
         self._seconds += time.perf_counter() - start
         return labeled
-
-
-@torch.no_grad()
-def share_statistics(teacher: nn.Module) -> None:
-    """Broadcast the batch norm statistics of the first process, in place.
-
-    Each process accumulates its own statistics. The teacher runs in evaluation mode, and a checkpoint holds the
-    statistics of the first process: those of all processes must be equal.
-    """
-    norms = [m for m in teacher.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    statistics = [b for m in norms for b in m.buffers() if b.is_floating_point()]
-    if world_size() == 1 or not statistics:
-        return
-    together = torch.cat([values.flatten() for values in statistics])
-    dist.broadcast(together, 0)
-    for values, shared in zip(statistics, together.split([v.numel() for v in statistics]), strict=True):
-        values.copy_(shared.view_as(values))
 
 
 def load_teacher(network: nn.Module, state: State | None, source: str) -> None:

@@ -24,5 +24,5 @@ def predict_masks(head: DynamicMaskHead, features: Tensor, params: Tensor, queri
     hidden = hidden.flatten(2)
     for weight, bias in zip(weights[1:], biases[1:], strict=True):
         hidden = weight @ hidden.relu() + bias[:, :, None]
-    outputs = aligned_upsample(head.guided(hidden).unflatten(2, (height, width)), stride // head.out_stride)
+    outputs = aligned_upsample(head.apply_depth(hidden).unflatten(2, (height, width)), stride // head.out_stride)
     return MaskPredictions(outputs[:, :1], outputs[:, 1:] if head.depth_layer else None)

@@ -150,9 +150,8 @@ def load_labeler(cfg: CfgNode, weights: str) -> Callable[[Mapping[str, Any]], In
     stride = cfg.MODEL.CONDINST.MASK_OUT_STRIDE
     labeler.soft = True
     augmentations = [T.ResizeShortestEdge(cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST)]
-    mapper = BoxDepthMapper(
-        True, augmentations=augmentations, image_format=cfg.INPUT.FORMAT, read_depth=cfg.MODEL.DISTILL.BETA > 0
-    )
+    fields = ("depth",) if cfg.MODEL.DISTILL.BETA > 0 else ()
+    mapper = BoxDepthMapper(True, augmentations=augmentations, image_format=cfg.INPUT.FORMAT, fields=fields)
 
     def label(record: Mapping[str, Any]) -> Instances:
         sample = labeler([mapper(record)])[0]

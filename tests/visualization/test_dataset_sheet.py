@@ -6,7 +6,7 @@ import torch
 from detectron2.config import get_cfg
 
 from depthbox.config.defaults import add_depthbox_config
-from depthbox.modeling.supervision.targets import MaskSupervision
+from depthbox.modeling.supervision.boxes import COLOR, BoxSupervision
 from depthbox.ops import unpack_edges
 from depthbox.structures import Annotations
 from depthbox.visualization.edges import color_edge_share
@@ -44,8 +44,8 @@ def test_edges_are_those_of_the_training(cfg):
     rgb.INPUT.FORMAT = "RGB"
     batch = torch.from_numpy(image).permute(2, 0, 1)[None].float()
     boxes = [torch.tensor([[10.0, 10.0, 50.0, 60.0]])]
-    targets = MaskSupervision(rgb)(batch, [(80, 96)], Annotations([100], boxes, []))
-    trained = unpack_edges(targets.color_edges).float().mean(dim=1)[0].numpy()
+    targets = BoxSupervision(rgb).targets(batch, [(80, 96)], Annotations([100], boxes, []))
+    trained = unpack_edges(targets.edges[COLOR]).float().mean(dim=1)[0].numpy()
     share = color_edge_share(cfg, image, 100)
     assert 0.05 < share.mean() < 0.95
     np.testing.assert_array_equal(share, trained)
