@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ..checkpoint.divergence import divergence_advice
-from ..modeling import training_stats
 
 Batch = list[dict[str, Any]]
 
@@ -171,9 +170,6 @@ class LossMonitor:
     def receive(self) -> StepNumbers:
         """Wait for the copy that ``send`` started, and return its numbers."""
         numbers = iter(self._copy.numbers())
-        flush = getattr(training_stats, "write_signs", None)  # TODO until DepthBox.training_stats is there
-        if flush is not None:
-            flush()
         losses = {name: next(numbers) for name in self._names}
         statistics = [
             {name: next(numbers) if isinstance(value, Tensor) else value for name, value in stats.items()}
