@@ -1,4 +1,4 @@
-"""Every row with tiny inputs, and the tool as it is called."""
+"""Rows of the benchmark with tiny inputs, and tools/benchmark.py."""
 
 import importlib.util
 import json
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from depthbox.benchmark.comparison import Options, compete
+from depthbox.benchmark.comparison import Options, run_comparison
 from depthbox.benchmark.inputs import Setting
 from depthbox.benchmark.rows import detector, network, objects, ops, paste
 from depthbox.modeling.mask_head import DynamicMaskHead
@@ -33,29 +33,29 @@ def tool():
         (paste.paste, 1, "peak"),
     ],
 )
-def test_rows(make, rows, memory):
-    found = [compete(contest, QUICK) for contest in make(QUICK)]
+def test_each_row_is_measured(make, rows, memory):
+    found = [run_comparison(comparison, QUICK) for comparison in make(QUICK)]
     assert len(found) == rows and {row["op"] for row in found} == {make.__name__}
     for row in found:
         assert row["speedup"] > 0 and row["memory_ratio"] > 0 and row["memory"] == memory
         assert row["max_difference"] <= 1e-3
 
 
-def test_the_curve():
-    points = list(objects.object_curve(QUICK))
+def test_the_curve_has_a_point_for_each_number_of_objects():
+    points = list(objects.measure_objects(QUICK))
     assert [p["objects"] for p in points] == [1, 8]
     assert [(p["ours_queries"], p["baseline_queries"]) for p in points] == [(4, 4), (4, 8)]
     assert all(p["ours_s"] > 0 and p["baseline_s"] > 0 for p in points)
 
 
-def test_the_network_with_the_baselines_parts_computes_the_same():
+def test_the_network_with_the_baselines_has_the_same_losses():
     pytest.importorskip("skimage")
     setting = Setting(images=2, height=64, width=64, objects=3, queries=64, classes=5)
     cpu = torch.device("cpu")
-    model = network.build_network(network.network_config(cpu, 5, MODEL__FPN__OUT_CHANNELS=32)).train()
+    model = network.build_network(network.make_config(cpu, 5, MODEL__FPN__OUT_CHANNELS=32)).train()
     batch = network.make_batch(setting, cpu)
     ours = model(batch)
-    with network.baseline_parts(model, (64, 64)):
+    with network.use_baselines(model, (64, 64)):
         theirs = model(batch)
         assert not isinstance(model.mask_head, DynamicMaskHead)
     assert isinstance(model.mask_head, DynamicMaskHead)
@@ -88,13 +88,13 @@ def test_mistakes_end_with_one_line(tool, tmp_path, words, message):
     assert not (tmp_path / "out").exists()
 
 
-def test_cuda_where_there_is_none(tool, tmp_path, monkeypatch):
+def test_cuda_without_a_gpu_is_refused(tool, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(SystemExit, match="no CUDA device"):
         tool.main(["--device", "cuda", "--quick", "--output", str(tmp_path)])
 
 
-def test_help_explains(tool, capsys):
+def test_help_lists_the_rows(tool, capsys):
     with pytest.raises(SystemExit):
         tool.parse_arguments(["--help"])
     assert "evaluation_masks" in capsys.readouterr().out

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from depthbox.data.synthetic.write import write_dataset
-from depthbox.experiments.demo import DemoSettings, demo_config, prepare_output, summary_line
+from depthbox.experiments.demo import DemoSettings, format_summary_line, make_config, prepare_output
 
 ROOT = Path(__file__).parents[2]
 
@@ -103,10 +103,10 @@ def test_demo_continues_starts_over_and_spares_foreign_files(tmp_path):
 def test_demo_config_stretches_the_schedule(tmp_path):
     config = str(ROOT / "tests" / "tiny.yaml")
     data = [[f"demo_{split}", "it's.json", "images", ""] for split in ("train", "val")]
-    full = demo_config(DemoSettings(config), tmp_path, data)
+    full = make_config(DemoSettings(config), tmp_path, data)
     assert data == full.DATASETS.COCO_STYLE and full.DATASETS.TEST == ("demo_val",)
     assert full.TEST.FILLED_BOX_AP and str(tmp_path / "train") == full.OUTPUT_DIR
-    double = demo_config(DemoSettings(config, iterations=2 * full.SOLVER.MAX_ITER), tmp_path, data)
+    double = make_config(DemoSettings(config, iterations=2 * full.SOLVER.MAX_ITER), tmp_path, data)
     assert double.SOLVER.MAX_ITER == 2 * full.SOLVER.MAX_ITER
     assert list(double.SOLVER.STEPS) == [2 * step for step in full.SOLVER.STEPS]
     assert double.SOLVER.BASE_LR == full.SOLVER.BASE_LR
@@ -114,7 +114,7 @@ def test_demo_config_stretches_the_schedule(tmp_path):
 
 def test_demo_line():
     summary = {"box_AP": 51.234, "mask_AP": 40.0, "boxfill_AP": None, "seconds": 12}
-    assert summary_line(summary) == "DEMO box_AP=51.23 mask_AP=40.00 boxfill_AP=nan seconds=12"
+    assert format_summary_line(summary) == "DEMO box_AP=51.23 mask_AP=40.00 boxfill_AP=nan seconds=12"
 
 
 @pytest.mark.slow
@@ -127,6 +127,6 @@ def test_demo_from_end_to_end(tmp_path):
     line = rf"DEMO box_AP={figure} mask_AP={figure} boxfill_AP={figure} seconds=\d+"
     assert re.fullmatch(line, done.stdout.splitlines()[-1])
     summary = json.loads((tmp_path / "summary.json").read_text())
-    assert done.stdout.splitlines()[-1] == summary_line(summary)
+    assert done.stdout.splitlines()[-1] == format_summary_line(summary)
     assert summary["iterations"] == summary["settings"]["iterations"] > 0 and summary["versions"]["torch"]
     assert np.asarray(Image.open(tmp_path / "masks.png")).shape[1] <= 2400

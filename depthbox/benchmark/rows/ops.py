@@ -1,4 +1,4 @@
-"""Contests of single operations on masks: mask losses, dynamic head, edges."""
+"""Comparisons of single operations on masks: mask losses, dynamic head, edges."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .. import inputs
 from ..baselines.edges import BaselineSupervision
 from ..baselines.head import BaselineDynamicHead
 from ..baselines.masks import BaselineCriterion, BaselineTargets
-from ..comparison import Contest, Options
+from ..comparison import Comparison, Options
 from ..inputs import Setting
 from ..measure import Pass, Results
 
@@ -29,13 +29,13 @@ _QUICK = Setting(images=2, height=64, width=96, objects=3, queries=6, classes=5)
 _NEIGHBORS = 8
 
 
-def setting_for(options: Options) -> Setting:
-    """2 images of 800 x 1344 with 64 queries each, or a tiny one."""
+def choose_setting(options: Options) -> Setting:
+    """Choose 2 images of 800 x 1344 with 64 queries each, or tiny inputs for a quick run."""
     return _QUICK if options.quick else Setting()
 
 
-def supervision() -> BoxSupervision:
-    """Supervision by boxes with the defaults of the config."""
+def make_supervision() -> BoxSupervision:
+    """Make the supervision by boxes with the defaults of the config."""
     return BoxSupervision(
         stride=4,
         rgb=False,
@@ -50,7 +50,7 @@ def supervision() -> BoxSupervision:
 
 @dataclass(frozen=True)
 class MaskProblem:
-    """Everything that the mask head and the mask losses take; baselines take ``baseline_targets``."""
+    """Inputs of mask head and mask losses; the baselines use ``baseline_targets``."""
 
     features: Tensor
     params: Tensor
@@ -63,8 +63,8 @@ class MaskProblem:
     baseline_criterion: BaselineCriterion
 
 
-def mask_problem(setting: Setting, device: torch.device) -> MaskProblem:
-    """Random features, filters and logits, edges of made-up images, and a teacher's masks."""
+def make_mask_problem(setting: Setting, device: torch.device) -> MaskProblem:
+    """Make random features, filters and logits, edges of synthetic images, and pseudo masks."""
     generator = setting.generator(1)
     boxes = inputs.make_boxes(setting, device)
     queries = inputs.make_queries(setting, boxes)
@@ -83,7 +83,7 @@ def mask_problem(setting: Setting, device: torch.device) -> MaskProblem:
     rows, columns = box_extents(torch.cat(boxes), *grid, setting.stride)
     targets = (BoxTargets(rows, columns, edges), DepthTargets(depth, rows, columns), labels)
     kinds = (
-        supervision(),
+        make_supervision(),
         DepthSupervision(stride=setting.stride),
         PseudoMaskSupervision(stride=setting.stride, weight=4.0),
     )
@@ -103,50 +103,50 @@ def mask_problem(setting: Setting, device: torch.device) -> MaskProblem:
     )
 
 
-def mask_losses(options: Options) -> Iterator[Contest]:
-    """Projection, colour and depth pairwise, instance depth and dice with a teacher's masks: forward and backward."""
-    setting = setting_for(options)
-    p = mask_problem(setting, options.device)
+def mask_losses(options: Options) -> Iterator[Comparison]:
+    """Compare the mask losses, forward and backward: projection, color and depth pairs, depth, pseudo masks."""
+    setting = choose_setting(options)
+    p = make_mask_problem(setting, options.device)
     assert p.predictions.depth_logits is not None
     leaves = {"logits": p.predictions.logits, "depth_logits": p.predictions.depth_logits}
     cells = p.predictions.logits.numel()
-    yield Contest(
+    yield Comparison(
         "mask_losses",
         Pass(lambda: p.criterion(p.predictions, p.queries, p.targets), leaves),
         Pass(lambda: p.baseline_criterion(p.predictions, p.queries, p.baseline_targets), leaves),
         kept=True,
         baseline_bytes=900 * cells,
-        # Both maps are read, both gradients are written.
-        about={**size_fields(setting), "floor_bytes": 2 * 2 * 4 * cells},
+        # Lower bound: both maps are read, both gradients are written.
+        about={**describe_inputs(setting), "floor_bytes": 2 * 2 * 4 * cells},
     )
 
 
-def dynamic_head(options: Options) -> Iterator[Contest]:
-    """Mask and depth logits of all queries from shared features: forward and backward."""
-    setting = setting_for(options)
-    p = mask_problem(setting, options.device)
+def dynamic_head(options: Options) -> Iterator[Comparison]:
+    """Compare the dynamic head, forward and backward: mask and depth logits of all queries from shared features."""
+    setting = choose_setting(options)
+    p = make_mask_problem(setting, options.device)
     baseline = BaselineDynamicHead(p.head)
     cotangent = torch.randn(p.predictions.logits.shape, generator=setting.generator(2)).to(options.device)
     leaves = {"features": p.features, "params": p.params}
     cotangents = {"logits": cotangent, "depth_logits": cotangent}
     cells = len(p.queries) * p.features.shape[2] * p.features.shape[3]
     weights = p.head.num_params - sum(out for out, _ in p.head.layer_shapes) - 1
-    yield Contest(
+    yield Comparison(
         "dynamic_head",
         Pass(lambda: dict(vars(p.head(p.features, p.params, p.queries))), leaves, cotangents),
         Pass(lambda: dict(vars(baseline(p.features, p.params, p.queries))), leaves, cotangents),
         kept=True,
-        tolerance=2e-2,  # a hidden value within rounding of the ReLU's kink passes its gradient on, or not
-        # Forward, and the gradients of inputs and filters: three products of two operations per weight and cell.
-        about={**size_fields(setting), "floor_operations": 3 * 2 * weights * cells},
+        tolerance=2e-2,  # rounding decides whether a hidden value near the kink of the ReLU has a gradient
+        # Lower bound: forward pass, gradients of inputs and of filters, each with 2 operations per weight and cell.
+        about={**describe_inputs(setting), "floor_operations": 3 * 2 * weights * cells},
     )
 
 
-def edges(options: Options) -> Iterator[Contest]:
-    """Edges of like colour, then of like colour and depth, of a batch."""
-    setting = setting_for(options)
+def edges(options: Options) -> Iterator[Comparison]:
+    """Compare the color and depth edges of a batch."""
+    setting = choose_setting(options)
     device = options.device
-    ours, baseline = supervision(), BaselineSupervision.like(supervision())
+    ours, baseline = make_supervision(), BaselineSupervision.like(make_supervision())
     images, depth = inputs.make_images(setting, device), inputs.make_depth(setting, device)
     valid = torch.ones((setting.images, *setting.grid), dtype=torch.bool, device=device)
     valid[:, -2:] = False
@@ -159,18 +159,18 @@ def edges(options: Options) -> Iterator[Contest]:
         shares = [unpack_edges(mine[k], _NEIGHBORS).ne(expected[k]).float().mean() for k in mine if k in expected]
         return float(max(shares))
 
-    yield Contest(
+    yield Comparison(
         "edges",
         Pass(lambda: both(ours)),
         Pass(lambda: both(baseline)),
         difference=differing,
-        tolerance=1e-3,  # share of the pairs at the threshold that rounding decides
-        about={**size_fields(setting), "floor_bytes": images.numel() + 4 * depth.numel() + 3 * valid.numel()},
+        tolerance=1e-3,  # share of pairs; rounding decides those at the threshold
+        about={**describe_inputs(setting), "floor_bytes": images.numel() + 4 * depth.numel() + 3 * valid.numel()},
     )
 
 
 def _similarity(images: Tensor, depth: Tensor) -> tuple[Tensor, Tensor]:
-    """Dense similarities of colour and depth, without the detour of the baseline's colours over the CPU."""
+    """Compute dense similarities of color and depth, without the baseline's color conversion on the CPU."""
     from ...ops import color_similarity, depth_similarity, rgb_to_lab
 
     valid = torch.ones_like(depth, dtype=torch.bool)
@@ -179,7 +179,7 @@ def _similarity(images: Tensor, depth: Tensor) -> tuple[Tensor, Tensor]:
     return color, depth_similarity(depth[:, None], valid, scale=100.0)
 
 
-def size_fields(setting: Setting) -> dict[str, Any]:
-    """What a row says of its inputs."""
+def describe_inputs(setting: Setting) -> dict[str, Any]:
+    """Return the fields of a row that describe its inputs."""
     size = f"{setting.images} x {setting.height} x {setting.width}"
     return {"input": size, "objects": setting.objects, "queries": setting.queries}
