@@ -27,7 +27,7 @@ MESSAGES = (
     "hardly any position stands for an object (",
     "the loss is not finite at iteration ",
     "The last good checkpoint is ",
-    " What helps: a lower SOLVER.BASE_LR (it belongs to the batch size), a longer SOLVER.WARMUP_ITERS, "
+    " What helps: a lower SOLVER.BASE_LR (it depends on the batch size), a longer SOLVER.WARMUP_ITERS, "
     "SOLVER.CLIP_GRADIENTS.ENABLED True, or SOLVER.AMP.ENABLED False.",
     "images do not fit on the GPU; lower --batch-size",
     " must be a multiple of ",
@@ -46,7 +46,7 @@ MESSAGES = (
     "the json ignores the rotation in the EXIF data of the files",
     "a COCO json needs the folder of its images: give --images",
     " sets the unknown key ",
-    "MODEL.DEVICE is cuda, but no GPU is usable here; add MODEL.DEVICE cpu to run on the CPU",
+    "MODEL.DEVICE is cuda, but no GPU is available; add MODEL.DEVICE cpu to run on the CPU",
     "depth files are missing",
     "health/mask_fill",
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from detectron2.utils.events import get_event_storage
@@ -79,30 +78,3 @@ def _mask_fill(logits: Tensor, boxes: Tensor, stride: int) -> Tensor:
     inside &= columns[:, None, :]
     fractions = inside.sum((1, 2)) / cells.clamp(min=1)
     return fractions.sum() / (cells > 0).sum()
-
-
-class HostCopy:
-    """Copy of a few numbers from the device to the host, which waits for the device only in ``numbers``.
-
-    Args:
-        values: tensor of any shape.
-    """
-
-    def __init__(self, values: Tensor) -> None:
-        self._event: torch.cuda.Event | None = None
-        self._values = values.detach()
-        if values.is_cuda:
-            self._values = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
-            self._values.copy_(values, non_blocking=True)
-            self._event = torch.cuda.Event()
-            self._event.record()
-
-    def numbers(self) -> list[Any]:
-        """Return the values as (nested) Python numbers."""
-        if self._event is not None:
-            self._event.synchronize()
-        return self._values.tolist()
-
-
-def write_signs() -> None:
-    """Do nothing; imported by ``engine.step`` until the trainer reads ``DepthBox.training_stats``."""

@@ -7,7 +7,7 @@ import torch
 from detectron2.utils.events import EventStorage
 from torch import Tensor
 
-from depthbox.modeling.training_stats import HostCopy, compute_training_stats, warmup_factor
+from depthbox.modeling.training_stats import compute_training_stats, warmup_factor
 from depthbox.structures import Queries
 
 BOXES = torch.tensor([[4.0, 8.0, 19.0, 23.0], [0.0, 0.0, 31.0, 15.0], [90.0, 90.0, 95.0, 95.0]])  # the last: outside
@@ -85,7 +85,3 @@ def test_warmup_factor_grows_with_the_iteration() -> None:
     for iteration, expected in ((0, 0.1), (4, 0.5), (9, 1.0), (50, 1.0)):
         with EventStorage(iteration):
             assert warmup_factor(10) == expected and warmup_factor(0) == 1.0
-
-
-def test_host_copy() -> None:
-    assert HostCopy(torch.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)).numbers() == [[1.0, 2.0], [3.0, 4.0]]
