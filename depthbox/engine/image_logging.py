@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.util
 import logging
 from collections.abc import Mapping, Sequence
@@ -229,7 +228,7 @@ def _select_best(found: Detections, count: int, size: tuple[int, int]) -> Detect
     boxes = Boxes(found.boxes.clone())
     boxes.clip(size)
     chosen = boxes.nonempty().nonzero()[:count, 0]
-    return Detections(*(getattr(found, field.name)[chosen] for field in dataclasses.fields(found)))
+    return found[chosen]
 
 
 def _upsample_to_image(maps: Tensor, stride: int, size: Sequence[int]) -> Tensor:

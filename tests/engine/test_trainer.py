@@ -174,6 +174,22 @@ def test_labeler_gets_every_micro_batch(entry, tmp_path):
     assert seen == [2] * 6
 
 
+def test_statistics_of_the_network_are_logged_for_each_micro_batch(entry, tmp_path, monkeypatch):
+    real, passes = ToyDetector.forward, []
+
+    def forward(self, batch):
+        passes.append(1)
+        self.training_stats = {"health/fill": torch.tensor(float(len(passes))), "warmup/a": 0.5}
+        return real(self, batch)
+
+    monkeypatch.setattr(ToyDetector, "forward", forward)
+    trainer = train(entry, tmp_path, SOLVER__MAX_ITER=3, SOLVER__ACCUMULATION_STEPS=2)
+    values = trainer.storage.history("health/fill").values()
+    assert [value for value, _ in values] == [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
+    line = json.loads((tmp_path / "metrics.json").read_text().splitlines()[-1])
+    assert line["health/fill"] == 3.5 and line["warmup/a"] == 0.5  # medians
+
+
 def test_learning_rate_and_losses_are_logged(entry, tmp_path):
     train(entry, tmp_path)
     lines = [json.loads(line) for line in (tmp_path / "metrics.json").read_text().splitlines()]
