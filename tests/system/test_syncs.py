@@ -61,8 +61,9 @@ class CountingTrainer(Trainer):
         self.object_counts = object_counts  # objects per image of each step
         self.waits: list[Waits] = []
 
-    def build_train_loader(self, *_: Any) -> list[list[dict[str, Any]]]:  # type: ignore[override]
-        return [[scene(count, 2 * step), scene(count, 2 * step + 1)] for step, count in enumerate(self.object_counts)]
+    def _open_data(self) -> None:
+        counts = enumerate(self.object_counts)
+        self._batches = iter([[scene(count, 2 * step), scene(count, 2 * step + 1)] for step, count in counts])
 
     def before_step(self) -> None:
         self._counting = ExitStack()

@@ -86,7 +86,7 @@ class BaselineTargets:
 class BaselineCriterion(nn.Module):
     """Baseline of ``MaskCriterion`` for box supervision, in plain autograd.
 
-    The similarities of the targets are gathered for each query and compared with the thresholds there.
+    The similarities of the targets are gathered for each query and then compared with the thresholds.
 
     Args:
         image_size: (height, width) of the padded batch.

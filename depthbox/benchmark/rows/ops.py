@@ -35,7 +35,7 @@ def choose_setting(options: Options) -> Setting:
 
 
 def make_supervision() -> BoxSupervision:
-    """Make the supervision that computes color and depth edges, with the defaults of the config."""
+    """Make the supervision by boxes with the defaults of the config."""
     return BoxSupervision(
         stride=4,
         rgb=False,
