@@ -58,7 +58,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parse_arguments(argv)
     import torch
 
-    from depthbox.benchmark import PARTS, Options, find_devices, run, select
+    from depthbox.benchmark import PARTS, Options, find_devices, run_benchmarks, select
 
     unknown = [part for part in arguments.parts if part not in PARTS]
     if unknown:
@@ -68,7 +68,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         names = select(arguments.parts, arguments.only)
         options = [Options(d, quick=arguments.quick, repeat=arguments.repeat) for d in find_devices(arguments.device)]
-        summary = run(names, options, arguments.output)
+        summary = run_benchmarks(names, options, arguments.output)
     except (ValueError, OSError) as error:
         sys.exit(f"{Path(sys.argv[0]).name}: {error}")
     except KeyboardInterrupt:

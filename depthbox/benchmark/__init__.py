@@ -1,7 +1,7 @@
 """Benchmark of DepthBox's operations against the usual formulations, on the same inputs in one process."""
 
 from .comparison import Comparison, DisagreementError, Options, run_comparison
-from .run import BENCHMARKS, PARTS, find_devices, run, select
+from .run import BENCHMARKS, PARTS, find_devices, run_benchmarks, select
 from .summary import Summary
 
 __all__ = [
@@ -12,7 +12,7 @@ __all__ = [
     "Options",
     "Summary",
     "find_devices",
-    "run",
+    "run_benchmarks",
     "run_comparison",
     "select",
 ]

@@ -81,7 +81,7 @@ def _bars(axes: Axes, rows: Sequence[Row], key: str) -> None:
 def _label(row: Row, rows: Sequence[Row]) -> str:
     """Return op and device, and the number of objects if the op has several rows."""
     several = sum((other["op"], other["device"]) == (row["op"], row["device"]) for other in rows) > 1
-    return f"{row['op']}, {row['device']}" + (f", {row['objects']} objects" if several else "")
+    return f"{row['op']}, {row['device']}" + (f", {row['objects']} objects" if several and "objects" in row else "")
 
 
 def _figure(width: float, height: float) -> Figure:

@@ -80,7 +80,7 @@ def select(parts: Sequence[str], only: Sequence[str]) -> list[str]:
     return [name for name in names if name in only] if only else names
 
 
-def run(names: Sequence[str], options: Sequence[Options], output: Path, show: bool = True) -> Summary:
+def run_benchmarks(names: Sequence[str], options: Sequence[Options], output: Path, show: bool = True) -> Summary:
     """Run the benchmarks on each device; the summary is written after every row, the plots at the end.
 
     A row that fails is added to the failures of the summary, and the other rows are measured.

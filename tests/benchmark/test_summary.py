@@ -8,8 +8,6 @@ import torch
 from PIL import Image
 
 from depthbox.benchmark import report
-from depthbox.benchmark.comparison import Options
-from depthbox.benchmark.run import BENCHMARKS, CUDA_NAMES, run, select
 from depthbox.benchmark.summary import Summary, format_row
 
 CPU = torch.device("cpu")
@@ -101,22 +99,3 @@ def test_rows_of_an_earlier_run_are_kept_until_measured_again(summary, tmp_path)
 def test_a_row_is_one_line_on_the_terminal():
     text = format_row(ROW | {"memory_ratio": 4.0})
     assert "edges cpu" in text and "ours 10 ms" in text and "speedup 4" in text and "memory ratio 4" in text
-
-
-def test_parts_and_names_are_selected():
-    assert select([], []) == list(BENCHMARKS) and select(["eval"], []) == ["evaluation_boxes", "evaluation_masks"]
-    assert select(["ops"], ["edges", "mask_losses"]) == ["mask_losses", "edges"]
-    with pytest.raises(ValueError, match="--only train_step: the rows of ops are mask_losses"):
-        select(["ops"], ["train_step"])
-    assert "data" not in CUDA_NAMES and "mask_losses" in CUDA_NAMES
-
-
-def test_one_failure_does_not_stop_the_others(tmp_path, monkeypatch):
-    def broken(options):
-        raise RuntimeError("no luck")
-
-    monkeypatch.setitem(BENCHMARKS, "mask_losses", type(BENCHMARKS["edges"])("ops", broken))
-    summary = run(["mask_losses", "data"], [Options(CPU, quick=True, repeat=1)], tmp_path, show=False)
-    assert [f["op"] for f in summary.failures] == ["mask_losses"] and "no luck" in summary.failures[0]["error"]
-    (row,) = json.loads((tmp_path / "summary.json").read_text())["rows"]
-    assert row["op"] == "data" and row["images_per_s"] > 0 and row["speedup"] is None

@@ -8,8 +8,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from ...modeling.mask_head import DynamicMaskHead
+<<<<<<< HEAD
 from ...modeling.supervision import MaskCriterion, WeightedSupervision
 from ...modeling.supervision.boxes import COLOR, DEPTH, BoxSupervision, BoxTargets
 from ...modeling.supervision.criterion import WeightedTargets
@@ -17,6 +19,12 @@ from ...modeling.supervision.depth import DepthSupervision, DepthTargets
 from ...modeling.supervision.pseudo_masks import PseudoMaskSupervision, PseudoMaskTargets
 from ...ops import box_extents, pack_edges, unpack_edges
 from ...structures import MaskPredictions, Queries
+=======
+from ...modeling.supervision import MaskCriterion
+from ...modeling.supervision.targets import MaskSupervision
+from ...ops import color_similarity, depth_similarity, pack_edges, rgb_to_lab, unpack_edges
+from ...structures import MaskPredictions, MaskTargets, Queries
+>>>>>>> experiments
 from .. import inputs
 from ..baselines.edges import BaselineSupervision
 from ..baselines.head import BaselineDynamicHead
@@ -76,8 +84,10 @@ def make_mask_problem(setting: Setting, device: torch.device) -> MaskProblem:
         return (torch.randn(shape, generator=generator) * scale).to(device)
 
     depth = inputs.make_depth(setting, device)
-    similarity = _similarity(inputs.make_images(setting, device), depth)
+    color_edges = _color_similarity(inputs.make_images(setting, device), depth.shape[1])
+    depth_edges = depth_similarity(depth[:, None], torch.ones_like(depth, dtype=torch.bool), scale=100.0)
     pseudo = inputs.make_blob_logits(torch.cat(boxes), grid, setting.stride, generator) > 0
+<<<<<<< HEAD
     labels = PseudoMaskTargets(pseudo[:, 0].float(), torch.rand(len(pseudo), generator=generator).to(device))
     edges = {COLOR: pack_edges(similarity[0] >= 0.3), DEPTH: pack_edges(similarity[1] > 0.5)}
     rows, columns = box_extents(torch.cat(boxes), *grid, setting.stride)
@@ -87,6 +97,17 @@ def make_mask_problem(setting: Setting, device: torch.device) -> MaskProblem:
         DepthSupervision(stride=setting.stride),
         PseudoMaskSupervision(stride=setting.stride, weight=4.0),
     )
+=======
+    dense = MaskTargets(
+        torch.cat(boxes),
+        color_edges=color_edges,
+        depth_edges=depth_edges,
+        depth=depth,
+        pseudo_masks=pseudo[:, 0].float(),
+        pseudo_weights=torch.rand(len(pseudo), generator=generator).to(device),
+    )
+    packed = replace(dense, color_edges=pack_edges(color_edges >= 0.3), depth_edges=pack_edges(depth_edges > 0.5))
+>>>>>>> experiments
     weights: dict[str, Any] = {"depth_weight": 1.0, "consistency_weight": 1.0, "pseudo_weight": 4.0}
     return MaskProblem(
         features=normal(setting.images, setting.channels, *feature_size).requires_grad_(),
@@ -169,14 +190,10 @@ def edges(options: Options) -> Iterator[Comparison]:
     )
 
 
-def _similarity(images: Tensor, depth: Tensor) -> tuple[Tensor, Tensor]:
-    """Compute dense similarities of color and depth, without the baseline's color conversion on the CPU."""
-    from ...ops import color_similarity, depth_similarity, rgb_to_lab
-
-    valid = torch.ones_like(depth, dtype=torch.bool)
-    small = torch.nn.functional.avg_pool2d(images.float(), images.shape[2] // depth.shape[1]).flip(1)
-    color = color_similarity(rgb_to_lab(small.floor() / 255), valid)
-    return color, depth_similarity(depth[:, None], valid, scale=100.0)
+def _color_similarity(images: Tensor, height: int) -> Tensor:
+    """Compute dense color similarities (B, 8, h, w) of BGR images, without the baseline's conversion on the CPU."""
+    small = F.avg_pool2d(images.float(), images.shape[2] // height).flip(1)
+    return color_similarity(rgb_to_lab(small.floor() / 255), torch.ones_like(small[:, 0], dtype=torch.bool))
 
 
 def describe_inputs(setting: Setting) -> dict[str, Any]:

@@ -136,11 +136,7 @@ def execute(
                     active.append(_start(waiting.popleft(), free.pop(0), devices, command))
                     bar.write(f"{active[-1].run.label}: started on {active[-1].device}", file=sys.stdout)
                 time.sleep(poll)
-                for item in list(active):
-                    _update(item, bar)
-                    if item.process.poll() is None:
-                        continue
-                    active.remove(item)
+                for item in _remove_ended(active, bar):
                     free.append(item.device)
                     failure = _find_failure(item)
                     bar.write(f"{item.run.label}: {failure.reason if failure else 'done'}", file=sys.stdout)
@@ -173,11 +169,15 @@ def _start(run: AblationRun, device: str, devices: Sequence[str], command: Seque
     return _Active(run, device, process, start, count_iterations(run.folder))
 
 
-def _update(item: _Active, bar: tqdm) -> None:
-    done = min(count_iterations(item.run.folder), item.run.iterations)
-    if done > item.seen:
-        bar.update(done - item.seen)
-        item.seen = done
+def _remove_ended(active: list[_Active], bar: tqdm) -> list[_Active]:
+    """Update the progress bar, and remove the ended runs from ``active``; returns them."""
+    for item in active:
+        done = min(count_iterations(item.run.folder), item.run.iterations)
+        bar.update(max(done - item.seen, 0))
+        item.seen = max(done, item.seen)
+    ended = [item for item in active if item.process.poll() is not None]
+    active[:] = [item for item in active if item not in ended]
+    return ended
 
 
 def _find_failure(item: _Active) -> FailedRun | None:
