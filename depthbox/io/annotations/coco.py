@@ -20,7 +20,7 @@ _OTHER_TASKS = ("captions", "person_keypoints", "panoptic", "stuff", "image_info
 _LISTS = ("images", "categories")  # a file without annotations lists images without objects
 _PROBED = 8  # images by which the image folder is recognized
 _AS_COCO = "Export the annotations as COCO instances"
-_DETECTED = "name it without stating the format COCO, so that `depthbox check` detects its format"
+_DETECTED = "pass it to `depthbox train --data`, which reads this format"
 
 
 def read_coco(
@@ -177,7 +177,8 @@ def _describe_other(content: Any) -> str:
         return ""
     if "shapes" in content and ("imagePath" in content or "imageData" in content or "images" not in content):
         return (
-            f"a LabelMe JSON file of one image, not a COCO JSON file: name the folder of all such files, or {_DETECTED}"
+            "a LabelMe JSON file of one image, not a COCO JSON file: pass the folder of all such files to "
+            "`depthbox train --data`"
         )
     if content.get("type") in ("FeatureCollection", "Feature") and "images" not in content:
         return f"a GeoJSON file, not a COCO JSON file: cut the map into images. {_AS_COCO}"

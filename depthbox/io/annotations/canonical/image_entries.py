@@ -73,7 +73,8 @@ class ImageReader:
         """
         images = [image for image in self._unique_files(entries) if self._measure(image)]
         if not images:
-            reasons = "; ".join(f"{note.text}: {note.examples[0]}" for note in self._notes.notes()[:2] if note.examples)
+            causes = [note for note in self._notes.notes() if note.kind == "left out"]
+            reasons = "; ".join(f"{note.text}: {note.examples[0]}" for note in causes[:2])
             raise AnnotationError(
                 f"{self._source} has no image that can be used ({reasons or 'the list is empty'}). "
                 "Correct the image folder or the list of images"

@@ -113,10 +113,13 @@ class NoteCounter:
 
     def add(self, rule: str, example: Callable[[], str] | str = "", count: int = 1) -> None:
         """Count a finding; ``example`` is a line that names the object, or a function that is called only if needed."""
+        if rule not in RULES:
+            raise KeyError(rule)
         self._counts[rule] = self._counts.get(rule, 0) + count
         examples = self._examples.setdefault(rule, [])
         if example and len(examples) < MAX_EXAMPLES:
-            examples.append(example if isinstance(example, str) else example())
+            text = example if isinstance(example, str) else example()
+            examples.append(text if text.isprintable() else ascii(text)[1:-1])
 
     def count(self, rule: str) -> int:
         """Return the number of findings of a rule."""

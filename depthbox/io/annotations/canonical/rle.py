@@ -45,8 +45,10 @@ def measure_runs(counts: Sequence[str], pixels: Sequence[int]) -> RunMeasures:
 
 
 def _is_well_formed(text: str) -> bool:
-    codes = text.encode("latin-1", "replace")
-    return bool(codes) and codes[-1] in _LAST and not codes.translate(None, _CHARACTERS)
+    if not text or not text.isascii():
+        return False
+    codes = text.encode("ascii")
+    return codes[-1] in _LAST and not codes.translate(None, _CHARACTERS)
 
 
 def _measure(counts: Sequence[str], pixels: NDArray[np.int64]) -> RunMeasures:

@@ -128,6 +128,19 @@ def parse_numbers(values: Iterable[Any], limit: float = COORDINATE_LIMIT) -> lis
     return None if None in numbers else [number for number in numbers if number is not None]
 
 
+def parse_points(value: Any) -> list[tuple[float, float]] | None:
+    """Return the points of a JSON list of pairs; None if it is not one."""
+    if not isinstance(value, list):
+        return None
+    points = []
+    for pair in value:
+        numbers = parse_numbers(pair) if isinstance(pair, list) and len(pair) == 2 else None
+        if numbers is None:
+            return None
+        points.append((numbers[0], numbers[1]))
+    return points
+
+
 def track(items: Sequence[Item], title: str, progress: bool) -> Iterable[Item]:
     """Iterate with a progress bar on stderr if there are thousands of items."""
     if not progress or len(items) <= _PROGRESS_FROM:

@@ -137,6 +137,8 @@ def measure_image(path: Path) -> tuple[int, int]:
         height, width = image_size(path)
         _require_end(path)
     except Exception as error:  # decoders of broken files raise exceptions of every kind
+        if isinstance(error, ValueError) and str(error).startswith("the image"):
+            raise AnnotationError(str(error)) from error
         cause = "it is not an image" if "cannot identify" in str(error) else str(error) or type(error).__name__
         raise AnnotationError(f"the image {path} cannot be read: {cause}; replace it") from error
     if height < 1 or width < 1:

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..records import AnnotationError, RawAnnotations
 from .builder import ContentBuilder, Size
-from .documents import parse_number, parse_numbers, read_json, track
+from .documents import parse_number, parse_numbers, parse_points, read_json, track
 from .image_files import ImageFolder, find_image_folder, is_file, is_folder, list_files, split_folders
 from .rules import (
     FILE_UNREADABLE,
@@ -87,26 +87,33 @@ def read_labelme(
     used: set[str] = set()
     for path in track(files, "LabelMe", progress):
         label = path.relative_to(home).as_posix()
-        try:
-            content = read_json(path)
-        except AnnotationError as error:
-            builder.notes.add(FILE_UNREADABLE, str(error))
-            continue
-        if not is_labelme(content):
-            builder.notes.add(_NOT_LABELME, label)
-            continue
-        image = _find_image(content, path, folder, stems[path.stem] == 1)
-        if image is None:
+        content = _load(path, label, builder)
+        image = None if content is None else _find_image(content, path, folder, stems[path.stem] == 1)
+        if image is not None and content is not None:
+            used.add(image)
+            _add(content, image, label, builder)
+        elif content is not None:
             builder.notes.add(IMAGE_NOT_FOUND, f"{label}: {content['imagePath']}")
-            continue
-        used.add(image)
-        _add(content, image, label, builder)
-    if not parts and len(files) > 1:
+    if not parts and not is_file(source):
         for name in folder.files:
             if name not in used and posixpath.splitext(posixpath.basename(name))[0] not in stems:
                 builder.notes.add(IMAGE_WITHOUT_ANNOTATION, name)
     others = (path for name, paths in parts.items() if name != split for path in paths)
     return builder.finish(names=sorted(_labels(others)))
+
+
+def _load(path: Path, label: str, builder: ContentBuilder) -> dict[str, Any] | None:
+    """Return the content of a file; None and a note if it is not LabelMe."""
+    try:
+        content = read_json(path)
+    except AnnotationError as error:
+        builder.notes.add(FILE_UNREADABLE, str(error))
+        return None
+    if not is_labelme(content):
+        builder.notes.add(_NOT_LABELME, label)
+        return None
+    found: dict[str, Any] = content
+    return found
 
 
 def _split_files(source: Path) -> dict[str, list[Path]]:
@@ -137,9 +144,9 @@ def _find_image(content: Mapping[str, Any], path: Path, folder: ImageFolder, uni
     stem = path.parent.resolve() / path.stem
     if root in stem.parents and (beside := folder.find(stem.relative_to(root).as_posix())):
         return beside
-    # A bare name is only sure if no other file has the same one.
-    found = folder.find(named) or (folder.find(posixpath.basename(named)) if unique else None)
-    return found or (folder.find(path.stem) if unique else None)
+    if not unique:  # another file has the same name, and the image may be that of the other one
+        return None
+    return next((found for name in (named, posixpath.basename(named), path.stem) if (found := folder.find(name))), None)
 
 
 def _add(content: Mapping[str, Any], image: str, label: str, builder: ContentBuilder) -> None:
@@ -167,7 +174,7 @@ def _part(shape: Any, size: Size, case: str, builder: ContentBuilder) -> _Part |
     if not isinstance(label, (str, int)) or not str(label).strip():
         builder.notes.add(OBJECT_WITHOUT_CLASS, case)
         return None
-    points = _points(shape.get("points"))
+    points = parse_points(shape.get("points"))
     outline = None if points is None else _shape(kind, points, shape, size)
     if points is None or outline is None:
         builder.notes.add(OBJECT_UNREADABLE, f"{case} ({kind})")
@@ -218,18 +225,6 @@ def _join(parts: Sequence[_Part]) -> list[LabeledShape]:
         shape = found[0].shape if len(found) == 1 else polygon_shape(*(part.points for part in found))
         objects.append(LabeledShape(found[0].label, shape, found[0].extra))
     return objects
-
-
-def _points(value: Any) -> list[Point] | None:
-    if not isinstance(value, list):
-        return None
-    points = []
-    for pair in value:
-        numbers = parse_numbers(pair) if isinstance(pair, list) and len(pair) == 2 else None
-        if numbers is None:
-            return None
-        points.append((numbers[0], numbers[1]))
-    return points
 
 
 def _labels(files: Iterable[Path]) -> set[str]:

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from ..records import AnnotationError, RawAnnotations
 from .builder import ContentBuilder, Size
-from .documents import parse_number, parse_numbers, read_json, track
+from .documents import parse_number, parse_numbers, parse_points, read_json, track
 from .image_files import ImageFolder, find_image_folder, is_file, is_image, list_files
 from .rules import (
     IMAGE_NOT_FOUND,
@@ -233,10 +233,8 @@ def _shape(kind: str, value: Any, size: Size) -> ObjectShape | None:
         return None
     across, down = size[1] / 100, size[0] / 100
     if kind == "polygon":
-        pairs = value.get("points")
-        numbers = [parse_numbers(pair) if isinstance(pair, list) else None for pair in pairs or ()]
-        points = [(pair[0] * across, pair[1] * down) for pair in numbers if pair is not None and len(pair) == 2]
-        return polygon_shape(points) if len(points) == len(numbers) and len(points) >= 3 else None
+        points = parse_points(value.get("points")) or []
+        return polygon_shape([(x * across, y * down) for x, y in points]) if len(points) >= 3 else None
     angle = parse_number(value.get("rotation") or 0)
     sides = ("width", "height") if kind == "rectangle" else ("radiusX", "radiusY")
     found = parse_numbers(value.get(key) for key in ("x", "y", *sides))

@@ -15,10 +15,10 @@ _HEADER_LENGTH = 65536
 def peek_columns(path: Path) -> tuple[str, ...]:
     """Return the column names of a CSV file in lower case; () if it cannot be read."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
             line = file.readline(_HEADER_LENGTH)
         names = next(csv.reader([line], delimiter=_separator(line)), [])
-    except (OSError, ValueError, csv.Error):  # ValueError: not UTF-8
+    except (OSError, csv.Error):
         return ()
     return tuple(name.strip().lower() for name in names)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 from ...records import AnnotationError, RawAnnotations
 from ..builder import ContentBuilder
 from ..documents import track
-from ..image_files import ImageFolder
+from ..image_files import ImageFolder, clean_name, is_file
 from ..rules import FILE_UNREADABLE, IMAGE_NOT_FOUND, IMAGE_WITHOUT_ANNOTATION, NoteRule
 from .layout import VocSplit, voc_split
 from .objects import VocFile, read_voc_file, voc_class_names
@@ -52,6 +53,7 @@ def read_voc(
     folder = ImageFolder.scan(files.images)
     names: set[str] = set()
     used: set[str] = set()
+    stems = Counter(path.stem for path in files.files + files.others)
     for path in track(files.files, "Pascal VOC", progress):
         label = path.relative_to(files.annotations).as_posix()
         try:
@@ -60,7 +62,7 @@ def read_voc(
             builder.notes.add(FILE_UNREADABLE, str(error))
             continue
         names.update(entry.label for entry in content.objects)
-        image = _find_image(content, label, folder, builder)
+        image = _find_image(content, label, folder, stems[path.stem] == 1, builder)
         if image is None:
             builder.notes.add(IMAGE_NOT_FOUND, f"{label}: {content.filename or 'no <filename>'}")
             continue
@@ -72,11 +74,23 @@ def read_voc(
     return builder.finish(names=sorted(names))
 
 
-def _find_image(content: VocFile, label: str, folder: ImageFolder, builder: ContentBuilder) -> str | None:
-    """Return the image with the name of the annotation file, otherwise the image that <filename> names."""
+def _find_image(content: VocFile, label: str, folder: ImageFolder, unique: bool, builder: ContentBuilder) -> str | None:
+    """Return the image with the name of the annotation file, otherwise the image that <filename> names.
+
+    Args:
+        content: of the annotation file.
+        label: relative path of the annotation file.
+        folder: the images.
+        unique: whether no annotation file in another folder has the same name.
+        builder: receives the notes.
+    """
     stem = label.rpartition(".")[0]
-    named = folder.find(content.filename) if content.filename else None
-    same = named if named is not None and _stem(named) == stem.rpartition("/")[2] else folder.find(stem)
+    parent, _, own = stem.rpartition("/")
+    name = clean_name(content.filename).rpartition("/")[2]
+    named = folder.find(f"{parent}/{name}") if name else None
+    if named is None and unique:
+        named = folder.find(content.filename) or folder.find(name)
+    same = named if named is not None and _stem(named) == own else folder.find(stem)
     if same is not None and named is not None and same != named:
         builder.notes.add(_OTHER_FILENAME, f"{label}: {content.filename}")
     return same or named
@@ -90,7 +104,7 @@ def _note_unused(files: VocSplit, folder: ImageFolder, used: set[str], builder: 
     """Note images without an annotation file, or names of the list without one."""
     for name in files.missing:
         builder.notes.add(_LISTED_WITHOUT_FILE, name)
-    if files.listed or files.others or len(files.files) == 1:
+    if files.listed or files.others or is_file(builder.source):
         return
     annotated = {path.stem for path in files.files}
     for image in folder.files:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ...records import AnnotationError
 from ..documents import read_text
-from ..image_files import SPLIT_NAMES, child_folder, list_files
+from ..image_files import child_folder, list_files, split_folders
 
 NAMES_FILES = ("obj.names", "classes.txt", "_darknet.labels", "classes.names", "predefined_classes.txt", "labels.txt")
 LIST_FILES = ("train.txt", "val.txt", "valid.txt", "test.txt")
@@ -25,9 +25,12 @@ def has_labels(folder: Path) -> bool:
 
 def find_names_file(folder: Path) -> Path | None:
     """Return a list of class names that belongs to label files."""
-    places = [folder, child_folder(folder, "labels"), *(child_folder(folder, *n) for n in SPLIT_NAMES.values())]
+    labels = child_folder(folder, "labels")
+    places = [folder, *split_folders(folder).values()]
+    if labels is not None:
+        places += [labels, *split_folders(labels).values()]
     for place in places:
-        names = {} if place is None else {path.name.lower(): path for path in _text_files(place)}
+        names = {path.name.lower(): path for path in _text_files(place)}
         for name in (*NAMES_FILES, *(key for key in names if key.endswith(".names"))):
             if name in names and has_labels(folder):
                 return names[name]

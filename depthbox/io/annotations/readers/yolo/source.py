@@ -82,8 +82,7 @@ def load_source(source: Path) -> YoloSource:
         return _load_yaml(file)
     if file.suffix.lower() == ".data":
         return _load_pairs(file)
-    inner = file.parent.name.lower() in ("labels", *(name for names in SPLIT_NAMES.values() for name in names))
-    root = source if is_folder(source) else file.parent.parent if inner else file.parent
+    root = source if is_folder(source) else _dataset_folder(file)
     return YoloSource(file, root, read_names(file), entries=find_entries(root))
 
 
@@ -99,6 +98,15 @@ def find_entries(root: Path) -> dict[str, tuple[str, ...]]:
         if "train" in found:
             return found
     return {}
+
+
+def _dataset_folder(file: Path) -> Path:
+    """Return the folder of the dataset that a list of class names belongs to."""
+    folder = file.parent
+    inner = ("labels", *(name for names in SPLIT_NAMES.values() for name in names))
+    while folder.name.lower() in inner:
+        folder = folder.parent
+    return folder
 
 
 def _load_yaml(file: Path) -> YoloSource:
