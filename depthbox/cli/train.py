@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 import os
 import shlex
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -117,17 +118,18 @@ def run(arguments: argparse.Namespace) -> int:
     options = merge_settings(arguments)
     words = [*format_overrides(options.get("overrides") or {}), *arguments.overrides]
     main = not int(os.environ.get("RANK", "0")) and not arguments.machine_rank
+    data: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
     if "data" in options:
         own = _plan_own_run(arguments, options, words, main)
-        if main:
-            _write_data(own, arguments)
         cfg = own.cfg
+        data = _written_data(own, arguments) if main else data
     else:
         cfg = _load_file(arguments, options, words)
-    if arguments.dry_run:
-        return 0
     job = functools.partial(run_engine, cfg, resume=arguments.resume, command=shlex.join(sys.argv))
-    launch_run(arguments, cfg, job, options.get("num_gpus"))
+    with data:
+        if arguments.dry_run:
+            return 0
+        launch_run(arguments, cfg, job, options.get("num_gpus"))
     if main:
         print(format_next_steps(cfg))
     return 0
@@ -163,17 +165,31 @@ def _plan_own_run(arguments: argparse.Namespace, options: Mapping[str, Any], wor
     return own
 
 
-def _write_data(own: OwnRun, arguments: argparse.Namespace) -> None:
-    """Write the JSON files of the run; a dry run and a resumed run leave the files of an existing run as they are."""
-    from ..checkpoint.store import is_run, set_aside_run
+@contextlib.contextmanager
+def _written_data(own: OwnRun, arguments: argparse.Namespace) -> Iterator[None]:
+    """Write the JSON files of a run for its duration; if it is refused, an earlier run is put back as it was.
+
+    A dry run and a resumed run leave the files of an existing run as they are.
+    """
+    from ..checkpoint.earlier_runs import is_run, restore_run, set_aside_run
     from ..custom_data.prepare import write_splits
 
     folder = Path(own.cfg.OUTPUT_DIR)
-    if is_run(folder):
-        if arguments.dry_run or arguments.resume:
-            return
-        set_aside_run(folder)
-    write_splits(own.data)
+    if is_run(folder) and (arguments.dry_run or arguments.resume):
+        yield
+        return
+    config = folder / "config.yaml"
+    content = config.read_bytes() if config.is_file() else b""
+    earlier = set_aside_run(folder)
+    written = write_splits(own.data)
+    try:
+        yield
+    except BaseException:
+        if earlier is not None and not is_run(folder):
+            for path in written:
+                path.unlink(missing_ok=True)
+            restore_run(folder, earlier, content)
+        raise
 
 
 def _load_file(arguments: argparse.Namespace, options: Mapping[str, Any], words: list[str]) -> CfgNode:

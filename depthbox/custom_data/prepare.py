@@ -87,11 +87,11 @@ def prepare(
         if check:
             check_or_stop(_check_settings(own, place, min_size, max_size), source)
         else:
-            log_notes(source.annotations.source.name, source.annotations.notes)
+            log_notes(source, sources[:place])
     contents = [repaired_coco(source.annotations) for source in sources]
     if len(sources) == 2:
         if (shared := shared_images(sources)) is not None:
-            log_notes(sources[1].annotations.source.name, [shared])
+            _log_note(sources[1], shared)
     else:
         contents = split_content(contents[0], own.val_share, own.seed, sources[0].annotations.source)
     folder = Path(os.path.abspath(output)) / FOLDER
@@ -125,12 +125,19 @@ def check_or_stop(settings: CheckSettings, source: Source) -> None:
             logger.warning("%s", textwrap.fill(text, WIDTH, subsequent_indent="  "))
 
 
-def log_notes(name: str, notes: Sequence[Note]) -> None:
-    """Log what a reader repaired (info), left out or found contradictory (warning)."""
-    logger = logging.getLogger(__name__)
-    for note in notes:
-        level = logging.INFO if note.kind == "repaired" else logging.WARNING
-        logger.log(level, "%s", textwrap.fill(f"{name}: {format_note(note)}", WIDTH, subsequent_indent="  "))
+def log_notes(source: Source, others: Sequence[Source] = ()) -> None:
+    """Log what a reader repaired (info), left out or found contradictory (warning), unless logged for other sets."""
+    known = {note for other in others for note in other.annotations.notes}
+    for note in source.annotations.notes:
+        if note not in known:
+            _log_note(source, note)
+
+
+def _log_note(source: Source, note: Note) -> None:
+    name = Path(os.path.abspath(source.annotations.source)).name
+    level = logging.INFO if note.kind == "repaired" else logging.WARNING
+    text = textwrap.fill(f"{name}: {format_note(note)}", WIDTH, subsequent_indent="  ")
+    logging.getLogger(__name__).log(level, "%s", text)
 
 
 def split_content(content: CocoContent, share: float, seed: int, source: Path) -> list[CocoContent]:

@@ -15,7 +15,7 @@ from ..io.annotations.classes import remap_classes
 from ..io.annotations.detect import read_raw, splits_of
 from ..io.annotations.records import AnnotationSet, Note, RawAnnotations
 
-# A larger share of missing or unreadable images means that the image folder is wrong.
+# A larger share of missing images means that the image folder is wrong.
 MOST_MISSING = 0.5
 _VAL_SPLITS = ("val", "test", "train")
 
@@ -127,13 +127,13 @@ def _read_split(data: Path, images: Path | None, names: Sequence[str], progress:
 
 def _to_source(raw: RawAnnotations, option: str) -> Source:
     annotations = canonicalize(raw, check_files=True, check_sizes=True)
-    left_out = sum(note.count for note in annotations.notes if note.rule in ("image_missing", "image_unreadable"))
-    count = len(annotations.content["images"]) - len(annotations.missing)
-    if left_out > MOST_MISSING * (count + left_out):
-        example = next((n.examples[0] for n in annotations.notes if n.rule.startswith("image_") and n.examples), "")
+    missing = sum(note.count for note in annotations.notes if note.rule == "image_missing")
+    count = len(annotations.content["images"])
+    if missing > MOST_MISSING * count:
+        example = next((n.examples[0] for n in annotations.notes if n.rule == "image_missing" and n.examples), "")
         raise OwnDataError(
-            f"{left_out} of {count + left_out} images of {raw.source} do not exist or cannot be read in "
-            f"{raw.image_root} (such as {example}): correct {option}"
+            f"{missing} of {count} images of {raw.source} do not exist in {raw.image_root} (such as {example}): "
+            f"correct {option}"
         )
     return Source(annotations.without_missing(), annotations)
 
