@@ -68,10 +68,6 @@ PENDING = {
     ("depthbox/reports/images.py", "labeling"),
     ("depthbox/reports/training.py", "engine"),
 }
-PENDING_EDGES = {
-    ("depthbox.engine.resume", "depthbox.engine.trainer"),
-    ("depthbox.engine.writers", "depthbox.engine.trainer"),
-}
 # Packages whose __init__ names what lies inside, lazily or for registration: no edge of the graph of packages.
 NAMES_ONLY = {"modeling", ""}
 TORCH_ONLY = ("structures", "ops", "losses")
@@ -122,9 +118,7 @@ def import_graph() -> dict[str, set[str]]:
     graph: dict[str, set[str]] = {}
     for module, path in modules.items():
         names = {name if name in modules else name.rpartition(".")[0] for name in imports(path)}
-        graph[module] = {
-            name for name in names if name in modules and name != module and (module, name) not in PENDING_EDGES
-        }
+        graph[module] = {name for name in names if name in modules and name != module}
     return graph
 
 

@@ -1,4 +1,4 @@
-"""What happens around the steps of a training: timing, health, evaluation, checkpoints."""
+"""Hooks of the training loop: timing, health warnings, evaluation, checkpoints."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ NO_POSITIVES = 0.05
 
 
 def iteration_timer() -> HookBase:
-    """Hook that records the seconds of each step as ``time``."""
+    """Build the hook that records the seconds of each step as ``time``."""
     return hooks.IterationTimer()
 
 
 class Checkpointing(HookBase):
-    """Writes a checkpoint every ``period`` iterations (0 = never) and after the last one."""
+    """Hook that writes a checkpoint every ``period`` iterations (0 = never) and after the last one."""
 
     def __init__(self, period: int) -> None:
         self._period = period
@@ -36,16 +36,17 @@ class Checkpointing(HookBase):
 
 
 class Evaluation(HookBase):
-    """Evaluates every ``period`` iterations (0 = never) and after the last one; keeps the best weights.
+    """Hook that evaluates every ``period`` iterations (0 = never) and after the last one, and keeps the best weights.
 
-    The best value lives in ``model_best.pth`` itself, so it outlives any restart of the run.
+    The best value is stored in ``model_best.pth`` itself, so that it survives a restart of the run. Of equal values the
+    latest is the best.
     """
 
     def __init__(self, period: int, metric: str) -> None:
         """
         Args:
             period: in iterations.
-            metric: ``task/name``, such as "segm/AP"; where there is none, "bbox/AP" is taken.
+            metric: ``task/name``, such as "segm/AP"; "bbox/AP" is used if the results lack it.
         """
         self._period = period
         self._metric = metric
@@ -57,7 +58,7 @@ class Evaluation(HookBase):
         if comm.is_main_process():
             self._best = (self.trainer.store.best() or {}).get("best")
         missed = self._is_due(self.trainer.start_iter) and self.trainer.store.last_evaluated < self.trainer.start_iter
-        if comm.all_gather(missed)[0]:  # the run stopped between a checkpoint and the end of its evaluation
+        if comm.all_gather(missed)[0]:  # the run was stopped between a checkpoint and the end of its evaluation
             self._evaluate(self.trainer.start_iter - 1)
 
     def after_step(self) -> None:
@@ -84,7 +85,7 @@ class Evaluation(HookBase):
         if name is None or math.isnan(values[name]):
             return
         best = self._best
-        if best is not None and best["metric"] == name and best["value"] >= values[name]:
+        if best is not None and best["metric"] == name and best["value"] > values[name]:
             return
         self._best = {"metric": name, "value": values[name], "iteration": iteration}
         self.trainer.store.save_best({"model": self.trainer.network.state_dict(), "best": self._best})

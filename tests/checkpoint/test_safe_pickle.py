@@ -113,9 +113,9 @@ def test_a_pickle_that_runs_a_command_is_refused(stored, tmp_path, protocol):
         (b"\x80\x04\x8c\x05numpy\x8c\x0bdtype.mro()\x93.", r"numpy\.dtype\.mro\(\)"),
         (np.array([{}, 1], dtype=object), "an array of the type 'O8'"),
         (np.zeros(2, "f4,i4"), "an array of the type 'V8'"),
-        (b"cnumpy\ndtype\n.", "a Call in place of a value"),
+        (b"cnumpy\ndtype\n.", "a Call instead of a value"),
         # One's own functions and types cannot be changed from within: here dtype's attributes by BUILD.
-        (b"cnumpy\ndtype\nN}U\x05_codeU\x01Os\x86b.", "a change of one of Python's own objects"),
+        (b"cnumpy\ndtype\nN}U\x05_codeU\x01Os\x86b.", "a change of a built-in object"),
         (b"\x80\x02cnumpy\nndarray\n)\x81.", None),  # NEWOBJ
         (b"\x80\x02P1\n.", None),  # a persistent id
     ],

@@ -15,7 +15,7 @@ from torch import nn
 
 from depthbox import add_depthbox_config
 from depthbox.checkpoint import weights
-from depthbox.checkpoint.conversion import rename
+from depthbox.checkpoint.conversion import convert_names
 from depthbox.checkpoint.safe_pickle import UnsafePickleError
 from depthbox.checkpoint.weights import load_weights
 
@@ -169,11 +169,11 @@ def test_the_published_checkpoints_names_are_complete(file, mask_channels, filte
     cfg.merge_from_list(["MODEL.FPN.OUT_CHANNELS", 256, "MODEL.CONDINST.MASK_BRANCH.CHANNELS", 128])
     own = build_model(cfg).state_dict()
     names = published_names(80, mask_channels, filters)
-    renamed = rename({name: torch.empty(shape, device="meta") for name, shape in names.items()}, own)
-    assert {name: tuple(tensor.shape) for name, tensor in renamed.state.items()} == {
+    converted = convert_names({name: torch.empty(shape, device="meta") for name, shape in names.items()}, own)
+    assert {name: tuple(tensor.shape) for name, tensor in converted.state.items()} == {
         name: tuple(tensor.shape) for name, tensor in own.items()
     }
-    assert renamed.not_needed == ["mask_head._iter"]
+    assert converted.not_needed == ["mask_head._iter"]
 
 
 def test_the_head_of_the_loss_on_semantics_is_not_needed(tmp_path):
@@ -287,9 +287,9 @@ def test_torchvisions_resnet_50_is_complete(norm):
     overrides = ("MODEL.DEVICE", "meta", "MODEL.RESNETS.NORM", norm)
     with torch.device("meta"):
         own = Body(*overrides).state_dict()
-        renamed = rename(torchvision.models.resnet50().state_dict(), own)
+        converted = convert_names(torchvision.models.resnet50().state_dict(), own)
     backbone = {name: tensor.shape for name, tensor in own.items() if ".bottom_up." in name}
-    assert {name: tensor.shape for name, tensor in renamed.state.items()} == backbone
+    assert {name: tensor.shape for name, tensor in converted.state.items()} == backbone
 
 
 def test_torchvisions_strides_are_elsewhere(tmp_path, caplog):
@@ -357,10 +357,10 @@ def test_a_file_that_runs_code_is_refused(tmp_path, form):
     ("name", "content", "message"),
     [
         ("a.pth", b"", r"a\.pth cannot be read as a pickle of arrays"),
-        ("a.pth", b"PK\x03\x04 half a file", r"a\.pth is no checkpoint of torch, or a damaged one"),
+        ("a.pth", b"PK\x03\x04 half a file", r"a\.pth is not a sound checkpoint of torch"),
         ("a.pkl", b"\x80\x02}", r"a\.pkl cannot be read as a pickle of arrays"),
         ("a.pkl", pickle.dumps([1, 2]), r"a\.pkl holds a list, not a dict of weights"),
-        ("a.pkl", pickle.dumps({"epoch": 3}), r"a\.pkl holds no weights: 'epoch' in it is a int, not a tensor"),
+        ("a.pkl", pickle.dumps({"epoch": 3}), r"a\.pkl holds no weights: 'epoch' in it is of type int, not a tensor"),
         ("a.pkl", pickle.dumps({}), r"a\.pkl holds no weights: it is an empty dict"),
     ],
 )

@@ -81,6 +81,11 @@ def test_best_is_kept_over_a_restart(tmp_path):
     assert run_evaluations(tmp_path, [5.0], resumed=False)["best"]["value"] == 5.0
 
 
+def test_of_equal_values_the_latest_is_the_best(tmp_path):
+    assert run_evaluations(tmp_path, [10.0, 30.0, 30.0, 20.0])["best"]["iteration"] == 14
+    assert run_evaluations(tmp_path, [30.0], resumed=True)["best"]["iteration"] == 4  # the latest of the resumed run
+
+
 @pytest.mark.parametrize(("start", "last", "expected"), [(10, 5, 1), (10, 10, 0), (11, 5, 0), (100, 5, 0)])
 def test_evaluation_that_a_kill_cut_off_is_made_up_for(tmp_path, start, last, expected):
     hook = Evaluation(5, "bbox/AP")

@@ -129,7 +129,7 @@ def nothing():
         ({"num_processes": 0, "device": "cpu"}, "--num-gpus 0 must be at least 1"),
         ({"machine_rank": 1, "device": "cpu"}, "--machine-rank 1 below --num-machines 1"),
         ({"num_machines": 2, "device": "cpu"}, "needs --dist-url"),
-        ({"num_processes": 99, "device": "cuda"}, "add MODEL.DEVICE cpu|99 processes want a GPU each"),
+        ({"num_processes": 99, "device": "cuda"}, "add MODEL.DEVICE cpu|99 processes need one GPU each"),
     ],
 )
 def test_launch_refuses_what_cannot_work(monkeypatch, keys, message):

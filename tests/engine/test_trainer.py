@@ -193,8 +193,8 @@ def test_new_run_in_an_old_folder_does_not_resume_it(entry, tmp_path, caplog):
     train(entry, tmp_path)
     with caplog.at_level("WARNING"):
         train(entry, tmp_path, stop=1)  # before its first checkpoint
-    assert "holds an earlier run" in caplog.text
-    assert (tmp_path / "earlier_run_1" / "model_final.pth").exists()
+    assert "held an earlier training run" in caplog.text
+    assert (tmp_path / "earlier_1" / "model_final.pth").exists()
     assert make(entry, tmp_path, resume=True).start_iter == 0
 
 

@@ -5,9 +5,10 @@ import logging
 from types import SimpleNamespace
 
 import pytest
+from detectron2.config import CfgNode
 from detectron2.utils.events import EventStorage
 
-from depthbox.engine.run import setup_logging
+from depthbox.engine.run import open_log, setup_logging
 from depthbox.engine.writers import ConsoleWriter, JsonLinesWriter, MetricsWriting
 
 
@@ -79,17 +80,27 @@ def test_slow_trainings_are_not_silent(monkeypatch):
     assert console.written > 3
 
 
-def test_logs_go_to_file_and_console(tmp_path, capsys):
+def test_logs_go_to_the_console_and_later_to_a_file(tmp_path, capsys, monkeypatch):
     for _ in range(2):  # twice: handlers are replaced, not added
-        setup_logging(tmp_path)
+        setup_logging()
     logger = logging.getLogger("depthbox.test")
     logger.info("hello")
     logger.warning("careful")
     logger.debug("details")
     shown = capsys.readouterr().out.splitlines()
     assert [line[9:] for line in shown] == ["hello", "WARNING careful"]
-    assert "depthbox.test DEBUG: details" in (tmp_path / "log.txt").read_text()
-    setup_logging(tmp_path, rank=1)
+    folder = tmp_path / "run"
+    assert not folder.exists()
+    open_log(CfgNode({"OUTPUT_DIR": str(folder)}))
+    logger.info("later")
+    written = [line.partition("] ")[2] for line in (folder / "log.txt").read_text().splitlines()]
+    levels = ["INFO: hello", "WARNING: careful", "DEBUG: details", "INFO: later"]
+    assert written == [f"depthbox.test {text}" for text in levels]
+    setup_logging(rank=1)
+    capsys.readouterr()
+    monkeypatch.setattr("detectron2.utils.comm.get_rank", lambda: 1)
     logger.info("from rank one")
+    open_log(CfgNode({"OUTPUT_DIR": str(folder)}))
     assert capsys.readouterr().out == ""
-    assert "from rank one" in (tmp_path / "log.txt.rank1").read_text()
+    assert "from rank one" in (folder / "log.txt.rank1").read_text()
+    assert "from rank one" not in (folder / "log.txt").read_text()

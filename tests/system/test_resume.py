@@ -108,7 +108,7 @@ def test_distillation_resumes_before_at_and_after_its_start(processes: int, tmp_
     words = command(tmp_path / "data", tmp_path / "whole", processes)
     start = ["MODEL.WEIGHTS", str(weights_with_masks(tmp_path))]
     output = run([*words, *DISTILL, *start, "SOLVER.KEEP_CHECKPOINTS", "10"])
-    assert "Iteration 10: the teacher begins to label" in output
+    assert "Iteration 10: the EMA teacher starts to label the batches" in output
     whole = final_state(tmp_path / "whole")
     assert any(not torch.equal(whole[name], whole[f"teacher.{name}"]) for name in whole if f"teacher.{name}" in whole)
     metrics = [json.loads(line) for line in (tmp_path / "whole" / "metrics.json").read_text().splitlines()]
@@ -133,7 +133,7 @@ def test_checkpoints_with_and_without_teacher(tmp_path: Path) -> None:
     plain = [word if word != "True" or DISTILL[n - 1] != "MODEL.DISTILL.ENABLED" else "False"
              for n, word in enumerate(DISTILL)]  # fmt: skip
     for name, first, second, message in (
-        ("gained", plain, DISTILL, "The checkpoint holds no teacher though MODEL.DISTILL.START_ITER = 10 is over"),
+        ("gained", plain, DISTILL, "The checkpoint holds no teacher although MODEL.DISTILL.START_ITER = 10 has passed"),
         ("lost", DISTILL, plain, "holds a teacher, but MODEL.DISTILL.ENABLED is False"),
     ):
         folder = tmp_path / name
