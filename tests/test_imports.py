@@ -63,7 +63,6 @@ PENDING = {
     ("depthbox/export/job.py", "engine"),
     ("depthbox/inference/predictor.py", "engine"),
     ("depthbox/labeling/loading.py", "engine"),
-    ("depthbox/ops/triton/dynamic.py", "structures"),
     ("depthbox/reports/diagnosis.py", "engine"),
     ("depthbox/reports/images.py", "labeling"),
     ("depthbox/reports/training.py", "engine"),

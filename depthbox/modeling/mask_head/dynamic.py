@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ...ops import aligned_upsample
-from ...ops.triton.support import available
+from ...ops.triton.support import is_available
 from ...structures import MaskPredictions, Queries, split_by_counts
 from .layers import dynamic_layers
 
@@ -88,15 +88,18 @@ class DynamicMaskHead(nn.Module):
 
         On the CPU hidden units are not kept for the backward pass, see ``dynamic_layers``.
         """
-        if self.triton and available(features.device):
+        if self.triton and is_available(features.device):
             from ...ops.triton import dynamic as triton_dynamic
 
             if triton_dynamic.fits(features, params, self.layer_shapes):
                 return triton_dynamic.coarse_logits(
                     features,
                     params,
-                    queries,
+                    queries.image_index,
+                    queries.level,
+                    queries.locations,
                     self.sizes_of_interest,
+                    max_queries=max(queries.counts),
                     stride=self.feature_stride,
                     channels=self.layer_shapes[0][0],
                     depth_layer=self.depth_layer,

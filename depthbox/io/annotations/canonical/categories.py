@@ -66,7 +66,7 @@ def _entries(given: Any, annotations: list[Any], source: Path, notes: NoteCounte
         given = [{"id": identity, "name": name} for identity, name in given.items()]
     if isinstance(given, list) and given and all(isinstance(name, str) for name in given):
         notes.add("categories_without_ids", shorten(given), len(given))
-        return _from_names(given, annotations)
+        return _from_names(given, annotations, notes)
     if not given:
         return _from_objects(annotations, notes)
     if not isinstance(given, list):
@@ -91,10 +91,11 @@ def _name_of(entry: dict[str, Any], notes: NoteCounter) -> str:
     return f"class {shorten(entry['id'])}"
 
 
-def _from_names(names: list[str], annotations: list[Any]) -> list[dict[str, Any]]:
+def _from_names(names: list[str], annotations: list[Any], notes: NoteCounter) -> list[dict[str, Any]]:
     """Number class names from 0 if an object has the category_id 0, else from 1 as COCO does."""
     first = 0 if any(identity in (0, "0") for identity in _used_ids(annotations)) else 1
-    return [{"id": number, "name": name} for number, name in enumerate(names, first)]
+    entries = [{"id": number, "name": name} for number, name in enumerate(names, first)]
+    return [{**entry, "name": _name_of(entry, notes)} for entry in entries]
 
 
 def _from_objects(annotations: list[Any], notes: NoteCounter) -> list[dict[str, Any]]:

@@ -66,6 +66,10 @@ def test_a_list_of_names_is_numbered_as_the_objects_need_it(used: list[Any], exp
     assert rules(result)["categories_without_ids"] == 2
 
 
+def test_blank_names_of_a_list_are_made_from_the_id() -> None:
+    assert names(canonical(with_categories(["", "dog"], [1, 2]))) == ["class 1", "dog"]
+
+
 def test_names_by_id_are_categories() -> None:
     result = canonical(with_categories({"3": "cat", "1": "dog"}, [1, 3]))
     assert [names(result)[entry["category_id"] - 1] for entry in result.content["annotations"]] == ["dog", "cat"]

@@ -127,13 +127,13 @@ def test_sound_content_needs_no_notes(tmp_path: Path) -> None:
     assert result.missing == frozenset()
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(st.sampled_from(PLACES), JSON)
 def test_any_value_at_any_place_gives_a_dataset_or_an_error(path: tuple[Any, ...], value: Any) -> None:
     canonical_or_error(put(sound(), path, value), Path("images"), check_files=False)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(PLACES), JSON), max_size=4))
 def test_any_values_with_a_look_at_files_give_a_dataset_or_an_error(
     tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[tuple[Any, ...], Any]]
@@ -150,7 +150,7 @@ def test_any_values_with_a_look_at_files_give_a_dataset_or_an_error(
     canonical_or_error(content, root, check_sizes=True)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.sampled_from(PLACES), JSON)
 def test_any_file_gives_a_dataset_or_an_error(
     tmp_path_factory: pytest.TempPathFactory, path: tuple[Any, ...], value: Any
@@ -166,7 +166,7 @@ def test_any_file_gives_a_dataset_or_an_error(
     assert_canonical(result)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(JSON | st.lists(st.none()))
 def test_any_content_gives_a_dataset_or_an_error(content: Any) -> None:
     canonical_or_error(content, Path("images"), check_files=False)
