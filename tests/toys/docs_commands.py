@@ -136,7 +136,7 @@ def check_file(name: str, words: list[str] | None) -> None:
     """Raise WrongCommand unless a script exists and, if it is a Python tool, parses the words."""
     path = ROOT / name
     if not path.is_file():
-        raise WrongCommand(f"there is no {name}")
+        raise WrongCommand(f"{name} does not exist")
     if words is not None and path.suffix == ".py" and path.parent.name in ("tools", "scripts"):
         check_arguments(_quietly(lambda: _parse_file(path, words), [name, *words]))
 
