@@ -137,11 +137,7 @@ def encode(figure: Image.Image, suffix: str, max_bytes: int = MAX_BYTES) -> byte
     format_name = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}.get(suffix.lower())
     if format_name is None:
         raise ValueError(f"--output: '{suffix}' is not an image format: choose .png, .jpg or .webp")
-<<<<<<< HEAD
-    attempts: list[tuple[Image.Image, dict[str, Any]]]
-=======
     attempts: list[tuple[Image.Image, dict[str, Any]]] = [(figure, {"quality": q}) for q in range(92, 40, -6)]
->>>>>>> experiments
     if format_name == "PNG":
         attempts = [(figure, {"optimize": True}), (figure.quantize(256), {"optimize": True})]
     for image, options in attempts:

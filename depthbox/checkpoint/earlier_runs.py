@@ -46,7 +46,7 @@ def set_aside_run(folder: str | os.PathLike[str]) -> Path | None:
     folder = Path(folder)
     partial = _find_incomplete(folder)
     if partial is None:
-        if not any(_matches(folder, _EVIDENCE)):
+        if not is_run(folder):
             return None
         partial = folder / f"earlier_{_next_number(folder)}{_INCOMPLETE}"
         partial.mkdir()
@@ -67,6 +67,32 @@ def set_aside_run(folder: str | os.PathLike[str]) -> Path | None:
         target,
     )
     return target
+
+
+def is_run(folder: str | os.PathLike[str]) -> bool:
+    """Return whether a folder holds files that only a training run writes."""
+    return any(_matches(Path(folder), _EVIDENCE))
+
+
+def restore_run(folder: str | os.PathLike[str], aside: Path, config: bytes) -> None:
+    """Undo ``set_aside_run``, because the new run was refused before it wrote anything.
+
+    Args:
+        folder: OUTPUT_DIR.
+        aside: result of ``set_aside_run``.
+        config: content of config.yaml before; b"" = there was none.
+    """
+    folder = Path(folder)
+    for path in sorted(aside.rglob("*")):
+        if path.is_file():
+            target = folder / path.relative_to(aside)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            path.replace(target)
+    if config:
+        with atomic_open(folder / "config.yaml") as file:
+            file.write(config)
+    shutil.rmtree(aside)
+    logging.getLogger(__name__).warning("The new run was refused: the earlier run is in %s as before", folder)
 
 
 def complete_set_aside(folder: str | os.PathLike[str]) -> Path | None:

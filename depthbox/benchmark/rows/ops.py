@@ -11,20 +11,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ...modeling.mask_head import DynamicMaskHead
-<<<<<<< HEAD
 from ...modeling.supervision import MaskCriterion, WeightedSupervision
 from ...modeling.supervision.boxes import COLOR, DEPTH, BoxSupervision, BoxTargets
 from ...modeling.supervision.criterion import WeightedTargets
 from ...modeling.supervision.depth import DepthSupervision, DepthTargets
 from ...modeling.supervision.pseudo_masks import PseudoMaskSupervision, PseudoMaskTargets
-from ...ops import box_extents, pack_edges, unpack_edges
+from ...ops import box_extents, color_similarity, depth_similarity, pack_edges, rgb_to_lab, unpack_edges
 from ...structures import MaskPredictions, Queries
-=======
-from ...modeling.supervision import MaskCriterion
-from ...modeling.supervision.targets import MaskSupervision
-from ...ops import color_similarity, depth_similarity, pack_edges, rgb_to_lab, unpack_edges
-from ...structures import MaskPredictions, MaskTargets, Queries
->>>>>>> experiments
 from .. import inputs
 from ..baselines.edges import BaselineSupervision
 from ..baselines.head import BaselineDynamicHead
@@ -87,9 +80,8 @@ def make_mask_problem(setting: Setting, device: torch.device) -> MaskProblem:
     color_edges = _color_similarity(inputs.make_images(setting, device), depth.shape[1])
     depth_edges = depth_similarity(depth[:, None], torch.ones_like(depth, dtype=torch.bool), scale=100.0)
     pseudo = inputs.make_blob_logits(torch.cat(boxes), grid, setting.stride, generator) > 0
-<<<<<<< HEAD
     labels = PseudoMaskTargets(pseudo[:, 0].float(), torch.rand(len(pseudo), generator=generator).to(device))
-    edges = {COLOR: pack_edges(similarity[0] >= 0.3), DEPTH: pack_edges(similarity[1] > 0.5)}
+    edges = {COLOR: pack_edges(color_edges >= 0.3), DEPTH: pack_edges(depth_edges > 0.5)}
     rows, columns = box_extents(torch.cat(boxes), *grid, setting.stride)
     targets = (BoxTargets(rows, columns, edges), DepthTargets(depth, rows, columns), labels)
     kinds = (
@@ -97,17 +89,6 @@ def make_mask_problem(setting: Setting, device: torch.device) -> MaskProblem:
         DepthSupervision(stride=setting.stride),
         PseudoMaskSupervision(stride=setting.stride, weight=4.0),
     )
-=======
-    dense = MaskTargets(
-        torch.cat(boxes),
-        color_edges=color_edges,
-        depth_edges=depth_edges,
-        depth=depth,
-        pseudo_masks=pseudo[:, 0].float(),
-        pseudo_weights=torch.rand(len(pseudo), generator=generator).to(device),
-    )
-    packed = replace(dense, color_edges=pack_edges(color_edges >= 0.3), depth_edges=pack_edges(depth_edges > 0.5))
->>>>>>> experiments
     weights: dict[str, Any] = {"depth_weight": 1.0, "consistency_weight": 1.0, "pseudo_weight": 4.0}
     return MaskProblem(
         features=normal(setting.images, setting.channels, *feature_size).requires_grad_(),
@@ -117,7 +98,9 @@ def make_mask_problem(setting: Setting, device: torch.device) -> MaskProblem:
             normal(count, 1, *grid, scale=3.0).requires_grad_(), normal(count, 1, *grid).requires_grad_()
         ),
         targets=[WeightedTargets(target, None) for target in targets],
-        baseline_targets=BaselineTargets(torch.cat(boxes), *similarity, depth, labels.masks, labels.weights),
+        baseline_targets=BaselineTargets(
+            torch.cat(boxes), color_edges, depth_edges, depth, labels.masks, labels.weights
+        ),
         head=head,
         criterion=MaskCriterion(kinds=[WeightedSupervision(kind) for kind in kinds]),
         baseline_criterion=BaselineCriterion((setting.height, setting.width), stride=setting.stride, **weights),

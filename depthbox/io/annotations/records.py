@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +39,13 @@ class Note:
     text: str
     examples: tuple[str, ...] = ()
     remedy: str = ""
+
+
+def format_note(note: Note) -> str:
+    """Format a note as one line: kind, count, text, examples and remedy."""
+    examples = f" (such as {', '.join(note.examples[:3])})" if note.examples else ""
+    remedy = f". Remedy: {note.remedy}" if note.remedy else ""
+    return f"{note.kind}: {note.count:,} {note.text}{examples}{remedy}"
 
 
 @dataclass(frozen=True)
@@ -119,3 +127,12 @@ class AnnotationSet:
     original: CocoContent
     missing: frozenset[int] = frozenset()
     notes: tuple[Note, ...] = field(default=())
+
+    def without_missing(self) -> AnnotationSet:
+        """Return the set without the images whose file does not exist, and without their annotations."""
+        if not self.missing:
+            return self
+        images = [entry for entry in self.content["images"] if entry["id"] not in self.missing]
+        objects = [entry for entry in self.content["annotations"] if entry["image_id"] not in self.missing]
+        content = {**self.content, "images": images, "annotations": objects}
+        return dataclasses.replace(self, content=content, missing=frozenset())
