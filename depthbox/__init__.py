@@ -1,6 +1,6 @@
 """DepthBox: instance segmentation from box annotations, on Detectron2.
 
-The network and its config are imported at first use, because torch takes seconds and ``depthbox --help`` should not.
+The network and its config are imported at first use, because the import of torch takes seconds.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ __all__ = ["__version__", "add_depthbox_config", "modeling"]
 
 
 def __getattr__(name: str) -> Any:
-    """Give ``modeling`` and ``add_depthbox_config``; either registers the meta-architecture and the backbones."""
+    """Import ``modeling`` or ``add_depthbox_config``; both register the meta-architecture and the backbones."""
     if name not in ("add_depthbox_config", "modeling"):
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
     try:
         import detectron2  # noqa: F401
     except ImportError as error:
         raise ImportError(
-            "DepthBox needs Detectron2, which is not on the package index under its own name; "
+            "DepthBox needs Detectron2, which the package index does not contain; "
             "install it with `python scripts/install_detectron2.py` (see the README)"
         ) from error
     modeling = importlib.import_module(".modeling", __name__)

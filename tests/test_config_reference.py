@@ -1,4 +1,4 @@
-"""scripts/config_reference.py: docs/config.md is what it makes of the config's keys, defaults and comments."""
+"""scripts/config_reference.py: docs/config.md lists the keys, defaults and comments of the config."""
 
 import ast
 import importlib.util
@@ -24,14 +24,14 @@ def reference() -> ModuleType:
     return module
 
 
-def test_the_config_reference_is_up_to_date(reference: ModuleType) -> None:
+def test_config_reference_is_up_to_date(reference: ModuleType) -> None:
     page = reference.make_page(reference.SOURCE.read_text(encoding="utf-8"))
     assert reference.PAGE.read_text(encoding="utf-8") == page, "run: python scripts/config_reference.py"
     before, after = get_cfg(), get_cfg()
     add_depthbox_config(after)
-    rows = dict(re.findall(r"^\| `([A-Z._0-9]+)` \| `(.*?)` \|", page, re.MULTILINE))
-    assert set(rows) == leaves(after).keys() - (leaves(before).keys() - rows.keys()), "keys are missing"
-    assert {key: ast.literal_eval(value) for key, value in rows.items()} == {key: leaves(after)[key] for key in rows}
+    table = dict(re.findall(r"^\| `([A-Z._0-9]+)` \| `(.*?)` \|", page, re.MULTILINE))
+    assert set(table) == leaves(after).keys() - (leaves(before).keys() - table.keys()), "keys are missing"
+    assert {key: ast.literal_eval(value) for key, value in table.items()} == {key: leaves(after)[key] for key in table}
 
 
 def leaves(node: CfgNode, prefix: str = "") -> dict[str, object]:
@@ -41,7 +41,7 @@ def leaves(node: CfgNode, prefix: str = "") -> dict[str, object]:
     return found
 
 
-def test_the_config_reference_reads_comments(reference: ModuleType) -> None:
+def test_config_reference_reads_comments(reference: ModuleType) -> None:
     source = """
 def f(cfg):
     node = cfg.MODEL.NEW = CN()  # a group
@@ -60,5 +60,5 @@ def f(cfg):
         ("TEST.C", "1", ""),
     ]
     assert '| `MODEL.NEW.B` | `"x"` | or "y" \\| z |\n' in reference.make_page(source)
-    with pytest.raises(ValueError, match="line 2: the default of A is no plain value"):
+    with pytest.raises(ValueError, match="line 2: the default of A is not a literal"):
         list(reference.read_entries("def f(cfg):\n    cfg.A = g\n"))

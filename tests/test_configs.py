@@ -1,4 +1,4 @@
-"""Every config builds and says what its name says, and every key of DepthBox is read somewhere."""
+"""Every config builds and matches its name, and every key of DepthBox is used."""
 
 import ast
 import re
@@ -40,7 +40,7 @@ def load(name: str | Path, *overrides: str) -> CfgNode:
 
 
 def differences(first: str, second: str) -> set[str]:
-    """Keys but OUTPUT_DIR that differ between two configs."""
+    """Return the keys, except OUTPUT_DIR, that differ between two configs."""
     return {line.split()[0] for line in config_differences(load(first).dump(), load(second).dump())}
 
 
@@ -52,14 +52,14 @@ def leaves(node: CfgNode, prefix: str = "") -> set[str]:
 
 
 @pytest.mark.parametrize("folder", ROWS)
-def test_every_row_of_the_tables_has_its_config(folder: str) -> None:
+def test_every_line_of_the_tables_has_its_config(folder: str) -> None:
     assert {path.stem for path in OF_THE_PAPER if path.parent.name == folder} == set(ROWS[folder].split())
 
 
 @by_path(CONFIGS)
 def test_every_config_builds(path: Path) -> None:
     cfg = load(path, "MODEL.DEVICE", "meta", "MODEL.TIMM.PRETRAINED", "False", "MODEL.TIMM.WEIGHTS", "")
-    with torch.device("meta"):  # shapes alone
+    with torch.device("meta"):  # shapes only
         model = build_model(cfg)
     expected = {"box": 233, "mask": 169}[cfg.MODEL.MASK_SUPERVISION] + (9 if cfg.MODEL.DEPTH.LAYER else 0)
     assert model.mask_head.num_params == model.controller.weight.shape[0] == expected
@@ -67,7 +67,7 @@ def test_every_config_builds(path: Path) -> None:
 
 
 @by_path(OF_THE_PAPER)
-def test_a_config_keeps_what_its_name_says(path: Path) -> None:
+def test_config_matches_its_name(path: Path) -> None:
     cfg, name = load(path), path.stem
     assert f"output/{path.parent.name}/{name}" == cfg.OUTPUT_DIR
     if "R_" in name or path.parent.name == "ablations":
@@ -85,7 +85,7 @@ def test_a_config_keeps_what_its_name_says(path: Path) -> None:
 
 
 @by_path(OF_THE_PAPER)
-def test_schedules_are_the_papers(path: Path) -> None:
+def test_schedules_are_those_of_the_paper(path: Path) -> None:
     cfg = load(path)
     one = (16, (60000, 80000), 90000, 65000)
     expected = {"cityscapes": (8, (18000,), 24000, 19000)}.get(path.parent.name, one)
@@ -100,7 +100,7 @@ def test_schedules_are_the_papers(path: Path) -> None:
 
 
 @by_path(CONFIGS)
-def test_depth_is_read_where_it_is_used_and_only_there(path: Path) -> None:
+def test_depth_is_loaded_if_and_only_if_it_is_used(path: Path) -> None:
     cfg = load(path)
     depth, distill = cfg.MODEL.DEPTH, cfg.MODEL.DISTILL
     used = depth.LAYER or depth.CONSISTENCY or (distill.ENABLED and distill.BETA > 0)
@@ -130,18 +130,18 @@ def test_depth_is_read_where_it_is_used_and_only_there(path: Path) -> None:
         ("cityscapes/depthbox_R_50_coco_init", "cityscapes/depthbox_R_50", "WEIGHTS"),
     ],
 )
-def test_a_row_differs_from_its_neighbour_in_one_thing(row: str, other: str, keys: str) -> None:
+def test_config_differs_from_its_neighbor_in_one_point(row: str, other: str, keys: str) -> None:
     assert differences(row, other) == {f"MODEL.{key}" for key in keys.split()}
 
 
-def test_the_method_is_the_same_on_both_data_sets() -> None:
+def test_method_is_the_same_on_both_datasets() -> None:
     coco, cityscapes = load("coco/depthbox_R_50_1x"), load("cityscapes/depthbox_R_50")
     assert cityscapes.MODEL.DEPTH == coco.MODEL.DEPTH
     own = {key for key in coco.MODEL.DISTILL if coco.MODEL.DISTILL[key] != cityscapes.MODEL.DISTILL[key]}
     assert own == {"START_ITER", "TEACHER_MIN_SIZE", "TEACHER_MAX_SIZE"}
 
 
-def test_weights_of_coco_start_cityscapes(tmp_path: Path) -> None:
+def test_weights_of_coco_initialize_cityscapes(tmp_path: Path) -> None:
     small = ("MODEL.DEVICE", "cpu", "MODEL.FPN.OUT_CHANNELS", "32", "MODEL.CONDINST.MASK_BRANCH.CHANNELS", "32")
     coco = build_model(load("coco/depthbox_R_50_3x", *small))
     cfg = load("cityscapes/depthbox_R_50_coco_init", *small)
@@ -154,14 +154,14 @@ def test_weights_of_coco_start_cityscapes(tmp_path: Path) -> None:
     assert {after[name].shape[0] for name in other} == {8} and {before[name].shape[0] for name in other} == {80}
 
 
-def test_the_document_names_every_config_and_no_other() -> None:
+def test_document_names_exactly_the_configs() -> None:
     text = (ROOT / "docs" / "reproduce.md").read_text(encoding="utf-8")
     named = set(re.findall(r"`((?:coco|cityscapes|ablations)/[\w.]+)`", text))
     assert named == {str(path.relative_to(FOLDER).with_suffix("")) for path in OF_THE_PAPER}
 
 
 def words_of(path: Path) -> set[str]:
-    """Attributes and strings of a source file, but comments and docstrings; "A.B" counts as A and B."""
+    """Return attributes and strings of a source file without docstrings; "A.B" counts as A and B."""
     words: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Attribute):
@@ -171,7 +171,7 @@ def words_of(path: Path) -> set[str]:
     return words
 
 
-def test_no_key_is_dead() -> None:
+def test_every_key_is_used() -> None:
     before, after = get_cfg(), get_cfg()
     add_depthbox_config(after)
     added = leaves(after) - leaves(before)
@@ -179,12 +179,12 @@ def test_no_key_is_dead() -> None:
     files = [
         words_of(path) for path in (ROOT / "depthbox").rglob("*.py") if path != ROOT / "depthbox" / "config/defaults.py"
     ]
-    # A key is alive where one file names it together with the node that it is in.
+    # A key is used if one file names it together with its node.
     dead = {key for key in added if not any(set(key.split(".")[-2:]) <= words for words in files)}
     assert dead == set()
 
 
-def test_adding_keys_changes_no_default_of_detectron2() -> None:
+def test_defaults_of_detectron2_are_not_changed() -> None:
     before, after = get_cfg(), get_cfg()
     add_depthbox_config(after)
     for key in leaves(before):

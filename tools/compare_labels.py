@@ -13,11 +13,11 @@ from pathlib import Path
 from depthbox import add_depthbox_config
 from depthbox.config import load_config
 from depthbox.experiments.label_baseline import match_labeler
-from depthbox.inference.predictor import batch_predictor, find_config, load_network
+from depthbox.inference.predictor import build_batch_predictor, find_config, load_network
 from depthbox.io.files import atomic_open
-from depthbox.labeling.job import LabelJob, check_job, label_boxes
-from depthbox.labeling.loading import default_sizes, load_box_labeler
-from depthbox.labeling.quality import MaskQuality, evaluate_labels
+from depthbox.labeling.job import LabelJob, label_dataset
+from depthbox.labeling.loading import default_sizes, load_annotations, load_box_labeler
+from depthbox.labeling.review import MaskQuality, evaluate_labels
 
 EXAMPLES = """
 example:
@@ -54,19 +54,19 @@ def compare(arguments: argparse.Namespace) -> dict[str, MaskQuality]:
     cfg = load_config(add_depthbox_config, find_config(arguments.weights, arguments.config_file), arguments.overrides)
     found: dict[str, MaskQuality] = {}
     with tempfile.TemporaryDirectory() as folder:
-        job = LabelJob(arguments.json, arguments.images, Path(folder) / "masks.json", overwrite=True)
-        check_job(job)
+        annotations = load_annotations(arguments.json, arguments.images)
+        job = LabelJob(annotations, Path(folder) / "masks.json", overwrite=True)
         network = load_network(cfg, arguments.weights)
         ways = {
-            f"detection at {size} pixels, matched": match_labeler(batch_predictor(cfg, network, size))
+            f"detection at {size} pixels, matched": match_labeler(build_batch_predictor(cfg, network, size))
             for size in default_sizes(cfg)
         }
         ways["depthbox label"] = load_box_labeler(cfg, arguments.weights)
         for name, label in ways.items():
-            summary = label_boxes(job, label)
+            summary = label_dataset(job, label)
             if summary.problems:
                 raise ValueError(f"not labeled: {summary.problems[0]} ({len(summary.problems)} in total)")
-            found[name] = evaluate_labels(summary.boxes, summary.labels)
+            found[name] = evaluate_labels(annotations, summary.labels)
     return found
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Train and evaluate DepthBox (or any Detectron2 meta-architecture that is registered)."""
+"""Train and evaluate DepthBox (or any registered Detectron2 meta-architecture)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EXAMPLES = """
 examples:
   one GPU:            tools/train_net.py --config-file FILE
   eight GPUs:         tools/train_net.py --config-file FILE --num-gpus 8
-  go on after a stop: tools/train_net.py --config-file FILE --resume
+  continue a run:     tools/train_net.py --config-file FILE --resume
   evaluate:           tools/train_net.py --config-file FILE --eval-only MODEL.WEIGHTS model_final.pth
   change a key:       tools/train_net.py --config-file FILE SOLVER.IMS_PER_BATCH 8 OUTPUT_DIR output/r50
   on the CPU:         tools/train_net.py --config-file FILE --num-gpus 2 MODEL.DEVICE cpu
@@ -26,12 +26,12 @@ examples:
   with torchrun:      torchrun --nproc-per-node 8 tools/train_net.py --config-file FILE
 
 OUTPUT_DIR gets log.txt, config.yaml, metrics.json, TensorBoard events, checkpoints (model_*.pth, the best as
-model_best.pth) and inference/.
+model_best.pth) and inference/. An earlier training run in it is moved to its subfolder earlier_1, earlier_2, ...
 """
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
-    """Parse the command line; ``argv`` None means that of this process."""
+    """Parse the command line; ``argv`` None = that of this process."""
     parser = argparse.ArgumentParser(
         usage="%(prog)s [options] [KEY VALUE ...]",
         description=__doc__,
@@ -40,9 +40,9 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     )
     add_run_arguments(parser)
     parser.add_argument(
-        "--eval-only", action="store_true", help="evaluate MODEL.WEIGHTS (or, with --resume, the newest)"
+        "--eval-only", action="store_true", help="evaluate MODEL.WEIGHTS (with --resume: the newest checkpoint)"
     )
-    parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="settings that win over FILE")
+    parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="settings with priority over FILE")
     return parser.parse_intermixed_args(argv)
 
 

@@ -1,1 +1,1 @@
-"""Checkpoints and pretrained weights."""
+"""Checkpoints of a training run, and pretrained weights."""

@@ -1,7 +1,7 @@
-"""Names that other projects give to the tensors of the same networks, turned into ours.
+"""Conversion of tensor names from other projects.
 
-Known are AdelaiDet's BoxInst and CondInst, torchvision's ResNets, and what Detectron2 matches by the ends of names
-(weights of MSRA, Caffe2, pycls). Detectron2's own names are ours, and so are most of AdelaiDet's.
+Supported are AdelaiDet's BoxInst and CondInst, torchvision's ResNets, and weights that Detectron2 matches by name
+suffix (MSRA, Caffe2, pycls). Names of Detectron2, and most of AdelaiDet, are the same as in DepthBox.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from torch import Tensor
 
 TORCHVISION = "torchvision"
 ADELAIDET = "AdelaiDet"
-_SCALE = re.compile(r"(.*\.scales)\.(\d+)(?:\.\w+)?")  # one number per level; ours is one tensor of all levels
-# Steps done so far, of the warm-up; the head of a loss on semantics; what the config says.
+_SCALE = re.compile(r"(.*\.scales)\.(\d+)(?:\.\w+)?")  # one scalar per level; DepthBox has one tensor for all levels
+# Step counter of the warm-up, head of the auxiliary semantic loss, constants of the config.
 _NOT_NEEDED = re.compile(r"mask_head\._iter|mask_branch\.(seg_head|logits)\..*|pixel_mean|pixel_std")
 _CLASSIFIER = re.compile(r"(stem\.|head\.)?(fc\d*|linear)\.(weight|bias)")  # of ImageNet
 _RESNET = "backbone.bottom_up."
-# A file may hold a part of the network only, under names that begin there.
+# A file may hold only a part of the network, with names relative to one of these prefixes.
 _PARTS = ("", "backbone.", _RESNET, f"{_RESNET}network.")
 _TORCHVISION = (
     (re.compile(r"conv1\.(.*)"), r"stem.conv1.\1"),
@@ -36,13 +36,13 @@ _TORCHVISION = (
 
 
 @dataclass(frozen=True)
-class Renamed:
-    """Weights under our names.
+class ConvertedWeights:
+    """Weights under DepthBox's names.
 
     Attributes:
-        state: all that may belong to the network; names that nobody knew are as they were.
-        layout: whose names they had, "" for ours.
-        not_needed: names in the file of tensors that are known, and have no place in the network.
+        state: tensors that may belong to the network; unknown names are unchanged.
+        layout: project whose names the file has, "" for DepthBox.
+        not_needed: known names in the file that have no counterpart in the network.
     """
 
     state: dict[str, Tensor]
@@ -50,36 +50,38 @@ class Renamed:
     not_needed: list[str] = field(default_factory=list)
 
 
-def rename(
+def convert_names(
     state: Mapping[str, Tensor], own: Mapping[str, Tensor], *, by_suffix: bool = False, caffe2: bool = False
-) -> Renamed:
-    """Find our names for the tensors of a file.
+) -> ConvertedWeights:
+    """Convert the tensor names of a file to DepthBox's names.
 
     Args:
-        state: the file's tensors by name.
-        own: the network's, by its names.
-        by_suffix: a name in the file is the end of one of ours (Detectron2's ``matching_heuristics``).
-        caffe2: with ``by_suffix``, names are Caffe2's, such as ``res2_0_branch2a_w``.
+        state: tensors of the file, by name.
+        own: tensors of the network, by name.
+        by_suffix: a name in the file is a suffix of a name in the network (Detectron2's ``matching_heuristics``).
+        caffe2: with ``by_suffix``, the names are Caffe2's, such as ``res2_0_branch2a_w``.
 
     Raises:
-        ValueError: a name is the end of several of ours.
+        ValueError: a name is a suffix of several names in the network.
     """
     if by_suffix:
         matched = _by_suffix(state, own, caffe2)
         classifier = [name for name in matched if _CLASSIFIER.fullmatch(name) and name not in own]
         kept = {name: tensor for name, tensor in matched.items() if name not in classifier}
-        return Renamed(kept, "Caffe2" if caffe2 else "Detectron2's ImageNet models", classifier)
+        return ConvertedWeights(kept, "Caffe2" if caffe2 else "Detectron2's ImageNet models", classifier)
     if "layer1.0.conv1.weight" in state and f"{_RESNET}stem.conv1.weight" in own:
-        return from_torchvision(state, own)
-    renamed = from_adelaidet(state, own)
-    part = max(_PARTS, key=lambda prefix: sum(prefix + name in own for name in renamed.state))
-    return Renamed({part + name: t for name, t in renamed.state.items()}, renamed.layout, renamed.not_needed)
+        return convert_torchvision(state, own)
+    converted = convert_adelaidet(state, own)
+    part = max(_PARTS, key=lambda prefix: sum(prefix + name in own for name in converted.state))
+    return ConvertedWeights(
+        {part + name: t for name, t in converted.state.items()}, converted.layout, converted.not_needed
+    )
 
 
-def from_adelaidet(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> Renamed:
-    """Our names for those of a BoxInst or CondInst network of AdelaiDet.
+def convert_adelaidet(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> ConvertedWeights:
+    """Convert the names of a BoxInst or CondInst network of AdelaiDet.
 
-    The order of the numbers that the controller gives is the same, and so are all names but of the levels' scales.
+    The order of the controller's parameters is the same. All names are the same except the scales of the levels.
     """
     result: dict[str, Tensor] = {}
     scales: dict[str, dict[int, Tensor]] = {}
@@ -95,13 +97,13 @@ def from_adelaidet(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> Re
     for name, levels in scales.items():
         result[name] = torch.cat([levels[level].reshape(-1) for level in sorted(levels)])
     adelaidet = bool(scales) or "mask_head._iter" in not_needed
-    return Renamed(result, ADELAIDET if adelaidet else "", not_needed)
+    return ConvertedWeights(result, ADELAIDET if adelaidet else "", not_needed)
 
 
-def from_torchvision(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> Renamed:
-    """Our names for those of a ResNet of torchvision.
+def convert_torchvision(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> ConvertedWeights:
+    """Convert the names of a torchvision ResNet.
 
-    The classifier is not needed, nor are counters of batch norm where the network's norm is frozen.
+    The classifier is not needed, and neither are the counters of batch norm layers that are frozen in the network.
     """
     result: dict[str, Tensor] = {}
     not_needed = []
@@ -111,13 +113,13 @@ def from_torchvision(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> 
             not_needed.append(name)
         else:
             result[new] = tensor
-    return Renamed(result, TORCHVISION, not_needed)
+    return ConvertedWeights(result, TORCHVISION, not_needed)
 
 
 def _torchvision_name(name: str) -> str:
     for pattern, replacement in _TORCHVISION:
         found = pattern.fullmatch(name)
-        if found:  # torchvision counts stages from 1, Detectron2 from 2, since the stem is its first
+        if found:  # torchvision numbers stages from 1, Detectron2 from 2: its first stage is the stem
             stage = int(found[1]) + 1 if "{stage}" in replacement else 0
             return found.expand(replacement.format(stage=stage))
     return name
@@ -127,7 +129,7 @@ def _by_suffix(state: Mapping[str, Tensor], own: Mapping[str, Tensor], caffe2: b
     with _silent(logging.getLogger(align_and_update_state_dicts.__module__)):
         matched = align_and_update_state_dicts(dict(own), dict(state), c2_conversion=caffe2)
     result = {}
-    for name, tensor in matched.items():  # a tensor of the wrong shape keeps its short name
+    for name, tensor in matched.items():  # a tensor of the wrong shape has kept its short name
         owners = [] if name in own else [n for n in own if n.endswith(f".{name}") and n not in matched]
         result[owners[0] if len(owners) == 1 else name] = tensor
     return result
@@ -135,7 +137,7 @@ def _by_suffix(state: Mapping[str, Tensor], own: Mapping[str, Tensor], caffe2: b
 
 @contextmanager
 def _silent(logger: logging.Logger) -> Iterator[None]:
-    """Keep Detectron2's tables out of the log: there is a report at the end."""
+    """Suppress Detectron2's tables: the load report replaces them."""
     level = logger.level
     logger.setLevel(logging.CRITICAL)
     try:

@@ -1,4 +1,4 @@
-"""What became of a file's tensors and of a network's, in a few lines that fit a terminal."""
+"""Report of a weight file loaded into a network, in a few terminal lines."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 _WIDTH = 88  # of a line
-_GROUPS = 8  # names at most under one heading
+_GROUPS = 8  # maximum number of names per heading
 
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What became of a file's tensors and of a network's; all names are the network's but those of a file's rest.
+    """Tensor names of a network and of a weight file, sorted by the result of loading.
 
     Attributes:
-        source: as the user named it.
-        layout: whose names the file has, "" for ours.
-        loaded: taken from the file.
-        missing: not in the file, at their initial values.
-        wrong_shape: shapes in file and network, by name; at their initial values.
-        implied: constants and counters that the file's layout leaves out.
-        unexpected: in the file, and unknown.
-        not_needed: in the file, and known, but of no use here.
-        added: initial values that completed a tensor of the file, in words.
+        source: path or URL as given by the user.
+        layout: project whose names the file has, "" for DepthBox.
+        loaded: names in the network that were loaded from the file.
+        missing: names in the network that are not in the file; these tensors keep their initial values.
+        wrong_shape: name -> (shape in the file, shape in the network); these tensors keep their initial values.
+        implied: constants and counters of the network that the layout of the file omits.
+        unexpected: names in the file that are unknown.
+        not_needed: names in the file that are known and have no counterpart in the network.
+        added: descriptions of the initial values that completed a tensor of the file.
     """
 
     source: str
@@ -39,11 +39,11 @@ class LoadReport:
 
     @property
     def complete(self) -> bool:
-        """Every tensor of the network has its value from the file."""
+        """True if every tensor of the network was loaded."""
         return not self.missing and not self.wrong_shape
 
     def share(self, prefix: str = "") -> tuple[int, int]:
-        """How many tensors under a prefix are loaded, and of how many that a file may hold."""
+        """Count the loaded tensors under a prefix, and all tensors under it that a file can hold."""
         groups: list[Iterable[str]] = [self.loaded, self.missing, self.wrong_shape]
         counts = [sum(name.startswith(prefix) for name in group) for group in groups]
         return counts[0], sum(counts)
@@ -51,43 +51,46 @@ class LoadReport:
     def __str__(self) -> str:
         total = len(self.loaded) + len(self.missing) + len(self.wrong_shape) + len(self.implied)
         lines = [
-            f"{len(self.loaded)} of {total} tensors loaded" + (f", named as in {self.layout}" if self.layout else "")
+            f"{len(self.loaded)} of {total} tensors loaded"
+            + (f", with the names of {self.layout}" if self.layout else "")
         ]
         lines.append(f"  from {self.source}")
         lines += [f"  not in the file: {words}" for words in self.added]
-        lines += _section("not in the file, at initial values", self.missing)
+        lines += _format_section("not in the file, at initial values", self.missing)
         if self.wrong_shape:
             lines.append(f"  of another shape, at initial values: {len(self.wrong_shape)}")
-            shown = list(self.wrong_shape.items())[:_GROUPS]
-            lines += [f"    {name}\n      {_size(a)} in the file, {_size(b)} here" for name, (a, b) in shown]
-            if len(self.wrong_shape) > len(shown):
-                lines.append(f"    and {len(self.wrong_shape) - len(shown)} more")
-        lines += _section("constants and counters that such files leave out", self.implied)
-        lines += _section("in the file, unknown here", self.unexpected)
-        lines += _section("in the file, not needed here", self.not_needed)
+            first = list(self.wrong_shape.items())[:_GROUPS]
+            lines += [
+                f"    {name}\n      {_format_shape(a)} in the file, {_format_shape(b)} here" for name, (a, b) in first
+            ]
+            if len(self.wrong_shape) > len(first):
+                lines.append(f"    and {len(self.wrong_shape) - len(first)} more")
+        lines += _format_section("constants and counters that such files omit", self.implied)
+        lines += _format_section("in the file, unknown here", self.unexpected)
+        lines += _format_section("in the file, not needed here", self.not_needed)
         return "\n".join(lines)
 
 
-def _section(title: str, names: Iterable[str]) -> list[str]:
+def _format_section(title: str, names: Iterable[str]) -> list[str]:
     names = list(names)
     if not names:
         return []
-    text = ", ".join(_grouped(names))
+    text = ", ".join(_group_names(names))
     indent = " " * 4
     lines = textwrap.wrap(text, _WIDTH, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
     return [f"  {title}: {len(names)}", *lines]
 
 
-def _grouped(names: list[str]) -> list[str]:
-    """Names, or as many of their first parts as make few enough groups, with the number of names in each."""
+def _group_names(names: list[str]) -> list[str]:
+    """Shorten a list of names: group them by the longest prefixes that give at most ``_GROUPS`` groups."""
     deepest = max(name.count(".") + 1 for name in names)
     for depth in range(deepest, 0, -1):
         groups = Counter(".".join(name.split(".")[:depth]) for name in names)
         if len(groups) <= _GROUPS:
             break
-    shown = [name if name in names else f"{name}.* ({n})" for name, n in list(groups.items())[:_GROUPS]]
-    return shown + ([f"and {len(groups) - _GROUPS} more"] if len(groups) > _GROUPS else [])
+    result = [name if name in names else f"{name}.* ({n})" for name, n in list(groups.items())[:_GROUPS]]
+    return result + ([f"and {len(groups) - _GROUPS} more"] if len(groups) > _GROUPS else [])
 
 
-def _size(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape)) or "a number"
+def _format_shape(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape)) or "scalar"

@@ -1,8 +1,8 @@
-"""Reader of pickled arrays that runs nothing of what a pickle asks for.
+"""Reader of pickled arrays that does not run code from the file.
 
-A pickle is a program: plain unpickling calls whatever functions it names. Weights of Detectron2 come as pickles of
-numpy arrays, and these need a handful of names only. Here each of them stands for a function of our own that checks
-what it is given; numpy's own constructors are not called, since their states can be forged as well.
+A pickle is a program: plain unpickling calls any function that the pickle names. Weights of Detectron2 are pickles of
+numpy arrays, which need only a few names. Here each of these names is mapped to a function that validates its
+arguments. The constructors of numpy are not called, because their states can be forged as well.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-_DTYPE = re.compile(r"[biufc]\d{1,2}")  # kind and bytes of a number; numpy writes no other form
+_DTYPE = re.compile(r"[biufc]\d{1,2}")  # kind and size of a number, the only form that numpy writes
 _PLAIN = (np.ndarray, str, bytes, int, float, complex, bool, type(None), np.generic)
 _BROKEN = (
     pickle.UnpicklingError,
@@ -33,7 +33,7 @@ _BROKEN = (
 
 
 class UnsafePickleError(ValueError):
-    """A file asks for more than arrays: loading it could run any code."""
+    """Error for a file that asks for objects other than arrays: loading it could run any code."""
 
 
 def read_arrays(path: str | os.PathLike[str]) -> Any:
@@ -42,20 +42,20 @@ def read_arrays(path: str | os.PathLike[str]) -> Any:
     Pickles of Python 2 are read too; their byte strings become strings, as latin1.
 
     Args:
-        path: of the file.
+        path: path of the file.
 
     Returns:
-        What the pickle holds; arrays are writable and in the machine's byte order.
+        The content of the pickle. Arrays are writable and in the byte order of the machine.
 
     Raises:
-        UnsafePickleError: it asks for anything else; the message names it.
-        ValueError: it is damaged, or no pickle.
+        UnsafePickleError: the pickle asks for another object; the message names it.
+        ValueError: the file is damaged, or not a pickle.
     """
     try:
         with open(path, "rb") as file:
-            return _finished(_Reader(file, encoding="latin1").load(), {})
+            return _resolve(_Reader(file, encoding="latin1").load(), {})
     except UnsafePickleError as error:
-        raise UnsafePickleError(refusal(path, str(error))) from None
+        raise UnsafePickleError(format_refusal(path, str(error))) from None
     except _BROKEN as error:
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise ValueError(
@@ -63,12 +63,12 @@ def read_arrays(path: str | os.PathLike[str]) -> Any:
         ) from error
 
 
-def refusal(path: str | os.PathLike[str], name: str) -> str:
-    """What to say of a file that asks for the Python object ``name``."""
+def format_refusal(path: str | os.PathLike[str], name: str) -> str:
+    """Return the message for a file that asks for the Python object ``name``."""
     return (
-        f"{os.fspath(path)} is refused: it asks for {name}, and a file that may do so can run any code when it is "
-        "loaded. Weights need arrays, dicts, lists, strings and numbers only. Get them from another source; if you "
-        'trust whoever made the file, save its weights anew: torch.save({"model": state_dict}, "weights.pth").'
+        f"{os.fspath(path)} is refused: it asks for {name}, and such a file can run any code when it is loaded. "
+        "Weights need only arrays, dicts, lists, strings and numbers. Get the weights from another source. If you "
+        'trust the author of the file, save its weights again: torch.save({"model": state_dict}, "weights.pth").'
     )
 
 
@@ -81,7 +81,7 @@ class _Reader(pickle.Unpickler):
 
 
 class _Call:
-    """A function that a pickle may call, but neither change nor take apart."""
+    """A function that a pickle can call, but not modify or inspect."""
 
     __slots__ = ("_function",)
 
@@ -92,11 +92,11 @@ class _Call:
         return self._function(*args)
 
     def __setstate__(self, state: Any) -> None:
-        raise UnsafePickleError("a change of one of Python's own objects")
+        raise UnsafePickleError("a change of a built-in object")
 
 
 class _Dtype:
-    """Type of an array's numbers; pickles make it in two steps, the second gives the order of the bytes."""
+    """Data type of an array. Pickles build it in two steps; the second sets the byte order."""
 
     __slots__ = ("_code", "_order")
 
@@ -116,7 +116,7 @@ class _Dtype:
 
 
 class _Array:
-    """An array that is still to be filled; pickles make it in two steps."""
+    """An array that is not filled yet. Pickles build it in two steps."""
 
     __slots__ = ("value",)
 
@@ -125,17 +125,17 @@ class _Array:
 
     def __setstate__(self, state: Any) -> None:
         *_, shape, dtype, fortran, raw = state
-        self.value = _array(raw, dtype, shape, "F" if fortran else "C")
+        self.value = _build_array(raw, dtype, shape, "F" if fortran else "C")
 
 
 class _Dict(dict[Any, Any]):
-    """An OrderedDict; what else is attached to it (a state dict's version numbers) is dropped."""
+    """An OrderedDict without its attributes (the module versions of a state dict)."""
 
     def __setstate__(self, state: Any) -> None:
         pass
 
 
-def _array(raw: Any, dtype: Any, shape: Any, order: Any = "C") -> np.ndarray[Any, Any]:
+def _build_array(raw: Any, dtype: Any, shape: Any, order: Any = "C") -> np.ndarray[Any, Any]:
     raw = raw.encode("latin1") if isinstance(raw, str) else raw  # Python 2
     if not isinstance(dtype, _Dtype) or not isinstance(raw, bytes | bytearray):
         raise UnsafePickleError("an array of objects")
@@ -146,23 +146,23 @@ def _array(raw: Any, dtype: Any, shape: Any, order: Any = "C") -> np.ndarray[Any
     return array.astype(found.newbyteorder("="))
 
 
-def _scalar(dtype: Any, raw: Any) -> Any:
-    return _array(raw, dtype, ())[()]
+def _build_scalar(dtype: Any, raw: Any) -> Any:
+    return _build_array(raw, dtype, ())[()]
 
 
-def _encoded(text: str, encoding: str = "latin1") -> bytes:
-    """How Python 3 writes bytes for readers of Python 2."""
+def _encode(text: str, encoding: str = "latin1") -> bytes:
+    """Return the bytes that Python 3 writes as text for Python 2."""
     if encoding not in ("latin1", "latin-1"):
         raise UnsafePickleError(f"the encoding {encoding[:40]!r}")
     return text.encode("latin1")
 
 
-def _no_bytes() -> bytes:
+def _empty_bytes() -> bytes:
     return b""
 
 
-def _finished(value: Any, done: dict[int, Any]) -> Any:
-    """Put the filled arrays in their places; ``done`` maps the id of what was met to what became of it."""
+def _resolve(value: Any, done: dict[int, Any]) -> Any:
+    """Replace ``_Array`` objects by their arrays, recursively; ``done`` maps ids of visited objects to results."""
     if id(value) in done:
         return done[id(value)]
     if isinstance(value, _Array) and value.value is not None:
@@ -170,30 +170,30 @@ def _finished(value: Any, done: dict[int, Any]) -> Any:
     if isinstance(value, dict):
         result: dict[Any, Any] = {}
         done[id(value)] = result
-        result.update((_finished(key, done), _finished(item, done)) for key, item in value.items())
+        result.update((_resolve(key, done), _resolve(item, done)) for key, item in value.items())
         return result
     if isinstance(value, list):
         items: list[Any] = []
         done[id(value)] = items
-        items.extend(_finished(item, done) for item in value)
+        items.extend(_resolve(item, done) for item in value)
         return items
     if isinstance(value, tuple):
-        done[id(value)] = tuple(_finished(item, done) for item in value)
+        done[id(value)] = tuple(_resolve(item, done) for item in value)
         return done[id(value)]
     if isinstance(value, _PLAIN):
         return value
-    raise UnsafePickleError(f"a {type(value).__name__.strip('_')} in place of a value")
+    raise UnsafePickleError(f"a {type(value).__name__.strip('_')} instead of a value")
 
 
 _CALLS: dict[tuple[str, str], Callable[..., Any]] = {
     ("numpy", "dtype"): _Dtype,
-    ("numpy", "ndarray"): _Array,  # an argument of _reconstruct, which has no use for it
+    ("numpy", "ndarray"): _Array,  # an unused argument of _reconstruct
     ("collections", "OrderedDict"): _Dict,
-    ("_codecs", "encode"): _encoded,
-    ("__builtin__", "bytes"): _no_bytes,
-    ("builtins", "bytes"): _no_bytes,
+    ("_codecs", "encode"): _encode,
+    ("__builtin__", "bytes"): _empty_bytes,
+    ("builtins", "bytes"): _empty_bytes,
 }
 for _core in ("numpy.core", "numpy._core"):  # before and since numpy 2
     _CALLS[f"{_core}.multiarray", "_reconstruct"] = _Array
-    _CALLS[f"{_core}.multiarray", "scalar"] = _scalar
-    _CALLS[f"{_core}.numeric", "_frombuffer"] = _array
+    _CALLS[f"{_core}.multiarray", "scalar"] = _build_scalar
+    _CALLS[f"{_core}.numeric", "_frombuffer"] = _build_array

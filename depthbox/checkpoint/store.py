@@ -1,4 +1,4 @@
-"""Checkpoints that are whole at any moment, and the way back from them."""
+"""Checkpoints of a training run: atomic writing, and resuming from the newest sound one."""
 
 from __future__ import annotations
 
@@ -16,29 +16,32 @@ from detectron2.utils import comm
 from torch import Tensor
 
 from ..io.files import atomic_open
+from .divergence import check_finite
+from .weights import local_path, read_content, select_weights
 
 State = dict[str, Any]
 POINTER = "last_checkpoint"
 EVALUATED = "last_evaluation"
 FINAL = "model_final"
 BEST = "model_best"
+TEACHER_HOOK = "SelfDistillation"  # the hook in the trainer's state whose state holds the teacher
 _NUMBERED = re.compile(r"model_\d{7,}\.pth")
-# What torch.load raises on files that are cut off, damaged or no checkpoints.
+# Errors of torch.load for files that are truncated, damaged or not checkpoints.
 _BROKEN = (RuntimeError, OSError, EOFError, ValueError, KeyError, pickle.UnpicklingError, zipfile.BadZipFile)
 
 
 class CheckpointStore:
-    """The checkpoints of one run, in its output folder.
+    """The checkpoints of one training run, in its output folder.
 
     A file appears under its name only when it is complete and on disk, and ``last_checkpoint`` names it only
-    after that: a run may be killed at any moment. Only the main process writes; all must see the folder.
+    after that: a run may be killed at any moment. Only the main process writes. All processes read the folder.
     """
 
     def __init__(self, folder: str | os.PathLike[str], keep: int = 3) -> None:
         """
         Args:
             folder: OUTPUT_DIR.
-            keep: numbered checkpoints that are kept, the newest; 0 = all.
+            keep: number of the newest numbered checkpoints that are kept; 0 = all.
         """
         self.folder = Path(folder)
         self.keep = keep
@@ -46,12 +49,11 @@ class CheckpointStore:
         self._logger = logging.getLogger(__name__)
 
     def save(self, name: str, state: Mapping[str, Any]) -> Path:
-        """Write ``<name>.pth`` on the main process, point to it, and delete those too old to keep.
+        """Write ``<name>.pth`` on the main process, point to it, and delete outdated checkpoints.
 
         Args:
             name: ``model_<iteration>`` (at least seven digits) or ``model_final``.
-            state: tensors, numbers, strings, and dicts and lists of them, so that ``torch.load`` can read it
-                safely.
+            state: tensors, numbers, strings, and dicts and lists of them, readable with ``weights_only=True``.
 
         Raises:
             FloatingPointError: a weight in ``state["model"]`` is not finite.
@@ -62,7 +64,7 @@ class CheckpointStore:
             self._write(path, state)
             with atomic_open(self.folder / POINTER) as file:
                 file.write(path.name.encode())
-            _sync_folder(self.folder)
+            sync_folder(self.folder)
             self._logger.info("Checkpoint saved: %s", path)
             self._delete_old(path)
         self.last_good = path
@@ -74,7 +76,7 @@ class CheckpointStore:
             self._write(self.folder / f"{BEST}.pth", state)
 
     def best(self) -> State | None:
-        """What ``save_best`` wrote last, its weights not yet read; None where there is none."""
+        """Return the state that ``save_best`` wrote last, its weights memory-mapped; None if there is none."""
         path = self.folder / f"{BEST}.pth"
         try:
             return torch.load(path, map_location="cpu", mmap=True, weights_only=True)
@@ -83,7 +85,7 @@ class CheckpointStore:
 
     @property
     def last_evaluated(self) -> int:
-        """Iterations that were done when the last evaluation was finished; setting it writes it to disk."""
+        """Number of iterations done at the last finished evaluation. Setting it writes it to disk."""
         try:
             return int((self.folder / EVALUATED).read_text())
         except (OSError, ValueError):
@@ -95,12 +97,12 @@ class CheckpointStore:
             file.write(str(iterations).encode())
 
     def load_latest(self) -> State | None:
-        """Read the newest complete checkpoint, the same one on all processes; None where there is none.
+        """Read the newest complete checkpoint, the same one on all processes; return None if there is none.
 
-        Broken files are set aside as ``<name>.broken``, with a warning.
+        Broken files are renamed to ``<name>.broken``, with a warning.
 
         Raises:
-            RuntimeError: all checkpoints are broken, or this process cannot read the main process's.
+            RuntimeError: all checkpoints are broken, or this process cannot read that of the main process.
         """
         found: tuple[str | None, str | None, State | None] = (None, None, None)
         if comm.is_main_process():
@@ -123,32 +125,10 @@ class CheckpointStore:
         self._logger.info("Resuming from %s", path)
         return state
 
-    def set_aside_earlier_run(self) -> None:
-        """Move what an earlier run left into ``earlier_run_<n>``: a new run must not resume from it."""
-        if not comm.is_main_process() or not self.folder.is_dir():
-            return
-        self._remove_leftovers()
-        named = [self.folder / name for name in (POINTER, EVALUATED, f"{BEST}.pth", "metrics.json")]
-        events = self.folder.glob("events.out.tfevents.*")
-        files = [path for path in (*self._candidates(), *named, *events) if path.exists()]
-        if not files:
-            return
-        number = 1
-        while (self.folder / f"earlier_run_{number}").exists():
-            number += 1
-        target = self.folder / f"earlier_run_{number}"
-        target.mkdir()
-        for path in sorted(files, key=lambda path: path.name != POINTER):  # the pointer goes first
-            path.rename(target / path.name)
-        self._logger.warning(
-            "%s holds an earlier run (--resume continues it); its checkpoints and metrics are now in %s",
-            self.folder,
-            target,
-        )
-
     def _find_latest(self) -> tuple[str | None, str | None, State | None]:
-        """Name, problem and content of the newest complete checkpoint."""
-        self._remove_leftovers()
+        """Return the name of the newest complete checkpoint, a problem if all are broken, and its content."""
+        for path in self.folder.glob(".model_*.tmp"):  # half-written files of a run that was killed
+            path.unlink()
         candidates = self._candidates()
         for path in candidates:
             try:
@@ -157,7 +137,7 @@ class CheckpointStore:
                 aside = path.with_name(f"{path.name}.broken")
                 path.rename(aside)
                 reason = f"{type(error).__name__} {error}".splitlines()[0]
-                message = "The checkpoint %s is broken (%s); it is now %s. Falling back to the one before."
+                message = "The checkpoint %s is broken (%s). It is now %s; the previous checkpoint is used."
                 self._logger.warning(message, path, reason, aside.name)
         if not candidates:
             return None, None, None
@@ -165,13 +145,8 @@ class CheckpointStore:
         problem = f"all checkpoints in {self.folder} are broken: {names}. Start again without --resume."
         return None, problem, None
 
-    def _remove_leftovers(self) -> None:
-        """Delete half-written files of a run that was killed."""
-        for path in self.folder.glob(".model_*.tmp"):
-            path.unlink()
-
     def _candidates(self) -> list[Path]:
-        """Checkpoints to resume from: the one that the pointer names, then the others, newest first."""
+        """Return the checkpoints to resume from: that of the pointer, then the others, newest first."""
         if not self.folder.is_dir():
             return []
         paths = self._numbered()
@@ -185,11 +160,11 @@ class CheckpointStore:
         return sorted(paths, key=lambda path: path != named)
 
     def _numbered(self) -> list[Path]:
-        """The periodic checkpoints, newest first."""
+        """Return the periodic checkpoints, newest first."""
         return sorted((p for p in self.folder.iterdir() if _NUMBERED.fullmatch(p.name)), key=_number, reverse=True)
 
     def _delete_old(self, newest: Path) -> None:
-        """Keep the newest and its predecessors; files with higher numbers are of no use as predecessors."""
+        """Keep the newest checkpoint and its predecessors; files with higher numbers do not count as predecessors."""
         if self.keep > 0 and _NUMBERED.fullmatch(newest.name):
             older = [path for path in self._numbered() if _number(path) < _number(newest)]
             for path in older[self.keep - 1 :]:
@@ -198,51 +173,78 @@ class CheckpointStore:
     def _write(self, path: Path, state: Mapping[str, Any]) -> None:
         with atomic_open(path) as file:
             torch.save(dict(state), file)
-        _sync_folder(path.parent)
-
-
-def check_finite(weights: Mapping[str, Tensor], last_good: Path | None) -> None:
-    """Refuse weights that have diverged.
-
-    Raises:
-        FloatingPointError: naming the first bad tensor.
-    """
-    names = [name for name, tensor in weights.items() if tensor.is_floating_point()]
-    finite = [torch.isfinite(weights[name]).all() for name in names]
-    for name, good in zip(names, torch.stack(finite).tolist() if finite else [], strict=True):  # one wait for all
-        if not good:
-            raise FloatingPointError(f"the weight {name} is not finite: no checkpoint is written. {advice(last_good)}")
-
-
-def advice(last_good: Path | None) -> str:
-    """What a user can do when training diverges."""
-    where = f"The last good checkpoint is {last_good}." if last_good else "There is no checkpoint yet."
-    return (
-        f"{where} What helps: a lower SOLVER.BASE_LR (it belongs to the batch size), a longer "
-        "SOLVER.WARMUP_ITERS, SOLVER.CLIP_GRADIENTS.ENABLED True, or SOLVER.AMP.ENABLED False."
-    )
+        sync_folder(path.parent)
 
 
 def read_checkpoint(path: Path) -> State:
-    with zipfile.ZipFile(path) as archive:  # torch.load does not look at the checksums that torch.save writes
-        damaged = archive.testzip()
-    if damaged is not None:
-        raise ValueError(f"the checksum of {damaged} in it is wrong")
+    """Read a checkpoint of a training run to the CPU.
+
+    Raises:
+        Exception: the file is damaged (any of ``_BROKEN``) or not a checkpoint of a training run (ValueError).
+    """
+    _verify_checksums(path)
     state = torch.load(path, map_location="cpu", weights_only=True)
     for key in ("model", "optimizer", "trainer"):
         if key not in state:
-            raise ValueError(f"it has no '{key}': not a checkpoint of a DepthBox training")
+            raise ValueError(f"it has no '{key}': not a checkpoint of a DepthBox training run")
     return state
 
 
-def _number(path: Path) -> int:
-    return int(path.stem.removeprefix("model_"))
+def teacher_state(source: str | os.PathLike[str]) -> dict[str, Tensor] | None:
+    """Return the state dict of the EMA teacher in a checkpoint, on the CPU.
+
+    Args:
+        source: path or URL of a checkpoint, or of a weight file of another project.
+
+    Returns:
+        None if the file is sound and holds no teacher: a checkpoint from before MODEL.DISTILL.START_ITER, a training
+        run without distillation, ``model_best.pth``, or bare weights.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        OSError: the URL cannot be fetched.
+        ValueError: the file is damaged or holds no weights; the message names it.
+    """
+    path = local_path(os.fspath(source))
+    content = read_content(path)
+    select_weights(content, path)  # raises for a file of another kind
+    if "trainer" in content:
+        try:
+            _verify_checksums(Path(path))
+        except _BROKEN as error:
+            raise ValueError(f"{path} is damaged: {error}. Use another checkpoint of the run.") from error
+    return find_teacher(content)
 
 
-def _sync_folder(folder: Path) -> None:
-    """Have a rename in a folder survive a power failure."""
+def find_teacher(state: Mapping[str, Any]) -> dict[str, Tensor] | None:
+    """Return the teacher's state dict in the content of a checkpoint, None if it holds no teacher."""
+    trainer = state.get("trainer")
+    hooks = trainer.get("hooks") if isinstance(trainer, Mapping) else None
+    saved = hooks.get(TEACHER_HOOK) if isinstance(hooks, Mapping) else None
+    return saved.get("teacher") if isinstance(saved, Mapping) else None
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush a folder to disk: renames in it then survive a power failure."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _verify_checksums(path: Path) -> None:
+    """Verify the checksums that torch.save writes; torch.load does not read them.
+
+    Raises:
+        ValueError: a checksum is wrong.
+        zipfile.BadZipFile: not a file of torch.save.
+    """
+    with zipfile.ZipFile(path) as archive:
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise ValueError(f"the checksum of {damaged} in it is wrong")
+
+
+def _number(path: Path) -> int:
+    return int(path.stem.removeprefix("model_"))

@@ -1,4 +1,4 @@
-"""Weights to start from: files of several projects, read without running code, and what of them matched."""
+"""Initial weights: reading of weight files of several projects without running code, and loading by name."""
 
 from __future__ import annotations
 
@@ -17,13 +17,16 @@ import torch
 from detectron2.utils.file_io import PathManager
 from torch import Tensor, nn
 
-from .conversion import TORCHVISION, rename
+from .conversion import TORCHVISION, convert_names
 from .load_report import LoadReport
-from .safe_pickle import UnsafePickleError, read_arrays, refusal
+from .safe_pickle import UnsafePickleError, format_refusal, read_arrays
 
-_TORCH = (b"PK\x03\x04", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.")  # how its files begin, now and before 1.6
+_TORCH = (
+    b"PK\x03\x04",
+    b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.",
+)  # first bytes of zip files and of files from before torch 1.6
 _TORCHVISION_MEAN = (123.675, 116.28, 103.53)
-_GLOBAL = re.compile(r"(?:GLOBAL|class|function)\s+['`]?([\w.]+)")  # in torch's messages
+_GLOBAL = re.compile(r"(?:GLOBAL|class|function)\s+['`]?([\w.]+)")  # in error messages of torch
 _BROKEN = (
     AttributeError,
     EOFError,
@@ -39,11 +42,11 @@ _BROKEN = (
 
 @dataclass(frozen=True)
 class WeightFile:
-    """Tensors of a file.
+    """Tensors of a weight file.
 
     Attributes:
-        state: by the file's names.
-        by_suffix, caffe2: how the names are to be understood, see ``weight_names.rename``.
+        state: tensors by the names of the file.
+        by_suffix, caffe2: conventions of the names, see ``conversion.convert_names``.
     """
 
     state: dict[str, Tensor]
@@ -52,27 +55,27 @@ class WeightFile:
 
 
 def load_weights(model: nn.Module, source: str) -> LoadReport | None:
-    """Load weights to start a training from, on all processes, and log what matched.
+    """Load initial weights, on all processes, and log a report.
 
     Args:
-        model: changed in place.
+        model: network, changed in place.
         source: path or URL of a .pth of DepthBox, Detectron2, AdelaiDet (BoxInst, CondInst) or torchvision (ResNet),
             or of a .pkl of Detectron2's model zoo or of MSRA; "" loads nothing.
 
     Returns:
-        What matched; None where nothing was to be loaded.
+        The report, None if ``source`` is empty.
 
     Raises:
         FileNotFoundError: there is no such file.
         OSError: the URL cannot be fetched.
-        UnsafePickleError: the file could run code when it is loaded.
-        ValueError: the file is damaged, holds no weights, or none of this network.
+        UnsafePickleError: loading the file could run code.
+        ValueError: the file is damaged, holds no weights, or no weights of this network.
     """
     logger = logging.getLogger(__name__)
     if not source:
-        logger.info("MODEL.WEIGHTS is empty: all but what the backbone may bring starts from random weights")
+        logger.info("MODEL.WEIGHTS is empty: training starts from random weights, except for weights of MODEL.TIMM")
         return None
-    file = read_weight_file(_local_path(source))
+    file = read_weight_file(local_path(source))
     report = _load(model, file, source)
     backbone_only = all(name.startswith("backbone.") for name in report.loaded)
     logger.log(logging.INFO if report.complete or backbone_only else logging.WARNING, "%s", report)
@@ -86,12 +89,32 @@ def read_weight_file(path: str) -> WeightFile:
     """Read the tensors of a local file, without running code.
 
     Raises:
-        UnsafePickleError: it asks for Python objects that are no weights.
-        ValueError: it is damaged, or holds no weights.
+        UnsafePickleError: the file asks for Python objects other than arrays and containers.
+        ValueError: the file is damaged, or holds no weights.
     """
-    with open(path, "rb") as opened:
-        pickled = not opened.read(16).startswith(_TORCH)
-    content = read_arrays(path) if pickled else _read_torch(path)
+    return select_weights(read_content(path), path)
+
+
+def read_content(path: str) -> Any:
+    """Read a local file of torch, or a pickle of arrays, without running code.
+
+    Raises:
+        UnsafePickleError: the file asks for Python objects other than arrays and containers.
+        ValueError: the file is damaged or has another format.
+    """
+    return read_arrays(path) if _is_pickle(path) else _read_torch(path)
+
+
+def select_weights(content: Any, path: str) -> WeightFile:
+    """Select the weights in the content of a file.
+
+    Args:
+        content: of ``read_content``.
+        path: of the file, for messages and for its format.
+
+    Raises:
+        ValueError: the content holds no weights.
+    """
     if not isinstance(content, dict):
         raise ValueError(f"{path} holds a {type(content).__name__}, not a dict of weights: give a checkpoint")
     keys = ("model", "state_dict", "model_state", "blobs")  # Detectron2; Lightning and timm; pycls; Detectron
@@ -99,21 +122,33 @@ def read_weight_file(path: str) -> WeightFile:
     state = content[key] if key else content
     if not state:
         raise ValueError(f"{path} holds no weights: it is an empty dict. Give a checkpoint.")
-    # Caffe2's names are the only ones without dots; only such files come without a word on what they are.
-    caffe2 = content.get("__author__") == "Caffe2" or (pickled and not any("." in str(name) for name in state))
+    # Only names of Caffe2 contain no dots, and only such files lack an entry about their origin.
+    dotless = not any("." in str(name) for name in state)
+    caffe2 = content.get("__author__") == "Caffe2" or (dotless and _is_pickle(path))
     unused = "_momentum" if caffe2 else "num_batches_tracked" if key == "model_state" else "\0"
     by_suffix = caffe2 or key == "model_state" or bool(content.get("matching_heuristics", False))
     return WeightFile(_tensors(state, unused, path), by_suffix, caffe2)
 
 
-def _local_path(source: str) -> str:
+def _is_pickle(path: str) -> bool:
+    with open(path, "rb") as file:
+        return not file.read(16).startswith(_TORCH)
+
+
+def local_path(source: str) -> str:
+    """Return the path of a weight file; a URL is downloaded into the cache first.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        OSError: the URL cannot be fetched.
+    """
     path = source
     if "://" in source:
         try:
             path = PathManager.get_local_path(source)
-        except Exception as error:  # whatever the handler of this kind of address raises
+        except Exception as error:  # any error of the handler of this kind of URL
             raise OSError(
-                f"MODEL.WEIGHTS: {source} cannot be fetched ({error}). Download it by other means and give its path."
+                f"MODEL.WEIGHTS: {source} cannot be fetched ({error}). Download it in another way and give its path."
             ) from error
     if not os.path.isfile(path):
         raise FileNotFoundError(f"MODEL.WEIGHTS: there is no file {path}")
@@ -126,13 +161,13 @@ def _read_torch(path: str) -> Any:
     except _BROKEN as error:
         found = _GLOBAL.search(str(error)) if isinstance(error, pickle.UnpicklingError) else None
         if found:
-            raise UnsafePickleError(refusal(path, found[1])) from None
+            raise UnsafePickleError(format_refusal(path, found[1])) from None
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise ValueError(f"{path} is no checkpoint of torch, or a damaged one ({reason}). Get it once more.") from error
+        raise ValueError(f"{path} is not a sound checkpoint of torch ({reason}). Download it again.") from error
 
 
 def _tensors(state: Mapping[Any, Any], unused: str, path: str) -> dict[str, Tensor]:
-    """Arrays as tensors, by names without the prefix that DataParallel adds; keeps torch's version numbers."""
+    """Convert arrays to tensors, strip the name prefix of DataParallel, and keep the module versions of torch."""
     versions = getattr(state, "_metadata", None)
     prefix = "module." if state and all(str(name).startswith("module.") for name in state) else ""
     result: OrderedDict[str, Tensor] = OrderedDict()
@@ -142,7 +177,7 @@ def _tensors(state: Mapping[Any, Any], unused: str, path: str) -> dict[str, Tens
         tensor = torch.as_tensor(value) if isinstance(value, np.ndarray | np.generic) else value
         if not isinstance(name, str) or not isinstance(tensor, Tensor):
             raise ValueError(
-                f"{path} holds no weights: {str(name)[:60]!r} in it is a {type(value).__name__}, not a tensor. "
+                f"{path} holds no weights: {str(name)[:60]!r} in it is of type {type(value).__name__}, not a tensor. "
                 "Give a dict of tensors by name, or a checkpoint with such a dict as 'model'."
             )
         result[name.removeprefix(prefix)] = tensor
@@ -154,10 +189,10 @@ def _tensors(state: Mapping[Any, Any], unused: str, path: str) -> dict[str, Tens
 def _load(model: nn.Module, file: WeightFile, source: str) -> LoadReport:
     own = model.state_dict()
     try:
-        renamed = rename(file.state, own, by_suffix=file.by_suffix, caffe2=file.caffe2)
+        converted = convert_names(file.state, own, by_suffix=file.by_suffix, caffe2=file.caffe2)
     except ValueError as error:
         raise ValueError(f"{source} does not fit the network: {error} Give weights of the same backbone.") from error
-    state: OrderedDict[str, Tensor] = OrderedDict(renamed.state)
+    state: OrderedDict[str, Tensor] = OrderedDict(converted.state)
     if hasattr(file.state, "_metadata"):
         state._metadata = file.state._metadata  # type: ignore[attr-defined]
     fill_up = getattr(model, "fill_up_weights", None)
@@ -169,21 +204,21 @@ def _load(model: nn.Module, file: WeightFile, source: str) -> LoadReport:
     if not loaded:
         raise ValueError(
             f"MODEL.WEIGHTS: these weights are not of this network: none of the {len(file.state)} tensors of {source} "
-            f"fits (the first: {', '.join(list(file.state)[:3])}). Weights of timm go to MODEL.TIMM.WEIGHTS."
+            f"fits (the first: {', '.join(list(file.state)[:3])}). Give weights of timm as MODEL.TIMM.WEIGHTS."
         )
     for name in wrong:
         del state[name]
-    outcome = model.load_state_dict(state, strict=False)
-    missing = [name for name in outcome.missing_keys if name not in wrong]
+    result = model.load_state_dict(state, strict=False)
+    missing = [name for name in result.missing_keys if name not in wrong]
     return LoadReport(
         source=source,
-        layout=renamed.layout,
+        layout=converted.layout,
         loaded=loaded,
         missing=missing,
         wrong_shape=wrong,
         implied=[name for name in own if name not in {*loaded, *missing, *wrong}],
-        unexpected=list(outcome.unexpected_keys),
-        not_needed=renamed.not_needed,
+        unexpected=list(result.unexpected_keys),
+        not_needed=converted.not_needed,
         added=added,
     )
 
@@ -201,7 +236,7 @@ def _warn_of_another_backbone(logger: logging.Logger, model: nn.Module, report: 
 
 
 def _warn_of_other_inputs(logger: logging.Logger, model: nn.Module) -> None:
-    """torchvision's networks see RGB images in other units, and have their strides elsewhere than MSRA's."""
+    """Warn if normalization or strides differ from torchvision's: RGB, standard deviations, stride in the 3 x 3."""
     changes = []
     mean, std = getattr(model, "pixel_mean", None), getattr(model, "pixel_std", None)
     if mean is not None and not np.allclose(mean.flatten().tolist(), _TORCHVISION_MEAN, atol=1):
@@ -212,4 +247,6 @@ def _warn_of_other_inputs(logger: logging.Logger, model: nn.Module) -> None:
     if any(conv.kernel_size == (1, 1) and conv.stride == (2, 2) for conv in first.values()):
         changes.append("MODEL.RESNETS.STRIDE_IN_1X1 False")
     if changes:
-        logger.warning("torchvision's networks were trained otherwise; set\n  %s", "\n  ".join(changes))
+        logger.warning(
+            "torchvision's networks were trained with other inputs or strides; set\n  %s", "\n  ".join(changes)
+        )

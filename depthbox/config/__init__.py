@@ -1,4 +1,4 @@
-"""Config keys of DepthBox and loading of config files."""
+"""Config keys of DepthBox, and loading of config files."""
 
 from .defaults import add_depthbox_config
 from .loading import ConfigError, load_config

@@ -1,4 +1,4 @@
-"""Every configuration key of DepthBox, its default and its meaning."""
+"""All config keys of DepthBox with their defaults and meanings."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from detectron2.config import CfgNode as CN
 
 
 def add_depthbox_config(cfg: CN) -> None:
-    """Add the keys of DepthBox to a Detectron2 config, in place (nothing else is changed)."""
+    """Add the keys of DepthBox to a Detectron2 config, in place; other keys are not changed."""
     _add_fcos(cfg)
     _add_masks(cfg)
     _add_depth(cfg)
@@ -14,7 +14,7 @@ def add_depthbox_config(cfg: CN) -> None:
     _add_timm(cfg)
     _add_data(cfg)
     _add_solver(cfg)
-    _add_following(cfg)
+    _add_monitoring(cfg)
 
 
 def _add_fcos(cfg: CN) -> None:
@@ -22,36 +22,38 @@ def _add_fcos(cfg: CN) -> None:
     node.NUM_CLASSES = 80
     node.IN_FEATURES = ["p3", "p4", "p5", "p6", "p7"]
     node.FPN_STRIDES = [8, 16, 32, 64, 128]
-    # Largest side (max of l, t, r, b; pixels) that each level but the last is responsible for.
+    # Upper bound of max(l, t, r, b) in pixels of each level except the last.
     node.SIZES_OF_INTEREST = [64, 128, 256, 512]
     node.NUM_SHARE_CONVS = 0
     node.NUM_CLS_CONVS = 4
     node.NUM_BOX_CONVS = 4
-    node.NORM = "GN"  # of the towers: "GN", "" or any of Detectron2's
-    node.USE_SCALE = True  # a learned factor per level on the box regression
+    node.NORM = "GN"  # of the towers: "GN", "" or a norm of Detectron2
+    node.USE_SCALE = True  # learned factor of the box regression, per level
     node.PRIOR_PROB = 0.01
     node.BOX_QUALITY = "centerness"  # or "iou"
     node.CENTER_SAMPLE = True
-    node.POS_RADIUS = 1.5  # half side of the sampling square, in strides
-    node.SAMPLE_CENTER = "box"  # or "box_mass": centre of the pixels covered by the box (published BoxInst)
+    node.POS_RADIUS = 1.5  # half side of the center sampling square, in strides
+    node.SAMPLE_CENTER = "box"  # or "box_mass": center of mass of the pixels covered by the box (published BoxInst)
     node.LOC_LOSS_TYPE = "giou"  # or "iou", "linear_iou"
     node.LOSS_ALPHA = 0.25
     node.LOSS_GAMMA = 2.0
     node.LOSS_WEIGHT_CLS = 1.0
     node.INFERENCE_TH = 0.05
-    node.THRESH_WITH_CTR = True  # multiply by the box quality before the threshold, not after
+    node.THRESH_WITH_CTR = True  # apply INFERENCE_TH to score times box quality, not to the score alone
     node.PRE_NMS_TOPK = 1000  # per level
     node.NMS_TH = 0.6
 
 
 def _add_masks(cfg: CN) -> None:
-    cfg.MODEL.CHANNELS_LAST = False  # memory layout of the convolutions; faster on CPU and under AMP
-    cfg.MODEL.COMPILE = False  # torch.compile of backbone, towers and mask branch; minutes at the first step
-    cfg.MODEL.TRITON = True  # Triton kernels of mask head and mask losses where they run (NVIDIA); results are equal
-    cfg.MODEL.MASK_SUPERVISION = "box"  # "box" (BoxInst), "mask" (CondInst) or "mixed" (masks where there are any)
+    cfg.MODEL.CHANNELS_LAST = False  # memory format of the convolutions; faster on the CPU and with AMP
+    cfg.MODEL.COMPILE = False  # torch.compile of backbone, towers and mask branch; the first step takes minutes
+    cfg.MODEL.TRITON = True  # Triton kernels of mask head and mask losses on NVIDIA GPUs; same results
+    cfg.MODEL.MASK_SUPERVISION = (
+        "box"  # "box" (BoxInst), "mask" (CondInst) or "mixed" (masks of the objects that have one)
+    )
     node = cfg.MODEL.CONDINST = CN()
     node.MASK_OUT_STRIDE = 4  # input pixels per cell of the mask logits; divides 8
-    node.QUERIES_PER_IMAGE = 64  # hard cap on the masks that are trained per image
+    node.QUERIES_PER_IMAGE = 64  # maximum number of trained masks per image
     node.MASK_HEAD = CN()
     node.MASK_HEAD.CHANNELS = 8
     node.MASK_HEAD.NUM_LAYERS = 3
@@ -60,9 +62,9 @@ def _add_masks(cfg: CN) -> None:
     node.MASK_BRANCH.CHANNELS = 128
     node.MASK_BRANCH.OUT_CHANNELS = 16
     node.MASK_BRANCH.NUM_CONVS = 4
-    node.MASK_BRANCH.NORM = "naiveSyncBN"  # statistics of the whole batch, on CPU too
+    node.MASK_BRANCH.NORM = "naiveSyncBN"  # statistics of the global batch, also on the CPU
     box = cfg.MODEL.BOXINST = CN()
-    box.BOTTOM_PIXELS_REMOVED = 10  # rows at the bottom of the original image that are no neighbours
+    box.BOTTOM_PIXELS_REMOVED = 10  # rows at the bottom of the original image without color pairs
     box.PAIRWISE = CN()
     box.PAIRWISE.SIZE = 3
     box.PAIRWISE.DILATION = 2
@@ -71,76 +73,79 @@ def _add_masks(cfg: CN) -> None:
 
 
 def _add_depth(cfg: CN) -> None:
-    node = cfg.MODEL.DEPTH = CN()  # the losses read pseudo depth: they need INPUT.DEPTH.ENABLED True
-    node.LAYER = False  # the dynamic depth layer: each instance's depth guides its mask (eq. 1)
-    node.LOSS_WEIGHT = 1.0  # of the instance depth loss (eq. 2); 0 leaves the depth layer without supervision
-    node.CONSISTENCY = False  # the depth consistency loss (eq. 4)
+    node = cfg.MODEL.DEPTH = CN()  # its losses need INPUT.DEPTH.ENABLED True
+    node.LAYER = False  # dynamic depth layer: the depth of each instance guides its mask (eq. 1)
+    node.LOSS_WEIGHT = 1.0  # of the instance depth loss (eq. 2); with 0 the depth layer has no supervision
+    node.CONSISTENCY = False  # depth consistency loss (eq. 4)
     node.CONSISTENCY_WEIGHT = 1.0
-    node.THRESH = 0.5  # tau_d: pairs with S_d above it are of one surface
-    node.SCALE = 100.0  # kappa in S_d = exp(-kappa |difference of depth|) (eq. 3), depth in [0, 1]
+    node.THRESH = 0.5  # tau_d: pairs with S_d above it belong to one surface
+    node.SCALE = 100.0  # kappa in S_d = exp(-kappa |depth difference|) (eq. 3), depth in [0, 1]
     node.WARMUP_ITERS = 10000  # of the depth consistency loss
 
 
 def _add_distillation(cfg: CN) -> None:
-    node = cfg.MODEL.DISTILL = CN()  # a teacher, the moving average of the network, labels masks from START_ITER on
+    node = cfg.MODEL.DISTILL = CN()  # EMA teacher that generates pseudo masks from START_ITER on
     node.ENABLED = False
     node.START_ITER = 65000
     node.EMA_MOMENTUM = 0.999
-    node.TEACHER_MIN_SIZE = 800  # short side of the teacher's view, pixels; 0 = the student's own view
+    node.TEACHER_MIN_SIZE = 800  # short side of the teacher's image in pixels; 0 = same image as the student
     node.TEACHER_MAX_SIZE = 1333
-    node.CANDIDATES_PER_BOX = 16  # predictions of each box's class that compete for it, by IoU
-    node.ALPHA = 0.8  # weight of the boxes' IoU in the matching score (eq. 9)
-    node.BETA = 0.2  # of the depth consistency score; the rest, 1 - ALPHA - BETA, is the prediction score's
-    node.SCORE_THRESH = 0.8  # tau_m: masks that match worse are not used
-    node.LOSS_WEIGHT = 4.0  # gamma, of the dice loss with the teacher's masks
-    node.SOFT_MASKS = False  # beyond the paper: probabilities as labels, not masks cut at 0.5
-    node.CERTAINTY_WEIGHT = False  # beyond the paper: weigh each label by the teacher's mean certainty in the mask
-    node.STRONG_AUGMENTATION = False  # beyond the paper: colours of the student's view alone are distorted
+    node.CANDIDATES_PER_BOX = 16  # candidate predictions per box: those of its class with the highest IoU
+    node.ALPHA = 0.8  # weight of the box IoU in the matching score (eq. 9)
+    node.BETA = 0.2  # weight of the depth consistency score; 1 - ALPHA - BETA is that of the prediction score
+    node.SCORE_THRESH = 0.8  # tau_m: masks with a lower matching score are not used
+    node.LOSS_WEIGHT = 4.0  # gamma, weight of the dice loss with the pseudo masks
+    node.SOFT_MASKS = False  # not in the paper: probabilities as labels instead of masks binarized at 0.5
+    node.CERTAINTY_WEIGHT = False  # not in the paper: weight each label by the teacher's mean certainty in the mask
+    node.STRONG_AUGMENTATION = False  # not in the paper: color distortion of the student's image
     cfg.TEST.EVALUATE = "student"  # or "teacher", "both"
 
 
 def _add_timm(cfg: CN) -> None:
-    node = cfg.MODEL.TIMM = CN()  # read by the backbone "build_timm_fpn_backbone"
+    node = cfg.MODEL.TIMM = CN()  # used by the backbone "build_timm_fpn_backbone"
     node.NAME = "mobilenetv2_100"
-    node.PRETRAINED = False  # let timm download its weights
-    node.WEIGHTS = ""  # a local state dict, variables are expanded; or package:NAME, an installed package with one
-    node.OPTIONS = []  # more arguments of timm.create_model, as KEY, VALUE, KEY, VALUE...
-    node.OUTPUT_NORM = "auto"  # a layer norm on each output: "auto" (Swin only), "on" or "off"
-    node.FREEZE_NORM = False  # turn batch norm into fixed scale and shift
-    node.FREEZE_STAGES = 0  # freeze the modules up to and including this many strides of 2
+    node.PRETRAINED = False  # download the weights of timm
+    # Local state dict (environment variables are expanded), or package:NAME, an installed package with weights.
+    node.WEIGHTS = ""
+    node.OPTIONS = []  # further arguments of timm.create_model, as KEY, VALUE, KEY, VALUE...
+    node.OUTPUT_NORM = "auto"  # layer norm of each output: "auto" (only Swin), "on" or "off"
+    node.FREEZE_NORM = False  # replace batch norm by a fixed scale and shift
+    node.FREEZE_STAGES = 0  # freeze the modules up to and including this number of strides of 2
 
 
 def _add_data(cfg: CN) -> None:
     cfg.INPUT.DEPTH = CN()
-    cfg.INPUT.DEPTH.ENABLED = False  # read pseudo depth in training
-    # COCO-style data sets to register: [name, json file, image folder, depth folder or ""]; variables are expanded.
+    cfg.INPUT.DEPTH.ENABLED = False  # load pseudo depth in training
+    # COCO-style datasets to register: [name, JSON file, image folder, depth folder or ""]; variables are expanded.
     cfg.DATASETS.COCO_STYLE = []
 
 
 def _add_solver(cfg: CN) -> None:
     cfg.SOLVER.OPTIMIZER = "SGD"  # or "ADAMW"
-    cfg.SOLVER.ACCUMULATION_STEPS = 1  # IMS_PER_BATCH is computed in so many parts
-    cfg.SOLVER.REFERENCE_BATCH_SIZE = 0  # batch that the schedule was written for; 0 = never scale
-    cfg.SOLVER.KEEP_CHECKPOINTS = 3
-    cfg.SOLVER.BACKBONE_MULTIPLIER = 1.0
+    cfg.SOLVER.ACCUMULATION_STEPS = 1  # number of micro-batches that IMS_PER_BATCH is divided into
+    cfg.SOLVER.REFERENCE_BATCH_SIZE = (
+        0  # batch size of the schedule, which is rescaled to IMS_PER_BATCH; 0 = no rescaling
+    )
+    cfg.SOLVER.KEEP_CHECKPOINTS = 3  # number of the newest checkpoints that are kept; 0 = all
+    cfg.SOLVER.BACKBONE_MULTIPLIER = 1.0  # on the learning rate of the backbone
     if "DTYPE" not in cfg.SOLVER.AMP:
         cfg.SOLVER.AMP.DTYPE = "float16"  # or "bfloat16"
-    cfg.TEST.BEST_METRIC = "segm/AP"  # "bbox/AP" is used where there are no true masks
-    cfg.TEST.EVALUATOR = "coco"  # or "cityscapes": mask AP by the official tool (docs/cityscapes.md)
-    cfg.TEST.AMP = ""  # or "float16", "bfloat16": autocast in evaluation; SOLVER.AMP is that of training
-    cfg.TEST.IMS_PER_BATCH = 1  # more go through the network faster on a GPU; padding moves results a little
-    # Of what the network gives: "bitmask" (pred_masks, bool) or "rle" (pred_masks_rle: the same in little memory).
+    cfg.TEST.BEST_METRIC = "segm/AP"  # selects model_best.pth; without ground truth masks "bbox/AP" is used
+    cfg.TEST.EVALUATOR = "coco"  # or "cityscapes": mask AP of the official tool (docs/cityscapes.md)
+    cfg.TEST.AMP = ""  # or "float16", "bfloat16": autocast in evaluation (SOLVER.AMP: in training)
+    cfg.TEST.IMS_PER_BATCH = 1  # larger is faster on a GPU; padding changes results slightly
+    # Of the predictions: "bitmask" (pred_masks, bool) or "rle" (pred_masks_rle, the same masks in less memory).
     cfg.TEST.MASK_FORMAT = "bitmask"
-    cfg.TEST.FILLED_BOX_AP = False  # also score the masks' filled boxes: what masks must beat
-    cfg.TEST.EVAL_FAST = True  # faster-coco-eval; else pycocotools
+    cfg.TEST.FILLED_BOX_AP = False  # also evaluate the filled boxes of the masks, the baseline of mask AP
+    cfg.TEST.EVAL_FAST = True  # use faster-coco-eval instead of pycocotools
 
 
-def _add_following(cfg: CN) -> None:
-    # VIS_PERIOD (Detectron2's): iterations between pictures of the running batch in TensorBoard; 0 = none.
+def _add_monitoring(cfg: CN) -> None:
+    # VIS_PERIOD (of Detectron2): iterations between images of the batch in TensorBoard; 0 = none.
     node = cfg.WANDB = CN()
-    node.ENABLED = False  # log to Weights & Biases too (extra "wandb")
+    node.ENABLED = False  # also log to Weights & Biases (extra "wandb")
     node.PROJECT = "depthbox"
-    node.NAME = ""  # of the run; "" = the last part of OUTPUT_DIR
-    node.MODE = "online"  # or "offline": into OUTPUT_DIR/wandb, to be sent later by `wandb sync`
+    node.NAME = ""  # name of the run; "" = last part of OUTPUT_DIR
+    node.MODE = "online"  # or "offline": into OUTPUT_DIR/wandb, for `wandb sync`
     cfg.REPORT = CN()
-    cfg.REPORT.ENABLED = True  # write OUTPUT_DIR/report.html when a training ends
+    cfg.REPORT.ENABLED = True  # write OUTPUT_DIR/report.html at the end of a training run

@@ -1,4 +1,4 @@
-"""From a YAML file and KEY VALUE pairs to a frozen config, with errors that help."""
+"""Loading of a frozen config from a YAML file and KEY VALUE pairs, with explanatory errors."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from detectron2.config import CfgNode, get_cfg
 
 
 class ConfigError(ValueError):
-    """A config file or override that cannot be used; the message says what to change."""
+    """Error of a config file, an override or an option; the message contains the remedy."""
 
 
 def load_config(add_keys: Callable[[CfgNode], None], config_file: str = "", overrides: Sequence[str] = ()) -> CfgNode:
-    """Build the config of a run: Detectron2's defaults, the project's, a YAML file, overrides.
+    """Build the config of a run from the defaults of Detectron2 and the project, a YAML file and overrides.
 
     Args:
-        add_keys: adds the project's keys in place (``depthbox.add_depthbox_config``).
-        config_file: a YAML file, may name others as _BASE_; "" = none.
-        overrides: KEY VALUE KEY VALUE..., which win over the file.
+        add_keys: function that adds the keys of the project in place (``depthbox.add_depthbox_config``).
+        config_file: a YAML file, which may name another one as _BASE_; "" = none.
+        overrides: KEY VALUE KEY VALUE..., with priority over the file.
 
     Returns:
         A frozen config.
 
     Raises:
-        ConfigError: a missing or broken file, an unknown key, a value of the wrong type.
+        ConfigError: a missing or broken file, an unknown key, or a value of the wrong type.
     """
     cfg = get_cfg()
     add_keys(cfg)
@@ -44,10 +44,10 @@ def _merge_file(cfg: CfgNode, config_file: str) -> None:
         tree = CfgNode.load_yaml_with_base(config_file)
     except Exception as error:
         raise ConfigError(f"the config file {config_file} cannot be read: {error}") from error
-    known = set(_keys(cfg))
-    for key in _keys(tree):
+    known = set(_iterate_keys(cfg))
+    for key in _iterate_keys(tree):
         if not _is_known(key, known):
-            raise ConfigError(_unknown(key, known, config_file))
+            raise ConfigError(_format_unknown(key, known, config_file))
     try:
         cfg.merge_from_file(config_file)
     except (ValueError, KeyError, AssertionError) as error:
@@ -56,33 +56,31 @@ def _merge_file(cfg: CfgNode, config_file: str) -> None:
 
 def _merge_overrides(cfg: CfgNode, overrides: Sequence[str]) -> None:
     if len(overrides) % 2:
-        raise ConfigError(
-            f"overrides come in pairs KEY VALUE, but there are {len(overrides)} words: {' '.join(overrides)}"
-        )
-    known = set(_keys(cfg))
+        raise ConfigError(f"overrides are pairs KEY VALUE, but there are {len(overrides)} words: {' '.join(overrides)}")
+    known = set(_iterate_keys(cfg))
     for key, value in zip(overrides[::2], overrides[1::2], strict=True):
         if key not in known:
-            raise ConfigError(_unknown(key, known, "the command line"))
+            raise ConfigError(_format_unknown(key, known, "the command line"))
         try:
             cfg.merge_from_list([key, value])
         except (ValueError, AssertionError, SyntaxError) as error:
-            raise ConfigError(f"'{value}' is no value for {key}: {error}") from error
+            raise ConfigError(f"'{value}' is not a value of {key}: {error}") from error
 
 
-def _keys(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+def _iterate_keys(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
     for key, value in tree.items():
         yield f"{prefix}{key}"
         if isinstance(value, Mapping):
-            yield from _keys(value, f"{prefix}{key}.")
+            yield from _iterate_keys(value, f"{prefix}{key}.")
 
 
 def _is_known(key: str, known: set[str]) -> bool:
     return key in known or key == "_BASE_"
 
 
-def _unknown(key: str, known: set[str], where: str) -> str:
-    near = difflib.get_close_matches(key, known, n=3, cutoff=0.6)
+def _format_unknown(key: str, known: set[str], where: str) -> str:
+    similar = difflib.get_close_matches(key, known, n=3, cutoff=0.6)
     last = key.rpartition(".")[2]
-    near += [other for other in sorted(known) if other.rpartition(".")[2] == last and other not in near][:2]
-    hint = f"; did you mean {' or '.join(near)}?" if near else ""
+    similar += [other for other in sorted(known) if other.rpartition(".")[2] == last and other not in similar][:2]
+    hint = f"; did you mean {' or '.join(similar)}?" if similar else ""
     return f"{where} sets the unknown key {key}{hint}"

@@ -8,11 +8,27 @@ from typing import Any
 import numpy as np
 import pycocotools.mask as mask_util
 import torch
+from detectron2.config import CfgNode
 from detectron2.structures import BitMasks, Boxes, BoxMode, Instances
 from fvcore.transforms.transform import Transform
 from numpy.typing import NDArray
 
 Annotation = Mapping[str, Any]
+
+# Fields of a training sample besides boxes and classes, by MODEL.MASK_SUPERVISION.
+MASK_FIELDS: dict[str, tuple[str, ...]] = {"box": (), "mask": ("gt_masks",), "mixed": ("gt_masks", "gt_has_mask")}
+
+
+def required_fields(cfg: CfgNode) -> tuple[str, ...]:
+    """Return the fields that the data mapper has to provide for training: those of the supervision, and ``depth``.
+
+    Raises:
+        ValueError: ``MODEL.MASK_SUPERVISION`` is unknown.
+    """
+    kind = cfg.MODEL.MASK_SUPERVISION
+    if kind not in MASK_FIELDS:
+        raise ValueError(f"MODEL.MASK_SUPERVISION must be {', '.join(MASK_FIELDS)}, got {kind!r}")
+    return MASK_FIELDS[kind] + (("depth",) if cfg.INPUT.DEPTH.ENABLED else ())
 
 
 def boxes_to_instances(annotations: Sequence[Annotation], transforms: Transform, size: tuple[int, int]) -> Instances:

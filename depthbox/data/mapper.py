@@ -15,12 +15,12 @@ from detectron2.structures import Instances
 from fvcore.transforms.transform import Transform
 from numpy.typing import NDArray
 
-from .annotations import add_masks, boxes_to_instances, drop_empty, transform_mask
+from .annotations import add_masks, boxes_to_instances, drop_empty, required_fields, transform_mask
 from .depth_io import DEPTH_TOOL, read_depth, resize_depth
 from .depth_transforms import transform_depth
 from .teacher_view import TeacherView
 
-MASK_SUPERVISION = ("box", "mask", "mixed")
+FIELDS = ("gt_masks", "gt_has_mask", "depth")  # what the mapper provides besides boxes and classes
 
 
 class BoxDepthMapper:
@@ -36,8 +36,7 @@ class BoxDepthMapper:
         *,
         augmentations: Sequence[T.Augmentation | Transform],
         image_format: str,
-        mask_supervision: str = "box",
-        read_depth: bool = False,
+        fields: Sequence[str] = (),
         teacher_view: TeacherView | None = None,
     ) -> None:
         """
@@ -45,28 +44,28 @@ class BoxDepthMapper:
             is_train: whether to return ``instances``.
             augmentations: applied in this order to the image; the geometric ones also to all else.
             image_format: channel order, "BGR" or "RGB".
-            mask_supervision: "box" never touches an annotation's ``segmentation``; "mask" needs one for each
-                object; "mixed" takes those that are there.
-            read_depth: whether to read ``depth_file_name`` and return ``depth``.
+            fields: what to provide besides boxes and classes. "gt_masks" needs a ``segmentation`` for each object,
+                with "gt_has_mask" it takes those that are there; without it none is touched. "depth" reads
+                ``depth_file_name``.
             teacher_view: adds the view of a teacher that labels the batch.
 
         Raises:
-            ValueError: an unknown ``mask_supervision``.
+            ValueError: an unknown field.
         """
-        if mask_supervision not in MASK_SUPERVISION:
-            raise ValueError(f"MODEL.MASK_SUPERVISION is one of {MASK_SUPERVISION}, not '{mask_supervision}'")
+        unknown = [name for name in fields if name not in FIELDS]
+        if unknown:
+            raise ValueError(f"BoxDepthMapper provides {', '.join(FIELDS)}, not {', '.join(unknown)}")
         self.is_train = is_train
         self.augmentations = T.AugmentationList(augmentations)
         self.image_format = image_format
-        self.mask_supervision = mask_supervision
-        self.read_depth = read_depth
+        self.fields = tuple(fields)
         self.teacher_view = teacher_view
         mode = "training" if is_train else "inference"
         logging.getLogger(__name__).info("Augmentations in %s: %s", mode, list(augmentations))
 
     @classmethod
     def from_config(cls, cfg: CfgNode, is_train: bool = True) -> dict[str, Any]:
-        """Arguments from ``INPUT`` and ``MODEL.MASK_SUPERVISION``; depth is read in training only."""
+        """Arguments from ``INPUT`` and ``required_fields``, which are read in training only."""
         augmentations = detection_utils.build_augmentation(cfg, is_train)
         if is_train and cfg.INPUT.CROP.ENABLED:
             augmentations.insert(0, T.RandomCrop(cfg.INPUT.CROP.TYPE, cfg.INPUT.CROP.SIZE))
@@ -74,8 +73,7 @@ class BoxDepthMapper:
             "is_train": is_train,
             "augmentations": augmentations,
             "image_format": cfg.INPUT.FORMAT,
-            "mask_supervision": cfg.MODEL.MASK_SUPERVISION,
-            "read_depth": is_train and cfg.INPUT.DEPTH.ENABLED,
+            "fields": required_fields(cfg) if is_train else (),
             "teacher_view": TeacherView.from_config(cfg) if is_train else None,
         }
 
@@ -87,22 +85,21 @@ class BoxDepthMapper:
 
         Returns:
             The dict without ``annotations``, with ``image`` (3, H, W) uint8, ``depth`` (1, H, W) float32 in
-            [0, 1], 1 = near (where read), and in training ``instances`` with ``gt_boxes``, ``gt_classes``, in
-            modes "mask" and "mixed" ``gt_masks`` (BitMasks, H x W), in mode "mixed" also ``gt_has_mask`` (N,)
-            bool. ``height`` and ``width`` are the original image's. Crowds and objects that the crop cut away
-            are left out.
+            [0, 1], 1 = near (where read), and in training ``instances`` with ``gt_boxes``, ``gt_classes``, as
+            ``fields`` say, ``gt_masks`` (BitMasks, H x W) and ``gt_has_mask`` (N,) bool. ``height`` and ``width``
+            are the original image's. Crowds and objects that the crop cut away are left out.
 
         Raises:
             OSError: the image is missing or broken.
             SizeMismatchError: the image has another size than its dict says.
             DepthFileError: see ``depth_io.read_depth``.
-            ValueError: an object has no usable segmentation though the mode is "mask", or no depth file is
+            ValueError: an object has no usable segmentation though masks are required, or no depth file is
                 named.
         """
         result = {key: value for key, value in dataset_dict.items() if key != "annotations"}
         image = self._read_image(result)
         image_size = (image.shape[0], image.shape[1])
-        depth = self._read_depth(result, image_size) if self.read_depth else None
+        depth = self._read_depth(result, image_size) if "depth" in self.fields else None
 
         aug_input = T.AugInput(image)
         transforms = self.augmentations(aug_input)
@@ -149,9 +146,9 @@ class BoxDepthMapper:
         file_name: str,
     ) -> Instances:
         instances = boxes_to_instances(objects, transforms, size)
-        if self.mask_supervision != "box":
+        if "gt_masks" in self.fields:
             masks = [self._mask(annotation, transforms, image_size, size, file_name) for annotation in objects]
-            instances = add_masks(instances, masks, mixed=self.mask_supervision == "mixed")
+            instances = add_masks(instances, masks, mixed="gt_has_mask" in self.fields)
         return drop_empty(instances)
 
     def _mask(
@@ -165,7 +162,7 @@ class BoxDepthMapper:
         segmentation = annotation.get("segmentation")
         where = f"annotation {annotation.get('id', '(no id)')} of {file_name}"
         if segmentation is None or len(segmentation) == 0:
-            if self.mask_supervision == "mask":
+            if "gt_has_mask" not in self.fields:
                 raise ValueError(
                     f"{where} has no segmentation. Set MODEL.MASK_SUPERVISION mixed to train such objects by "
                     "their box and the others by their mask, or box to use no mask at all."

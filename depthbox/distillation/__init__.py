@@ -1,15 +1,19 @@
-"""What the teacher says: a moving average of the network turns its own masks into labels."""
+"""Self-distillation: an EMA teacher generates pseudo masks for the student."""
 
-from .candidates import find_candidates
-from .matching import depth_consistency_score, match_instances, matching_scores
+from .candidates import class_agnostic_candidates, find_candidates
+from .matching import DepthRule, DepthScorer, depth_consistency_score, match_instances, matching_scores
 from .pseudo_labels import TeacherLabeler
-from .teacher import ema_update
+from .teacher import ema_update, share_statistics
 
 __all__ = [
+    "DepthRule",
+    "DepthScorer",
     "TeacherLabeler",
+    "class_agnostic_candidates",
     "depth_consistency_score",
     "ema_update",
     "find_candidates",
     "match_instances",
     "matching_scores",
+    "share_statistics",
 ]

@@ -1,118 +1,123 @@
-"""The teacher's predictions that may label a box: dense, before any suppression of neighbours."""
+"""Candidates for the mask of a box: dense predictions of the detector before NMS."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torchvision.ops import box_iou
 
+from ..modeling.fcos.decode import decode_boxes
 from ..modeling.fcos.head import HeadOutputs
 from ..modeling.fcos.inference import Detections
-from ..modeling.fcos.targets import Positions
+from ..modeling.fcos.locations import Locations
+from ..modeling.fcos.targets import SideDistances, in_center_region, in_size_range
 
 
 def find_candidates(
     dense: HeadOutputs,
-    positions: Positions,
+    locations: Locations,
     boxes: list[Tensor],
     classes: list[Tensor],
     *,
     per_box: int = 16,
     score_threshold: float = 0.05,
 ) -> list[Detections]:
-    """For each annotated box the dense predictions of its class that overlap it most, by IoU.
+    """Find, for each annotated box, the dense predictions of its class with the highest IoU (eq. 7).
 
-    A position predicts a class where class probability * box quality exceeds the detector's threshold.
+    A location predicts a class if class probability * box quality exceeds the threshold.
 
     Args:
-        dense: of the teacher's detector.
-        positions: of these predictions.
-        boxes, classes: (M_b, 4) xyxy in the teacher's input pixels and (M_b,) of each image.
-        per_box: candidates of one box.
-        score_threshold: as above.
+        dense: predictions of the teacher's detector.
+        locations: P locations of these predictions.
+        boxes: (M_b, 4) xyxy per image, in the teacher's input pixels.
+        classes: (M_b,) int64 per image.
+        per_box: maximum number of candidates per box.
+        score_threshold: threshold of the predictions, exclusive.
 
     Returns:
-        Candidates of each image, without order; each pair of position and class at most once.
+        Candidates of each image, in no particular order; each pair of location and class at most once.
     """
-    sides = _flatten(dense.deltas) * positions.stride[:, None]
-    centers = positions.locations
-    corners = torch.cat((centers - sides[..., :2], centers + sides[..., 2:]), dim=2)
-    ranked = _flatten(dense.logits).sigmoid() * _flatten(dense.quality).sigmoid()
+    flat = dense.flatten()
+    predicted = decode_boxes(locations.xy, flat.deltas, locations.stride)  # (B, P, 4)
+    scores = flat.logits.sigmoid() * flat.quality.sigmoid()[..., None]  # (B, P, C)
+    num_classes = scores.shape[2]
     candidates = []
-    for b, (truth, labels) in enumerate(zip(boxes, classes, strict=True)):
-        scores = ranked[b][:, labels]  # (P, M)
-        overlap = box_iou(corners[b], truth.float()).masked_fill(scores <= score_threshold, 0)
-        best, position = overlap.topk(min(per_box, len(overlap)), dim=0)
-        keys = (position * ranked.shape[2] + labels)[best > 0].unique()
-        chosen, found = keys.div(ranked.shape[2], rounding_mode="floor"), keys % ranked.shape[2]
-        candidates.append(
-            Detections(
-                boxes=corners[b, chosen],
-                scores=ranked[b, chosen, found].sqrt(),
-                classes=found,
-                level=positions.level[chosen],
-                row=positions.row[chosen],
-                column=positions.column[chosen],
-                locations=centers[chosen],
-            )
-        )
+    for b, (image_boxes, labels) in enumerate(zip(boxes, classes, strict=True)):
+        overlap = box_iou(predicted[b], image_boxes.float())  # (P, M)
+        overlap = overlap.masked_fill(scores[b][:, labels] <= score_threshold, 0)
+        best, location = overlap.topk(min(per_box, len(overlap)), dim=0)
+        keys = (location * num_classes + labels)[best > 0].unique()
+        index, label = keys.div(num_classes, rounding_mode="floor"), keys % num_classes
+        candidates.append(_detections_at(locations, index, predicted[b], scores[b, index, label], label))
     return candidates
 
 
-def own_candidates(
-    dense: HeadOutputs, positions: Positions, boxes: Tensor, *, per_box: int = 16, radius: float = 1.5
-) -> tuple[Detections, Tensor]:
-    """For each box of one image the positions that may know its mask, of any class: there is always one.
+@dataclass(frozen=True)
+class BoxCandidates:
+    """Candidates for the masks of the boxes of one image.
 
-    These are the positions whose predicted boxes overlap it most, by IoU, and the centre cells that FCOS would train
-    on it (the nearest cell of its level where there is none).
+    Attributes:
+        detections: K candidates; one location may be a candidate of several boxes.
+        box_index: (K,) int64, box of each candidate, ascending.
+    """
+
+    detections: Detections
+    box_index: Tensor
+
+
+def class_agnostic_candidates(
+    dense: HeadOutputs, locations: Locations, boxes: Tensor, *, per_box: int = 16, radius: float = 1.5
+) -> BoxCandidates:
+    """Find, for each box of one image, candidates of any class; each box has one at least.
+
+    The candidates are the locations whose predicted boxes have the highest IoU with the box, and the locations to
+    which FCOS would assign the box, or the nearest location of its level.
 
     Args:
-        dense: of one image.
-        positions: of these predictions.
-        boxes: (N, 4) xyxy in input pixels.
-        per_box: positions by IoU.
-        radius: half side of the square of centre cells, in strides.
+        dense: predictions for one image.
+        locations: P locations of these predictions.
+        boxes: (N, 4) xyxy, input pixels.
+        per_box: maximum number of candidates per box that are chosen by IoU.
+        radius: half the side of the square around the center, in strides.
 
     Returns:
-        Candidates, a position once for each of its boxes, and (K,) int64 the box of each, ascending. Their score is
-        that of their likeliest class.
+        Candidates with the score and the class of their most probable class.
     """
-    sides, centers = _flatten(dense.deltas)[0] * positions.stride[:, None], positions.locations
-    corners = torch.cat((centers - sides[:, :2], centers + sides[:, 2:]), dim=1)
-    classes = _flatten(dense.logits)[0].sigmoid() * _flatten(dense.quality)[0].sigmoid()
-    best, likeliest = classes.max(dim=1)
-    overlap, chosen = box_iou(boxes, corners).topk(min(per_box, len(corners)), dim=1)  # (N, per_box)
-    mine = torch.zeros((len(boxes), len(corners)), dtype=torch.bool, device=boxes.device)
-    mine.scatter_(1, chosen, overlap > 0)
-    mine |= _center_cells(positions, boxes, radius)
-    owners, index = torch.nonzero(mine, as_tuple=True)
-    found = Detections(
-        boxes=corners[index],
-        scores=best[index].sqrt(),
-        classes=likeliest[index],
-        level=positions.level[index],
-        row=positions.row[index],
-        column=positions.column[index],
-        locations=centers[index],
+    flat = dense.flatten()
+    predicted = decode_boxes(locations.xy, flat.deltas[0], locations.stride)  # (P, 4)
+    scores, classes = (flat.logits[0].sigmoid() * flat.quality[0].sigmoid()[:, None]).max(dim=1)
+    overlap, chosen = box_iou(boxes, predicted).topk(min(per_box, len(predicted)), dim=1)  # (N, per_box)
+    selected = torch.zeros((len(boxes), len(predicted)), dtype=torch.bool, device=boxes.device)
+    selected.scatter_(1, chosen, overlap > 0)
+    selected |= _center_locations(locations, boxes, radius)
+    box_index, index = torch.nonzero(selected, as_tuple=True)
+    return BoxCandidates(_detections_at(locations, index, predicted, scores[index], classes[index]), box_index)
+
+
+def _center_locations(locations: Locations, boxes: Tensor, radius: float) -> Tensor:
+    """Return the locations (N, P) bool to which FCOS assigns each box, and the nearest one of the level of its size."""
+    low, high = boxes[:, None, :2], boxes[:, None, 2:]
+    distances = SideDistances.measure(locations.xy, low, high, (low + high) / 2)  # (N, P, 2)
+    accepts = in_center_region(distances, radius * locations.stride[:, None]).all(2)
+    accepts &= in_size_range(distances.largest.amax(2), locations.size_range)
+    half = (boxes[:, 2:] - boxes[:, :2]).amax(1, keepdim=True) / 2
+    of_level = in_size_range(half, locations.size_range)
+    nearest = distances.center.amax(2).masked_fill(~of_level, torch.inf).argmin(dim=1)
+    return accepts.scatter(1, nearest[:, None], True)
+
+
+def _detections_at(
+    locations: Locations, index: Tensor, predicted: Tensor, scores: Tensor, classes: Tensor
+) -> Detections:
+    """Return detections at K locations ``index``, with boxes from ``predicted`` (P, 4) and the root of the scores."""
+    return Detections(
+        boxes=predicted[index],
+        scores=scores.sqrt(),
+        classes=classes,
+        level=locations.level[index],
+        row=locations.row[index],
+        column=locations.column[index],
+        locations=locations.xy[index],
     )
-    return found, owners
-
-
-def _center_cells(positions: Positions, boxes: Tensor, radius: float) -> Tensor:
-    """The cells (N, P) bool that FCOS trains on each box, and in any case the nearest one of its level."""
-    spots = positions.locations
-    centers, half = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2
-    away = (spots[None] - centers[:, None]).abs()  # (N, P, 2)
-    largest = (away + half[:, None]).amax(2)
-    low, high = positions.size_range.unbind(1)
-    near = (away < radius * positions.stride[:, None]).all(2) & (away < half[:, None]).all(2)
-    near &= (largest >= low) & (largest <= high)
-    level = (half.amax(1, keepdim=True) >= low) & (half.amax(1, keepdim=True) <= high)
-    nearest = away.amax(2).masked_fill(~level, torch.inf).argmin(dim=1)
-    return near.scatter(1, nearest[:, None], True)
-
-
-def _flatten(levels: list[Tensor]) -> Tensor:
-    """Level maps (B, C, H, W) as (B, P, C) float32."""
-    return torch.cat([x.float().flatten(2) for x in levels], dim=2).transpose(1, 2)

@@ -1,4 +1,4 @@
-"""Training: loop, schedule, checkpoints, processes."""
+"""Training: loop, schedule, resuming, processes."""
 
 from .launch import launch
 from .schedule import scale_schedule

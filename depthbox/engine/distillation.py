@@ -1,44 +1,34 @@
-"""Self-distillation in the training loop: when the teacher begins, how it moves, and how it survives a restart."""
+"""Self-distillation in the training loop: start, update and checkpoints of the EMA teacher."""
 
 from __future__ import annotations
 
 import copy
 import logging
 import time
-import zipfile
-from collections import OrderedDict
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from detectron2.config import CfgNode
 from detectron2.engine import HookBase
 from torch import Tensor, nn
 
-from ..checkpoint.store import State, read_checkpoint
-from ..distillation import TeacherLabeler, ema_update
-from ..modeling.distributed import mean_over_processes, world_size
+from ..checkpoint.store import State, find_teacher, teacher_state
+from ..distillation import TeacherLabeler, ema_update, share_statistics
+from ..modeling.distributed import mean_over_processes
 from .step import Batch, amp_dtype
-
-Results = OrderedDict[str, Any]
-EVALUATE = ("student", "teacher", "both")
 
 
 class SelfDistillation(HookBase):
-    """From START_ITER on, a moving average of the network labels the batches; before, this costs nothing.
+    """Hook that labels the batches with an EMA teacher of the network, from MODEL.DISTILL.START_ITER on.
 
-    The teacher is part of every checkpoint written while it exists.
+    Checkpoints include the teacher as soon as it exists. Before START_ITER the hook costs nothing.
     """
 
     def __init__(self, cfg: CfgNode) -> None:
         """
         Args:
-            cfg: MODEL.DISTILL and what the labels are made with.
+            cfg: MODEL.DISTILL, and the keys of ``TeacherLabeler``.
         """
-        if cfg.TEST.EVALUATE not in EVALUATE:
-            raise ValueError(f"TEST.EVALUATE is one of {EVALUATE}, not '{cfg.TEST.EVALUATE}'")
         self._cfg = cfg
         self._start = cfg.MODEL.DISTILL.START_ITER
         self._momentum = cfg.MODEL.DISTILL.EMA_MOMENTUM
@@ -46,16 +36,17 @@ class SelfDistillation(HookBase):
         self._saved: dict[str, Any] | None = None
         self._labeler: TeacherLabeler | None = None
         self._seconds = 0.0
-        self._counts: list[Tensor] = []  # of each micro-batch: reliable masks, matched boxes, their scores, boxes
+        # Per micro-batch: reliable masks, matched boxes, sum of their scores, boxes.
+        self._counts: list[Tensor] = []
 
     @property
     def teacher(self) -> nn.Module | None:
-        """The teacher, None before START_ITER."""
+        """The EMA teacher, None before START_ITER."""
         return None if self._labeler is None else self._labeler.teacher
 
     def before_step(self) -> None:
         if self._labeler is None and self.trainer.iter >= self._start:
-            self._begin()
+            self._start_teacher()
 
     def after_step(self) -> None:
         if self._labeler is None:
@@ -78,23 +69,24 @@ class SelfDistillation(HookBase):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._saved = state_dict["teacher"]
 
-    def _begin(self) -> None:
+    def _start_teacher(self) -> None:
+        """Copy the student, or load the teacher of the checkpoint, and label the batches from now on."""
         trainer = self.trainer
         teacher = copy.deepcopy(trainer.network).eval().requires_grad_(False)
         log = logging.getLogger(__name__)
         if self._saved is not None:
             teacher.load_state_dict(self._saved)
             self._saved = None
-            log.info("The teacher of the checkpoint goes on labelling")
+            log.info("Resumed the EMA teacher from the checkpoint")
         elif trainer.iter > self._start:
             log.warning(
-                "The checkpoint holds no teacher though MODEL.DISTILL.START_ITER = %d is over: the teacher begins "
-                "now, at iteration %d, as a copy of the student",
+                "The checkpoint holds no teacher although MODEL.DISTILL.START_ITER = %d has passed: the teacher starts "
+                "at iteration %d, as a copy of the student",
                 self._start,
                 trainer.iter,
             )
         else:
-            log.info("Iteration %d: the teacher begins to label", trainer.iter)
+            log.info("Iteration %d: the EMA teacher starts to label the batches", trainer.iter)
         share_statistics(teacher)
         self._labeler = TeacherLabeler(self._cfg, teacher)
         trainer.labeler = self._label
@@ -113,64 +105,23 @@ class SelfDistillation(HookBase):
         return labeled
 
 
-@torch.no_grad()
-def share_statistics(teacher: nn.Module) -> None:
-    """Give all processes the batch norm statistics of the first, in place.
-
-    A trained batch norm collects those of its own process. The teacher runs in evaluation mode, and a checkpoint holds
-    the first process's: all must have the same.
-    """
-    norms = [m for m in teacher.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    statistics = [b for m in norms for b in m.buffers() if b.is_floating_point()]
-    if world_size() == 1 or not statistics:
-        return
-    together = torch.cat([values.flatten() for values in statistics])
-    dist.broadcast(together, 0)
-    for values, shared in zip(statistics, together.split([v.numel() for v in statistics]), strict=True):
-        values.copy_(shared.view_as(values))
-
-
-def evaluate_networks(
-    test: Callable[[nn.Module], Results], student: nn.Module, teacher: nn.Module | None, which: str
-) -> Results:
-    """Results of the student, of the teacher, or of both; then the teacher's tasks are named ``teacher_...``.
-
-    Args:
-        test: evaluates one network.
-        student: the trained network.
-        teacher: None before it begins; then the student stands in for it.
-        which: TEST.EVALUATE.
-    """
-    if which == "student" or teacher is None:
-        return test(student)
-    if which == "teacher":
-        return test(teacher)
-    results = test(student)
-    results.update({f"teacher_{task}": values for task, values in test(teacher).items()})
-    return results
-
-
 def load_teacher(network: nn.Module, state: State | None, source: str) -> None:
-    """Load the teacher that a checkpoint holds.
+    """Load the EMA teacher of a checkpoint into a network.
 
     Args:
         network: changed in place.
-        state: a training's checkpoint; None reads the file ``source``.
-        source: the checkpoint's name, for the message.
+        state: content of a checkpoint of a training run; None reads the file ``source``.
+        source: name of the checkpoint, for the message.
 
     Raises:
-        ValueError: there is no teacher in it.
+        FileNotFoundError: there is no such file.
+        ValueError: the checkpoint is damaged or holds no teacher.
     """
-    if state is None:
-        try:
-            state = read_checkpoint(Path(source))
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
-            raise ValueError(f"MODEL.WEIGHTS {source} cannot give TEST.EVALUATE its teacher: {error}") from error
-    saved = state.get("trainer", {}).get("hooks", {}).get(SelfDistillation.__name__)
+    saved = teacher_state(source) if state is None else find_teacher(state)
     if saved is None:
         raise ValueError(
             f"{source} holds no teacher, which TEST.EVALUATE asks for: it was written before "
             "MODEL.DISTILL.START_ITER, without distillation, or is the best student (model_best.pth). Evaluate the "
             "student with TEST.EVALUATE student"
         )
-    network.load_state_dict(saved["teacher"])
+    network.load_state_dict(saved)

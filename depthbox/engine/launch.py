@@ -1,4 +1,4 @@
-"""Starts one process for each GPU, or several on the CPU, and joins them into a group."""
+"""Start of one process per GPU, or of several on the CPU, as one process group."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ def launch(
     dist_url: str = "auto",
     device: str = "cuda",
 ) -> None:
-    """Run ``main()`` in every process of a training.
+    """Run ``main()`` in every process of a training run.
 
-    Under ``torchrun`` (RANK and WORLD_SIZE are set) this process is one of them; the counts are ignored.
-    Otherwise one process runs here, several are started; they end with this one, even if it is killed.
+    Under ``torchrun`` (RANK and WORLD_SIZE are set) this process is one of the group, and the counts are ignored.
+    Otherwise a single process runs here, and several are started. They end with this one, even if it is killed.
 
     Args:
-        main: a function of a module, or a ``functools.partial`` of one; it is sent to other processes.
-        num_processes: on this machine; one per GPU, or any number on the CPU.
+        main: a function of a module, or a ``functools.partial`` of one; it is pickled for other processes.
+        num_processes: number on this machine; one per GPU, or any number on the CPU.
         num_machines, machine_rank: for training on several machines.
-        dist_url: where the processes meet, as ``tcp://host:port``; "auto" on one machine.
+        dist_url: rendezvous of the processes, as ``tcp://host:port``; "auto" on one machine.
         device: MODEL.DEVICE; decides between NCCL (cuda) and gloo (cpu).
 
     Raises:
-        ConfigError: counts that do not fit the machine, or several machines without ``dist_url``.
+        ConfigError: impossible counts, too few GPUs, or several machines without ``dist_url``.
     """
     device_type = torch.device(device).type
     if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
@@ -64,7 +64,7 @@ def launch(
     if dist_url == "auto" and num_machines > 1:
         raise ConfigError("training on several machines needs --dist-url tcp://<address of machine 0>:<free port>")
     with tempfile.TemporaryDirectory(prefix="depthbox-launch-") as folder:
-        url = f"file://{folder}/meeting-point" if dist_url == "auto" else dist_url
+        url = f"file://{folder}/rendezvous" if dist_url == "auto" else dist_url
         job = (main, url, world_size, num_processes, machine_rank, device_type)
         mp.spawn(_worker, job, nprocs=num_processes)
 
@@ -94,16 +94,16 @@ def _join(
     device_type: str,
     num_processes: int | None = None,
 ) -> None:
-    """Become one rank of the group, run, leave."""
+    """Join the process group, run ``main``, and leave the group."""
     if device_type == "cuda":
         torch.cuda.set_device(local_rank)
     backend = "nccl" if device_type == "cuda" else "gloo"
     dist.init_process_group(backend, init_method=url, rank=rank, world_size=world_size, timeout=TIMEOUT)
     try:
-        # Newer Detectron2 wants to know which processes share a machine; 0.5 has no public way to tell it.
-        tell_machine = getattr(comm, "create_local_process_group", None)
-        if tell_machine is not None:
-            tell_machine(num_processes or int(os.environ.get("LOCAL_WORLD_SIZE", world_size)))
+        # Newer Detectron2 needs the group of processes on this machine; 0.5 has no public function for it.
+        create_local_group = getattr(comm, "create_local_process_group", None)
+        if create_local_group is not None:
+            create_local_group(num_processes or int(os.environ.get("LOCAL_WORLD_SIZE", world_size)))
         main()
     finally:
         dist.destroy_process_group()
@@ -113,13 +113,13 @@ def _check_gpus(device_type: str, wanted: int) -> None:
     if device_type != "cuda":
         return
     if not torch.cuda.is_available():
-        raise ConfigError("MODEL.DEVICE is cuda, but no GPU is usable here; add MODEL.DEVICE cpu to run on the CPU")
+        raise ConfigError("MODEL.DEVICE is cuda, but no GPU is available; add MODEL.DEVICE cpu to run on the CPU")
     if wanted > torch.cuda.device_count():
-        raise ConfigError(f"{wanted} processes want a GPU each, but this machine has {torch.cuda.device_count()}")
+        raise ConfigError(f"{wanted} processes need one GPU each, but this machine has {torch.cuda.device_count()}")
 
 
 def _die_with_parent() -> None:
-    """Have the kernel kill this process when its parent dies: no orphan may go on writing checkpoints."""
+    """Let the kernel kill this process when its parent dies: an orphan must not continue to write checkpoints."""
     if sys.platform == "linux":
         PR_SET_PDEATHSIG = 1
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Optimiser and gradient clipping from the SOLVER keys."""
+"""Optimizer and gradient clipping from the SOLVER keys."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
         model: not wrapped in DistributedDataParallel.
 
     Raises:
-        ValueError: an unknown optimiser, or nothing to train.
+        ValueError: an unknown optimizer, or a model without trainable parameters.
     """
     solver = cfg.SOLVER
     groups = parameter_groups(cfg, model)
@@ -49,10 +49,9 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
 
 
 def parameter_groups(cfg: CfgNode, model: nn.Module) -> list[dict[str, Any]]:
-    """Sort the trainable parameters into at most six groups: weights, norms and biases, of the backbone and
-    the rest.
+    """Group the trainable parameters into at most six groups: weights, norms and biases, of the backbone and the rest.
 
-    The groups do not depend on the config's numbers, so that a run can be resumed with others.
+    The groups do not depend on values of the config, so that a run can be resumed with other values.
     """
     solver = cfg.SOLVER
     bias_decay = solver.WEIGHT_DECAY if solver.WEIGHT_DECAY_BIAS is None else solver.WEIGHT_DECAY_BIAS
@@ -82,7 +81,7 @@ def parameter_groups(cfg: CfgNode, model: nn.Module) -> list[dict[str, Any]]:
 
 
 def build_clipper(cfg: CfgNode) -> Callable[[Sequence[nn.Parameter]], None] | None:
-    """Build the function that clips gradients in place, or None where SOLVER.CLIP_GRADIENTS is off.
+    """Build the function that clips gradients in place, or None if SOLVER.CLIP_GRADIENTS is off.
 
     Args:
         cfg: SOLVER.CLIP_GRADIENTS.CLIP_TYPE "value" (each entry to ±CLIP_VALUE), "norm" (each parameter's

@@ -1,81 +1,113 @@
-"""What a checkpoint holds of a trainer, and how a trainer takes it up again."""
+"""Capture of a training run's state for checkpoints, and its restoration."""
 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import detectron2
 import torch
 import yaml
+from detectron2.config import CfgNode
+from torch import nn
 from torch.optim import Optimizer
 
-from ..checkpoint.store import State
-
-if TYPE_CHECKING:
-    from .trainer import Trainer
+from ..checkpoint.store import TEACHER_HOOK, State
 
 
-def capture(trainer: Trainer) -> State:
-    """Everything that a resumed run needs, as plain data and tensors.
+@dataclass(frozen=True)
+class TrainingParts:
+    """Objects of a training run whose state a checkpoint holds.
 
-    Random generators are not part of it: they are seeded anew before each step (see
-        ``step.seed_everything``). Nor is
-    the schedule: it is a function of the iteration.
+    Attributes:
+        network: the network, not wrapped in DistributedDataParallel.
+        optimizer: its optimizer.
+        scaler: gradient scaler, perhaps disabled.
+        cfg: config of the run.
     """
-    progress = trainer.state_dict()
+
+    network: nn.Module
+    optimizer: Optimizer
+    scaler: torch.amp.GradScaler
+    cfg: CfgNode
+
+
+def capture(parts: TrainingParts, progress: Mapping[str, Any], seed: int) -> State:
+    """Return the complete state of a training run, as plain data and tensors.
+
+    The state of random generators is not included, because they are seeded before each step (see
+    ``step.seed_everything``). The schedule is not included either, because it is a function of the iteration.
+
+    Args:
+        parts: of the run.
+        progress: ``state_dict`` of the trainer: the iteration, and the state of the hooks.
+        seed: of the run.
+    """
     return {
-        "model": trainer.network.state_dict(),
-        "optimizer": trainer.optimizer.state_dict(),
-        "grad_scaler": trainer.scaler.state_dict(),
+        "model": parts.network.state_dict(),
+        "optimizer": parts.optimizer.state_dict(),
+        "grad_scaler": parts.scaler.state_dict(),
         "trainer": progress,
-        "iteration": progress["iteration"],  # where Detectron2's own tools look for it
-        "seed": trainer.seed,
-        "config": trainer.cfg.dump(),
+        "iteration": progress["iteration"],  # read by Detectron2's own tools
+        "seed": seed,
+        "config": parts.cfg.dump(),
         "versions": {"torch": torch.__version__.split("+")[0], "detectron2": detectron2.__version__},
     }
 
 
-def restore(trainer: Trainer, state: State) -> None:
-    """Put a trainer where ``capture`` found another; its next iteration is the one after.
+def restore(parts: TrainingParts, state: State, source: Path | None) -> dict[str, Any]:
+    """Load the state of a checkpoint into the parts of a training run.
 
-    The config at hand rules where it differs from the checkpoint's; differences are logged.
+    The current config applies where it differs from that of the checkpoint; differences are logged.
+
+    Args:
+        parts: of the run; network, optimizer and scaler are changed in place.
+        state: of ``capture``.
+        source: path of the checkpoint, for messages.
+
+    Returns:
+        The progress for ``load_state_dict`` of the trainer.
 
     Raises:
-        RuntimeError: the checkpoint's network or optimiser does not fit.
+        RuntimeError: network or optimizer of the checkpoint do not fit.
     """
-    differences = config_differences(state.get("config", ""), trainer.cfg.dump())
+    differences = config_differences(state.get("config", ""), parts.cfg.dump())
     if differences:
         logging.getLogger(__name__).warning(
-            "The config is not the one that this run was started with; from here on it is:\n  %s",
+            "The config differs from that of the checkpoint; the current values apply:\n  %s",
             "\n  ".join(differences),
         )
     try:
-        trainer.network.load_state_dict(state["model"])
-        _restore_optimizer(trainer.optimizer, state["optimizer"])
+        parts.network.load_state_dict(state["model"])
+        _restore_optimizer(parts.optimizer, state["optimizer"])
     except (RuntimeError, ValueError) as error:
         changed = "; ".join(differences) or "the code"
         raise RuntimeError(
-            f"the checkpoint {trainer.store.last_good} does not fit the network: {error}\n"
+            f"the checkpoint {source} does not fit the network: {error}\n"
             f"Changed since: {changed}. To train another network from these weights give MODEL.WEIGHTS and a "
             "new OUTPUT_DIR, without --resume."
         ) from error
-    if state["grad_scaler"] and trainer.scaler.is_enabled():
-        trainer.scaler.load_state_dict(state["grad_scaler"])
-    trainer.seed = state["seed"]
+    if state["grad_scaler"] and parts.scaler.is_enabled():
+        parts.scaler.load_state_dict(state["grad_scaler"])
     progress = dict(state["trainer"])
-    if trainer.distillation is None and "SelfDistillation" in progress.get("hooks", {}):
-        progress["hooks"] = {k: v for k, v in progress["hooks"].items() if k != "SelfDistillation"}
+    if not parts.cfg.MODEL.DISTILL.ENABLED and TEACHER_HOOK in progress.get("hooks", {}):
+        progress["hooks"] = {k: v for k, v in progress["hooks"].items() if k != TEACHER_HOOK}
         logging.getLogger(__name__).warning(
-            "The checkpoint %s holds a teacher, but MODEL.DISTILL.ENABLED is False: the student goes on without it",
-            trainer.store.last_good,
+            "The checkpoint %s holds a teacher, but MODEL.DISTILL.ENABLED is False: training continues without it",
+            source,
         )
-    trainer.load_state_dict(progress)
-    trainer.start_iter = trainer.iter + 1
+    return progress
 
 
 def config_differences(old: str, new: str) -> list[str]:
-    """Keys but OUTPUT_DIR whose values differ between two dumped configs, as ``KEY old -> new``."""
+    """Compare two dumped configs.
+
+    Returns:
+        ``KEY old -> new`` for each key with different values, except OUTPUT_DIR.
+    """
     before, after = (_flatten(yaml.safe_load(text) or {}) for text in (old, new))
     keys = [key for key in sorted(before.keys() | after.keys()) if key != "OUTPUT_DIR"]
     missing = "(none)"
@@ -97,7 +129,7 @@ def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _restore_optimizer(optimizer: Optimizer, state: State) -> None:
-    """Take over momenta, but keep the rates and decays of the config at hand."""
+    """Load momenta, but keep learning rates and weight decays of the current config."""
     settings = [{key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups]
     optimizer.load_state_dict(state)
     for group, setting in zip(optimizer.param_groups, settings, strict=True):

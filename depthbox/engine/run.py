@@ -1,13 +1,14 @@
-"""One training or evaluation, as each of its processes runs it."""
+"""One training run or evaluation, as executed by each of its processes."""
 
 from __future__ import annotations
 
 import copy
 import ctypes
 import logging
-import os
+import logging.handlers
 import platform
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,38 +26,39 @@ from ..io.files import atomic_open
 from ..modeling.build import build_network
 from ..reports.run_folder import note_run
 from ..reports.training import report_at_end
-from .distillation import evaluate_networks, load_teacher
+from .distillation import load_teacher
+from .evaluation import check_evaluation_keys, check_test_data, evaluate_network, evaluate_networks
 from .schedule import scale_schedule
 from .trainer import Trainer
 
 LOGGED = ("depthbox", "detectron2", "fvcore")
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt, see malloc.h
-_LARGEST = 2**30
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # parameters of mallopt, see malloc.h
+_LARGEST_KEPT_BLOCK = 2**30  # bytes
 
 
 def run(cfg: CfgNode, *, resume: bool = False, eval_only: bool = False, command: str = "") -> dict[str, Any]:
-    """Train or evaluate as a config says; call it in every process (see ``launch``).
+    """Train or evaluate a network; call it in every process (see ``launch``).
+
+    OUTPUT_DIR is not changed before config, weights and annotations have been validated. Training then sets aside an
+    earlier run in it (see ``checkpoint.earlier_runs``), unless ``resume``.
 
     Args:
-        cfg: of the run.
-        resume: go on from (or evaluate) the newest checkpoint in OUTPUT_DIR; where there is none,
-            MODEL.WEIGHTS.
+        cfg: config of the run.
+        resume: continue from (or evaluate) the newest checkpoint in OUTPUT_DIR; without one, use MODEL.WEIGHTS.
         eval_only: evaluate instead of training.
-        command: how the run was called, for the log.
+        command: command line of the run, for log and run.json.
 
     Returns:
-        Results of the (last) evaluation on the main process, see ``Trainer.test``; empty on others.
+        Results of the (last) evaluation on the main process, see ``evaluate_network``; empty on others.
     """
-    cfg = prepare_run(cfg, command, keep_config=not eval_only)
+    cfg = prepare_run(cfg, command)
     register_from_config(cfg)
     if eval_only:
-        results = evaluate(cfg, resume)
+        results = evaluate(cfg, resume, on_start=open_log)
     else:
         trainer = Trainer(cfg)
-        if comm.is_main_process():
-            note_run(cfg.OUTPUT_DIR, command, resume)
         trainer.resume_or_load(resume)
-        results = trainer.train()
+        results = trainer.train(on_start=partial(write_run_files, command=command, resume=resume))
         if comm.is_main_process() and cfg.REPORT.ENABLED:
             report_at_end(cfg.OUTPUT_DIR)
     if comm.is_main_process() and cfg.TEST.EXPECTED_RESULTS:
@@ -64,12 +66,18 @@ def run(cfg: CfgNode, *, resume: bool = False, eval_only: bool = False, command:
     return results
 
 
-def evaluate(cfg: CfgNode, newest: bool) -> dict[str, Any]:
-    """Evaluate MODEL.WEIGHTS, or the newest checkpoint in OUTPUT_DIR; TEST.EVALUATE says which of its networks.
+def evaluate(cfg: CfgNode, newest: bool, on_start: Callable[[CfgNode], None]) -> dict[str, Any]:
+    """Evaluate the networks of TEST.EVALUATE in MODEL.WEIGHTS or in the newest checkpoint.
+
+    Args:
+        cfg: config of the run.
+        newest: evaluate the newest checkpoint in OUTPUT_DIR, if there is one.
+        on_start: called with the config when weights and annotations are loaded.
 
     Raises:
-        ValueError: the teacher is asked for, and there is none.
+        ValueError: TEST.EVALUATE asks for the teacher, and the checkpoint holds none.
     """
+    check_evaluation_keys(cfg)
     student = build_network(cfg)
     state = CheckpointStore(cfg.OUTPUT_DIR).load_latest() if newest else None
     if state is not None:
@@ -81,67 +89,61 @@ def evaluate(cfg: CfgNode, newest: bool) -> dict[str, Any]:
         source = f"the newest checkpoint in {cfg.OUTPUT_DIR}" if state is not None else cfg.MODEL.WEIGHTS
         teacher = copy.deepcopy(student)
         load_teacher(teacher, state, source)
-    return evaluate_networks(partial(Trainer.test, cfg), student, teacher, cfg.TEST.EVALUATE)
+    check_test_data(cfg)
+    on_start(cfg)
+    return evaluate_networks(partial(evaluate_network, cfg), student, teacher, cfg.TEST.EVALUATE)
 
 
-def prepare_run(cfg: CfgNode, command: str, *, keep_config: bool = True) -> CfgNode:
-    """Set up logging, rescale the schedule and write config.yaml into OUTPUT_DIR; call it in every process.
+def prepare_run(cfg: CfgNode, command: str) -> CfgNode:
+    """Set up the process and its logging, and rescale the schedule; nothing is written to OUTPUT_DIR.
 
     Args:
         cfg: not changed.
-        command: how the run was called, for the log.
-        keep_config: whether to write config.yaml (an evaluation must not replace that of the training).
+        command: command line of the run, for the log.
 
     Returns:
         The config of the run: ``cfg`` with its schedule rescaled (see ``scale_schedule``).
     """
-    rank = comm.get_rank()
-    folder = Path(cfg.OUTPUT_DIR)
-    folder.mkdir(parents=True, exist_ok=True)
-    setup_logging(folder, rank)
+    setup_logging(comm.get_rank())
     cfg = scale_schedule(cfg)
     torch.backends.cudnn.benchmark = cfg.CUDNN_BENCHMARK
     if cfg.MODEL.DEVICE == "cpu":
         keep_freed_memory()
-    if rank:
-        return cfg
-    if keep_config:
-        with atomic_open(folder / "config.yaml") as file:
-            file.write(cfg.dump().encode())
-    logger = logging.getLogger(__name__)
-    logger.debug("Environment:\n%s", collect_env_info())  # debug: into the file only
-    logger.info("Run: %s", command or "from Python")
-    logger.info(
-        "%d process%s on %s, torch %s; log and config in %s",
-        comm.get_world_size(),
-        "es" if comm.get_world_size() > 1 else "",
-        cfg.MODEL.DEVICE,
-        torch.__version__,
-        folder,
-    )
+    if comm.is_main_process():
+        processes = comm.get_world_size()
+        logger = logging.getLogger(__name__)
+        logger.debug("Environment:\n%s", collect_env_info())  # debug: only into the file
+        logger.info("Run: %s", command or "from Python")
+        logger.info(
+            "%d process%s on %s, torch %s; log and config in %s",
+            *(processes, "es" if processes > 1 else "", cfg.MODEL.DEVICE, torch.__version__, cfg.OUTPUT_DIR),
+        )
     return cfg
 
 
-def setup_logging(folder: str | os.PathLike[str] | None = None, rank: int = 0) -> None:
-    """Send our and Detectron2's messages to the console (short) and into ``<folder>/log.txt`` (all).
+def write_run_files(cfg: CfgNode, command: str, resume: bool) -> None:
+    """Open log.txt and write config.yaml and run.json in OUTPUT_DIR; call it in every process."""
+    open_log(cfg)
+    if comm.is_main_process():
+        with atomic_open(Path(cfg.OUTPUT_DIR) / "config.yaml") as file:
+            file.write(cfg.dump().encode())
+        note_run(cfg.OUTPUT_DIR, command, resume)
 
-    Calling it again replaces what an earlier call set up.
+
+def setup_logging(rank: int = 0) -> None:
+    """Log DepthBox's and Detectron2's messages to the console, and hold all of them for ``open_log``.
+
+    A second call replaces the handlers of the first one.
 
     Args:
-        folder: made if missing; None = console only.
-        rank: of this process; only rank 0 writes to the console, others write to ``log.txt.rank<n>``.
+        rank: rank of this process; only rank 0 writes to the console.
     """
-    handlers: list[logging.Handler] = []
+    handlers: list[logging.Handler] = [_HeldRecords()]
     if rank == 0:
         console = logging.StreamHandler(sys.stdout)
         console.setLevel(logging.INFO)
         console.setFormatter(_ConsoleFormatter(sys.stdout.isatty()))
         handlers.append(console)
-    if folder is not None:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        file = logging.FileHandler(Path(folder) / ("log.txt" if rank == 0 else f"log.txt.rank{rank}"))
-        file.setFormatter(logging.Formatter("[%(asctime)s] %(name)s %(levelname)s: %(message)s", "%Y-%m-%d %H:%M:%S"))
-        handlers.append(file)
     for name in LOGGED:
         logger = logging.getLogger(name)
         logger.setLevel(logging.DEBUG)
@@ -153,8 +155,33 @@ def setup_logging(folder: str | os.PathLike[str] | None = None, rank: int = 0) -
             logger.addHandler(handler)
 
 
+def open_log(cfg: CfgNode) -> None:
+    """Write the held messages and all later ones to OUTPUT_DIR/log.txt (``log.txt.rank<n>`` on other processes)."""
+    rank, folder = comm.get_rank(), Path(cfg.OUTPUT_DIR)
+    folder.mkdir(parents=True, exist_ok=True)
+    file = logging.FileHandler(folder / ("log.txt" if rank == 0 else f"log.txt.rank{rank}"))
+    file.setFormatter(logging.Formatter("[%(asctime)s] %(name)s %(levelname)s: %(message)s", "%Y-%m-%d %H:%M:%S"))
+    held: list[_HeldRecords] = []
+    for name in LOGGED:
+        logger = logging.getLogger(name)
+        held += [handler for handler in logger.handlers if isinstance(handler, _HeldRecords) and handler not in held]
+        logger.addHandler(file)
+    for handler in held:
+        handler.setTarget(file)
+        handler.close()  # hands the records over
+        for name in LOGGED:
+            logging.getLogger(name).removeHandler(handler)
+
+
+class _HeldRecords(logging.handlers.MemoryHandler):
+    """Handler that keeps all records in memory until it has a target."""
+
+    def __init__(self) -> None:
+        super().__init__(capacity=sys.maxsize, flushLevel=sys.maxsize)
+
+
 class _ConsoleFormatter(logging.Formatter):
-    """``12:34:56 message``, with the level where it is a warning or worse, in colour on a terminal."""
+    """Formatter of ``12:34:56 message``, with the level of warnings and errors, colored on a terminal."""
 
     def __init__(self, color: bool) -> None:
         super().__init__("%(message)s", "%H:%M:%S")
@@ -170,15 +197,15 @@ class _ConsoleFormatter(logging.Formatter):
 
 
 def keep_freed_memory() -> bool:
-    """Let the C library keep freed blocks below 1 GiB for the next tensors instead of giving them back at once.
+    """Let the C library reuse freed blocks below 1 GiB instead of returning them to the system.
 
-    By default glibc maps each large tensor anew, and the kernel fills it with zeros, page by page: in a training on the
-    CPU that costs more than some of the arithmetic. The price: the process keeps the memory of its largest moment.
+    By default glibc maps each large tensor anew, and the kernel fills it with zeros, page by page. In training on the
+    CPU this costs more than some of the arithmetic. In return, the memory use of the process never falls.
 
     Returns:
-        Whether it was set; False where the C library is not glibc.
+        Whether the option was set; False if the C library is not glibc.
     """
     if platform.libc_ver()[0] != "glibc":
         return False
     mallopt = ctypes.CDLL(None).mallopt
-    return bool(mallopt(_MMAP_THRESHOLD, _LARGEST) and mallopt(_TRIM_THRESHOLD, 2**31 - 1))
+    return bool(mallopt(_MMAP_THRESHOLD, _LARGEST_KEPT_BLOCK) and mallopt(_TRIM_THRESHOLD, 2**31 - 1))

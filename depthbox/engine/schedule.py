@@ -1,4 +1,4 @@
-"""Learning rate as a function of the iteration, and schedules rescaled to another batch size."""
+"""Learning rate as a function of the iteration, and rescaling of schedules to another batch size."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from detectron2.config import CfgNode
 
-# Keys that count iterations. Those that a config does not have are passed over.
+# Keys that count iterations; keys that a config lacks are skipped.
 ITERATION_KEYS = (
     "SOLVER.MAX_ITER",
     "SOLVER.STEPS",
@@ -27,18 +27,18 @@ RATE_KEYS = ("SOLVER.BASE_LR", "SOLVER.BASE_LR_END")
 def lr_multiplier(cfg: CfgNode) -> Callable[[int], float]:
     """Build the factor on the learning rate as a function of the iteration, from Detectron2's SOLVER keys.
 
-    The values are those of ``detectron2.solver.build_lr_scheduler``, without its state: a resumed run needs
-    to know the iteration only.
+    The values equal those of ``detectron2.solver.build_lr_scheduler``. There is no state: a resumed run needs only the
+    iteration.
 
     Args:
         cfg: SOLVER.LR_SCHEDULER_NAME ("WarmupMultiStepLR" or "WarmupCosineLR"), MAX_ITER, STEPS, GAMMA,
             WARMUP_ITERS, WARMUP_FACTOR, WARMUP_METHOD ("linear" or "constant"), BASE_LR, BASE_LR_END.
 
     Returns:
-        Function of the iteration (from 0), positive.
+        A positive function of the iteration (from 0).
 
     Raises:
-        ValueError: an unknown schedule or kind of warm-up.
+        ValueError: an unknown schedule or warm-up method.
     """
     solver = cfg.SOLVER
     name, method = solver.LR_SCHEDULER_NAME, solver.WARMUP_METHOD
@@ -67,19 +67,19 @@ def lr_multiplier(cfg: CfgNode) -> Callable[[int], float]:
 
 
 def scale_schedule(cfg: CfgNode) -> CfgNode:
-    """Rescale learning rate and schedule linearly when the batch is not the one the config was written for.
+    """Rescale learning rate and schedule linearly to the batch size.
 
-    With r = SOLVER.IMS_PER_BATCH / SOLVER.REFERENCE_BATCH_SIZE, learning rates are multiplied by r and
-    everything counted in iterations is divided by r, so that the schedule is the same counted in images.
+    With r = SOLVER.IMS_PER_BATCH / SOLVER.REFERENCE_BATCH_SIZE, learning rates are multiplied by r, and numbers of
+    iterations are divided by r. The schedule counted in images stays the same.
 
     Args:
         cfg: not changed. SOLVER.REFERENCE_BATCH_SIZE 0 means no rescaling.
 
     Returns:
-        A new config whose REFERENCE_BATCH_SIZE is its IMS_PER_BATCH: rescaling it again changes nothing.
+        A new config. Its REFERENCE_BATCH_SIZE equals its IMS_PER_BATCH, so that rescaling it again changes nothing.
 
     Raises:
-        ValueError: a batch or reference batch that is not positive.
+        ValueError: a batch size that is not positive, or a negative reference.
     """
     batch, reference = cfg.SOLVER.IMS_PER_BATCH, cfg.SOLVER.REFERENCE_BATCH_SIZE
     if batch < 1 or reference < 0:
@@ -105,7 +105,7 @@ def scale_schedule(cfg: CfgNode) -> CfgNode:
     if cfg.is_frozen():
         scaled.freeze()
     logging.getLogger(__name__).info(
-        "Schedule rescaled from %d to %d images a batch:\n%s", reference, batch, "\n".join(changes)
+        "Schedule rescaled from batch size %d to %d:\n%s", reference, batch, "\n".join(changes)
     )
     return scaled
 

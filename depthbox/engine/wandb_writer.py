@@ -1,4 +1,4 @@
-"""The numbers and panels of a training for Weights & Biases."""
+"""Writer of metrics and panels to Weights & Biases."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from ..io.files import atomic_open
 from .image_logging import Panel
 
 MODES = ("online", "offline")
-RUN_ID = "wandb_run_id"  # file in OUTPUT_DIR: a resumed training goes on in the run that it began
+RUN_ID = "wandb_run_id"  # file in OUTPUT_DIR with the id of the W&B run, which a resumed training run continues
 
 
 def check_wandb(cfg: CfgNode) -> None:
-    """Say before a training begins that WANDB cannot be served.
+    """Check the WANDB keys, before training starts.
 
     Raises:
-        ConfigError: a mode that there is not, or no project.
+        ConfigError: an unknown mode, or no project.
         ImportError: wandb is not installed.
     """
     node = cfg.WANDB
@@ -43,20 +43,20 @@ def check_wandb(cfg: CfgNode) -> None:
 
 
 class WandbWriter(EventWriter):
-    """Medians of the numbers of an iteration, and the newest panels; the x axis is the iteration."""
+    """Writer of the medians of an iteration and the newest panels; the x axis is the iteration."""
 
     def __init__(
         self, cfg: CfgNode, window: int, start_iter: int = 0, panels: Callable[[], Sequence[Panel]] = tuple
     ) -> None:
         """
         Args:
-            cfg: of the run; all of it is noted with the run.
-            window: iterations of the medians.
-            start_iter: the first iteration; above 0 the run whose id OUTPUT_DIR holds is continued.
-            panels: gives the panels drawn last.
+            cfg: config of the run, which is logged completely.
+            window: of the medians, in iterations.
+            start_iter: first iteration; above 0 the W&B run of the id in OUTPUT_DIR is continued.
+            panels: returns the panels that were drawn last.
 
         Raises:
-            ConfigError: Weights & Biases cannot be reached, or nobody is logged in.
+            ConfigError: Weights & Biases is unreachable, or there is no login.
         """
         import wandb
 
@@ -64,7 +64,7 @@ class WandbWriter(EventWriter):
         self._window, self._panels = window, panels
         self._written, self._drawn = start_iter - 1, start_iter - 1
         folder = Path(cfg.OUTPUT_DIR)
-        number, online = _run_id(folder / RUN_ID, start_iter > 0), cfg.WANDB.MODE == "online"
+        run_id, online = _read_or_create_id(folder / RUN_ID, start_iter > 0), cfg.WANDB.MODE == "online"
         try:
             self._run = wandb.init(
                 project=cfg.WANDB.PROJECT,
@@ -72,41 +72,41 @@ class WandbWriter(EventWriter):
                 dir=str(folder),
                 mode=cfg.WANDB.MODE,
                 config=yaml.safe_load(cfg.dump()),
-                id=number,
+                id=run_id,
                 resume="allow" if online else None,
-                settings=wandb.Settings(console="off", silent=not online),  # log.txt has what the console shows
+                settings=wandb.Settings(console="off", silent=not online),
             )
         except wandb.Error as error:
             raise ConfigError(
-                f"Weights & Biases cannot be used: {error}. Log in by `wandb login`, or set WANDB.MODE offline and "
-                "send the run later"
+                f"Weights & Biases cannot be used: {error}. Log in with `wandb login`, or set WANDB.MODE offline and "
+                "upload the run later"
             ) from error
-        # Resumed runs repeat iterations, which wandb's own step counter would drop.
+        # Resumed runs repeat iterations, which the step counter of wandb would drop.
         self._run.define_metric("iteration")
         self._run.define_metric("*", step_metric="iteration")
 
     def write(self) -> None:
-        rows: dict[int, dict[str, Any]] = defaultdict(dict)
+        values: dict[int, dict[str, Any]] = defaultdict(dict)
         for name, (value, iteration) in get_event_storage().latest_with_smoothing_hint(self._window).items():
             if iteration > self._written:
-                rows[iteration][name] = value
+                values[iteration][name] = value
         for panel in self._panels():
             if panel.iteration > self._drawn:
-                rows[panel.iteration][panel.name] = self._wandb.Image(panel.picture)
+                values[panel.iteration][panel.name] = self._wandb.Image(panel.image)
         self._drawn = max((panel.iteration for panel in self._panels()), default=self._drawn)
-        for iteration in sorted(rows):
-            self._run.log({"iteration": iteration, **rows[iteration]})
+        for iteration in sorted(values):
+            self._run.log({"iteration": iteration, **values[iteration]})
             self._written = max(self._written, iteration)
 
     def close(self) -> None:
         self._run.finish()
 
 
-def _run_id(path: Path, resumed: bool) -> str:
-    """The id of this training's run; kept in a file, so that it outlives the process."""
+def _read_or_create_id(path: Path, resumed: bool) -> str:
+    """Return the id of the W&B run, which is stored in a file for resuming."""
     if resumed and path.is_file():
         return path.read_text(encoding="utf-8").strip()
-    number = uuid.uuid4().hex[:8]
+    run_id = uuid.uuid4().hex[:8]
     with atomic_open(path) as file:
-        file.write(number.encode() + b"\n")
-    return number
+        file.write(run_id.encode() + b"\n")
+    return run_id

@@ -9,26 +9,28 @@ import torch
 from detectron2.structures import Boxes, Instances, pairwise_iou
 from numpy.typing import NDArray
 
+from ..io.coco_masks import pixels_inside
+from ..io.images import RGBImage
 from ..labeling.box_labeler import BoxMask
-from ..labeling.job import Entry, Label, Picture
-from ..labeling.quality import pixels_inside
+from ..labeling.job import Entry, Labeler, Prompts
 
 MIN_IOU = 0.5
 
 
-def match_labeler(predict: Callable[[Sequence[Picture]], list[Instances]]) -> Label:
+def match_labeler(predict: Callable[[Sequence[RGBImage]], list[Instances]]) -> Labeler:
     """Make a labeler that assigns detected objects to the box prompts, with the largest sum of IoUs.
 
     The mask is cropped to the box. A box without an object of an IoU of at least ``MIN_IOU`` is filled, with score 0.
 
     Args:
-        predict: function from images to their Instances on the CPU, see ``inference.predictor.batch_predictor``.
+        predict: function from images to their Instances on the CPU, see ``inference.predictor.load_batch_predictor``.
 
     Returns:
-        A labeler for ``labeling.job.label_boxes``, as ``labeling.loading.load_box_labeler`` returns.
+        A labeler for ``labeling.job.label_dataset``, as ``labeling.loading.load_box_labeler`` returns.
     """
 
-    def label(image: Entry, picture: Picture, boxes: NDArray[np.float64]) -> list[BoxMask]:
+    def label(entry: Entry, picture: RGBImage, prompts: Prompts) -> list[BoxMask]:
+        boxes = prompts.boxes
         (found,) = predict([picture])
         ious = pairwise_iou(Boxes(torch.as_tensor(boxes, dtype=torch.float32)), found.pred_boxes).numpy()
         chosen = match(ious)

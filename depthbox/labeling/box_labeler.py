@@ -1,4 +1,4 @@
-"""From given boxes to masks at the size of the original image: one for each box, whatever the detector thinks of it."""
+"""Predict a full-resolution mask for each given box, independent of the detector's scores."""
 
 from __future__ import annotations
 
@@ -7,40 +7,63 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from ..distillation.candidates import own_candidates
-from ..distillation.matching import depth_consistency_score, matching_scores
+from ..distillation.candidates import class_agnostic_candidates
+from ..distillation.matching import DepthRule, DepthScorer, matching_scores
+from ..modeling.fcos.head import HeadOutputs
 from ..modeling.fcos.inference import Detections
 from ..modeling.meta_arch.depthbox import DepthBox
-from ..ops import cells_inside, depth_on_grid, depth_similarity
+from ..ops import paired_iou, sample_grid
 
-_MARGIN = 0.25  # of the box's sides: so far around it a mask is looked at, to see whether it fits
+_MARGIN = 0.25  # of the box's sides; the extent of a mask is measured up to so far around its box
+_MIN_OVERLAP = 0.3  # minimum IoU of a mask's extent with its box, exclusive; masks below it are not fitted
 
 
 @dataclass(frozen=True)
 class View:
-    """An image as the network sees it.
+    """Input of the network: a resized and perhaps mirrored image.
 
     Attributes:
         image: (3, h, w) uint8, in the network's channel order.
-        mirrored: left and right are exchanged.
-        depth: (1, h, w) float32 in [0, 1], mirrored with the image; None = not used.
+        mirrored: whether left and right are exchanged.
+        depth: (1, h, w) float32 in [0, 1], mirrored like the image; None = not used.
     """
 
     image: Tensor
     mirrored: bool = False
     depth: Tensor | None = None
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) in pixels."""
+        return self.image.shape[1], self.image.shape[2]
+
+
+@dataclass(frozen=True)
+class EncodedView:
+    """A view and the outputs of the network that do not depend on the boxes.
+
+    Attributes:
+        view: input of the network.
+        dense: predictions of the detector.
+        mask_features: (1, C, H, W) float.
+        depth: scores of masks by their depth; None = not used.
+    """
+
+    view: View
+    dense: HeadOutputs
+    mask_features: Tensor
+    depth: DepthScorer | None
+
 
 @dataclass(frozen=True)
 class BoxMask:
-    """The mask of one box.
+    """Mask of one box.
 
     Attributes:
-        mask: (rows, columns) bool, of the pixels from ``left``, ``top`` on; it lies within the box.
-        left, top: first pixel.
-        score: quality in [0, 1], what the mask's IoU with the truth is taken to be; for sorting.
+        mask: (rows, columns) bool, within the box.
+        left, top: first column and row of the mask, in pixels of the original image.
+        score: estimated quality of the mask in [0, 1], for sorting.
     """
 
     mask: Tensor
@@ -49,32 +72,21 @@ class BoxMask:
     score: float
 
 
-@dataclass(frozen=True)
-class DepthRule:
-    """How depth takes part in the choice among candidates (eq. 8 and 9), see ``TeacherLabeler``."""
-
-    beta: float
-    threshold: float
-    scale: float
-    size: int
-    dilation: int
-
-
 class BoxLabeler:
-    """Computes the mask of each given box.
+    """Mask prediction for box prompts.
 
-    The mask head is evaluated at the positions whose predicted boxes overlap the given one most, of any class, and at
-    the centre cells of the level that FCOS assigns to a box of that size. The best of these by the matching score
-    (eq. 9) are averaged, over all views. The mean is stretched a little so that it fills the box, and cut to it.
+    The mask head is evaluated at the locations whose predicted boxes have the highest IoU with the given box, whatever
+    their class, and at the locations to which FCOS would assign the box. The masks with the highest matching scores
+    (eq. 9) are averaged, over all views. The mean is stretched towards the sides of the box and cropped to it.
 
     Args:
-        network: in evaluation mode.
-        candidates: positions that compete for a box.
-        averaged: the best of them that are averaged in each view.
-        alpha: weight of the boxes' IoU in the matching score.
-        depth: how depth takes part; None = it does not.
-        fit: how far the mean's extent is moved to the box's sides, 0 = not, 1 = onto them.
-        chunk: boxes whose masks are held at a time.
+        network: network in evaluation mode.
+        candidates: maximum number of locations per box that are chosen by IoU.
+        averaged: number of candidates that are averaged per view.
+        alpha: weight of the IoU in the matching score.
+        depth: depth term of the matching score; None = not used.
+        fit: share of the distance between the mask's extent and the box by which the mask is stretched, in [0, 1].
+        chunk: number of boxes whose masks are in memory at a time.
     """
 
     def __init__(
@@ -93,157 +105,122 @@ class BoxLabeler:
 
     @torch.no_grad()
     def __call__(self, views: Sequence[View], boxes: Tensor, size: tuple[int, int]) -> Iterator[BoxMask]:
-        """The masks of an image's boxes, in their order.
+        """Predict the masks of an image's boxes, in their order.
 
         Args:
-            views: at least one, without padding, all of the whole image.
-            boxes: (N, 4) xyxy in pixels of the original image, each with an area inside it.
+            views: one or more views of the whole image, without padding.
+            boxes: (N, 4) xyxy in pixels of the original image, each with a positive area inside the image.
             size: (height, width) of the original image.
         """
-        seen = [self._see(view) for view in views]
+        encoded = [self._encode(view) for view in views]
         for part in boxes.to(self.network.device, torch.float32).split(self.chunk) if len(boxes) else ():
-            maps = [self._mean_maps(parts, view, part, size) for parts, view in zip(seen, views, strict=True)]
+            maps = [self._mean_maps(view, part, size) for view in encoded]
             for n, box in enumerate(part):
-                yield self._finish([means[n] for means in maps], [v.mirrored for v in views], views, box, size)
+                yield self._postprocess([means[n] for means in maps], views, box, size)
 
-    def _see(self, view: View) -> tuple:
-        images, dense, features = self.network.predict_dense([{"image": view.image}])
-        similarity = None
+    def _encode(self, view: View) -> EncodedView:
+        images, dense, mask_features = self.network.predict_dense([{"image": view.image}])
+        scorer = None
         if self.depth is not None and view.depth is not None:
-            stride, padded = self.network.mask_head.out_stride, (images.tensor.shape[2], images.tensor.shape[3])
-            grid = depth_on_grid(view.depth.to(self.network.device), padded, stride)
-            height, width = images.image_sizes[0]
-            valid = cells_inside((grid.shape[1], grid.shape[2]), height, width, stride, grid.device)[None]
-            rule = self.depth
-            similarity = depth_similarity(grid[None], valid, rule.size, rule.dilation, rule.scale)[0], valid
-        return dense, features, similarity
+            padded = (images.tensor.shape[2], images.tensor.shape[3])
+            depth, stride = view.depth.to(self.network.device), self.network.mask_head.out_stride
+            scorer = DepthScorer.from_depth(self.depth, depth, images.image_sizes[0], padded, stride)
+        return EncodedView(view, dense, mask_features, scorer)
 
-    def _mean_maps(self, seen: tuple, view: View, boxes: Tensor, size: tuple[int, int]) -> Tensor:
-        """Mean probabilities (N, H, W) of the best candidates of each box, on the view's mask grid."""
-        dense, features, similarity = seen
-        placed = _place(boxes, size, (view.image.shape[1], view.image.shape[2]), view.mirrored)
-        positions = self.network.proposal_generator.positions(dense)
-        found, owners = own_candidates(dense, positions, placed, per_box=self.candidates)
-        logits = next(self.network.predict_masks(dense, features, [found])).logits
+    def _mean_maps(self, encoded: EncodedView, boxes: Tensor, size: tuple[int, int]) -> Tensor:
+        """Return the mean probabilities (N, H, W) of the best candidates of each box, on the view's mask grid."""
+        boxes = _to_view(boxes, size, encoded.view)
+        locations = self.network.proposal_generator.locations(encoded.dense)
+        candidates = class_agnostic_candidates(encoded.dense, locations, boxes, per_box=self.candidates)
+        found, box_index = candidates.detections, candidates.box_index
+        logits = next(self.network.predict_masks(encoded.dense, encoded.mask_features, [found])).logits
         probabilities = logits.float().sigmoid()
-        scores = self._scores(found, placed[owners], probabilities, similarity)
+        scores = self._scores(found, boxes[box_index], probabilities, encoded.depth)
         means = []
         for n in range(len(boxes)):
-            mine = torch.nonzero(owners == n)[:, 0]
-            best = mine[scores[mine].topk(min(self.averaged, len(mine))).indices]
+            own = torch.nonzero(box_index == n)[:, 0]
+            best = own[scores[own].topk(min(self.averaged, len(own))).indices]
             means.append(probabilities[best, 0].mean(0))
         return torch.stack(means)
 
-    def _scores(
-        self, found: Detections, boxes: Tensor, probabilities: Tensor, similarity: tuple[Tensor, Tensor] | None
-    ) -> Tensor:
-        iou = _iou(boxes, found.boxes)
-        depth_scores, beta = torch.zeros_like(iou), 0.0
-        if self.depth is not None and similarity is not None:
-            beta = self.depth.beta
-            depth_scores = depth_consistency_score(probabilities * similarity[1], similarity[0], self.depth.threshold)
-        return matching_scores(iou, depth_scores, found.scores, self.alpha, beta)
+    def _scores(self, found: Detections, boxes: Tensor, probabilities: Tensor, scorer: DepthScorer | None) -> Tensor:
+        """Return the matching scores (K,) of candidates and their boxes (K, 4); masks are (K, 1, H, W)."""
+        iou = paired_iou(boxes, found.boxes)
+        if self.depth is None or scorer is None:
+            return matching_scores(iou, torch.zeros_like(iou), found.scores, self.alpha, 0.0)
+        return matching_scores(iou, scorer(probabilities), found.scores, self.alpha, self.depth.beta)
 
-    def _finish(
-        self, maps: list[Tensor], mirrored: list[bool], views: Sequence[View], box: Tensor, size: tuple[int, int]
+    def _postprocess(
+        self, maps: Sequence[Tensor], views: Sequence[View], box: Tensor, size: tuple[int, int]
     ) -> BoxMask:
-        """The views' mean, at the original image's pixels, fitted to the box and cut to it."""
-        stride = self.network.mask_head.out_stride
-        shapes = [(view.image.shape[1], view.image.shape[2]) for view in views]
-
-        def sample(x: Tensor, y: Tensor) -> Tensor:
-            parts = [
-                sample_map(m, stride, shape, size, size[1] - x if flip else x, y)
-                for m, shape, flip in zip(maps, shapes, mirrored, strict=True)
-            ]
-            return torch.stack(parts).mean(0)
-
+        """Average the maps (H, W) of all views at the original image's pixels, fit them to the box and crop them."""
         margin = (box[2:] - box[:2]) * _MARGIN
-        x, y = (
-            _pixels(box[0] - margin[0], box[2] + margin[0], size[1]),
-            _pixels(box[1] - margin[1], box[3] + margin[1], size[0]),
-        )
-        around = sample(x, y)
-        extent = _extent(around > 0.5, x, y)
-        overlap = 0.0 if extent is None else float(_iou(extent[None], box[None]))
-        x, y = _pixels(box[0], box[2], size[1]), _pixels(box[1], box[3], size[0])
-        inside = sample(x, y)
-        if extent is not None and self.fit > 0 and overlap > 0.3:
+        x = _pixel_centers(box[0] - margin[0], box[2] + margin[0], size[1])
+        y = _pixel_centers(box[1] - margin[1], box[3] + margin[1], size[0])
+        extent = _extent(self._sample(maps, views, size, x, y) > 0.5, x, y)
+        overlap = 0.0 if extent is None else float(paired_iou(extent[None], box[None]))
+        x, y = _pixel_centers(box[0], box[2], size[1]), _pixel_centers(box[1], box[3], size[0])
+        inside = self._sample(maps, views, size, x, y)
+        if extent is not None and self.fit > 0 and overlap > _MIN_OVERLAP:
             source = extent + (box - extent) * (1 - self.fit)
-            inside = sample(_move(x, box[0::2], source[0::2]), _move(y, box[1::2], source[1::2]))
+            across, down = _rescale(x, box[0::2], source[0::2]), _rescale(y, box[1::2], source[1::2])
+            inside = self._sample(maps, views, size, across, down)
         mask = inside > 0.5
         return BoxMask(mask.cpu(), int(x[0] - 0.5), int(y[0] - 0.5), quality(inside, mask, overlap))
 
+    def _sample(
+        self, maps: Sequence[Tensor], views: Sequence[View], size: tuple[int, int], x: Tensor, y: Tensor
+    ) -> Tensor:
+        """Return the mean (rows, columns) of the views' maps at coordinates x and y of the original image."""
+        stride, parts = self.network.mask_head.out_stride, []
+        for values, view in zip(maps, views, strict=True):
+            across = size[1] - x if view.mirrored else x
+            parts.append(sample_grid(values[None], stride, view.size, size, across, y)[0])
+        return torch.stack(parts).mean(0)
+
 
 def quality(probabilities: Tensor, mask: Tensor, overlap: float) -> float:
-    """What a mask is worth without the truth: its certainty times how well its extent fits the box.
+    """Estimate the quality of a mask without ground truth: its certainty times the IoU of its extent with the box.
 
-    The certainty is the IoU that is to be expected if the probabilities are right: those inside the mask over all of
-    them and what is missing to 1 inside the mask.
+    The certainty is the expected IoU with the ground truth if the probabilities are calibrated: the sum of the
+    probabilities inside the mask, divided by the sum of all probabilities and of their complements inside the mask.
 
     Args:
-        probabilities: (H, W) in [0, 1] within the box.
-        mask: (H, W) bool of them.
+        probabilities: (H, W) float in [0, 1], within the box.
+        mask: (H, W) bool.
         overlap: IoU of the mask's extent with the box.
+
+    Returns:
+        Quality in [0, 1], rounded to five decimals.
     """
     inside = float(probabilities[mask].sum())
     union = float(probabilities.sum()) + float(mask.sum()) - inside
     return round(overlap * inside / union, 5) if union > 0 else 0.0
 
 
-def sample_map(
-    values: Tensor, stride: int, view: tuple[int, int], size: tuple[int, int], x: Tensor, y: Tensor
-) -> Tensor:
-    """A map of a view at places of the original image, bilinearly; beyond its border it goes on.
-
-    Args:
-        values: (H, W) on the view's mask grid, padding included.
-        stride: pixels of the view per cell.
-        view, size: (height, width) of the view without padding and of the original image.
-        x, y: (columns,) and (rows,) in pixels of the original; 0.5 is the centre of the first one.
-
-    Returns:
-        (rows, columns).
-    """
-    axes = []
-    for place, old, new, cells in ((x, size[1], view[1], values.shape[1]), (y, size[0], view[0], values.shape[0])):
-        cell = (place * (new / old) - 0.5 - stride // 2) / stride
-        axes.append(cell * 2 / max(cells - 1, 1) - 1)
-    down, across = torch.meshgrid(axes[1], axes[0], indexing="ij")
-    grid = torch.stack((across, down), dim=2)[None].to(values.dtype)
-    return F.grid_sample(values[None, None], grid, padding_mode="border", align_corners=True)[0, 0]
-
-
-def _place(boxes: Tensor, size: tuple[int, int], view: tuple[int, int], mirrored: bool) -> Tensor:
-    """Boxes of the original image in the pixels of a view."""
-    if mirrored:
+def _to_view(boxes: Tensor, size: tuple[int, int], view: View) -> Tensor:
+    """Return boxes (N, 4) of the original image in the pixels of a view."""
+    if view.mirrored:
         boxes = torch.stack((size[1] - boxes[:, 2], boxes[:, 1], size[1] - boxes[:, 0], boxes[:, 3]), dim=1)
-    return boxes * boxes.new_tensor((view[1] / size[1], view[0] / size[0])).repeat(2)
+    height, width = view.size
+    return boxes * boxes.new_tensor((width / size[1], height / size[0])).repeat(2)
 
 
-def _iou(first: Tensor, second: Tensor) -> Tensor:
-    """IoU (N,) of boxes (N, 4) and (N, 4), pair by pair."""
-    sides = torch.minimum(first[:, 2:], second[:, 2:]) - torch.maximum(first[:, :2], second[:, :2])
-    common = sides.clamp(min=0).prod(1)
-    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(1) for boxes in (first, second)]
-    return common / (areas[0] + areas[1] - common).clamp(min=1e-6)
-
-
-def _pixels(low: Tensor, high: Tensor, side: int) -> Tensor:
-    """Centres of the pixels of an image side that lie between two places; at least one."""
+def _pixel_centers(low: Tensor, high: Tensor, side: int) -> Tensor:
+    """Return the pixel centers (n,) of an image side between two coordinates; at least one."""
     first = min(max(int(torch.ceil(low - 0.5)), 0), side - 1)
     last = min(max(int(torch.ceil(high - 0.5)), first + 1), side)
     return torch.arange(first, last, device=low.device) + 0.5
 
 
 def _extent(mask: Tensor, x: Tensor, y: Tensor) -> Tensor | None:
-    """The box (4,) of a mask's pixels, xyxy, or None where there is none."""
+    """Return the bounding box (4,) xyxy of a mask (H, W) with pixel centers x (W,) and y (H,); None if it is empty."""
     rows, columns = torch.nonzero(mask.any(1))[:, 0], torch.nonzero(mask.any(0))[:, 0]
     if len(rows) == 0:
         return None
     return torch.stack((x[columns[0]] - 0.5, y[rows[0]] - 0.5, x[columns[-1]] + 0.5, y[rows[-1]] + 0.5))
 
 
-def _move(places: Tensor, old: Tensor, new: Tensor) -> Tensor:
-    """Places of an interval ``old`` (2,) as the same shares of the interval ``new``."""
-    return (places - old[0]) / (old[1] - old[0]).clamp(min=1e-6) * (new[1] - new[0]) + new[0]
+def _rescale(coordinates: Tensor, old: Tensor, new: Tensor) -> Tensor:
+    """Map coordinates linearly from the interval ``old`` (2,) to the interval ``new`` (2,)."""
+    return (coordinates - old[0]) / (old[1] - old[0]).clamp(min=1e-6) * (new[1] - new[0]) + new[0]

@@ -1,8 +1,8 @@
-"""Losses of the masks: one value per row, the caller reduces.
+"""Losses per instance, without reduction over the batch, and the focal loss of the detector.
 
-Each has a readable definition (``projection_loss``, ``pairwise_nll``, ``instance_depth_loss``, ``dice_loss``) and a
-form on logits that is fast and keeps little (``box_losses``, ``instance_depth_loss_from_logits``,
-``dice_loss_from_logits``).
+Each mask loss has a readable definition on scores or dense pairs (``projection_loss``, ``pairwise_nll``,
+``instance_depth_loss``, ``dice_loss``) and an equal form on logits that is faster and saves less for the backward pass
+(``box_losses``, ``instance_depth_loss_from_logits``, ``dice_loss_from_logits``).
 """
 
 from .box import box_losses

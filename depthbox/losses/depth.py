@@ -1,4 +1,4 @@
-"""Instance depth loss: in its box, each instance predicts the depth of the scene (eq. 2)."""
+"""Instance depth loss: each instance predicts the pseudo depth of the scene inside its box (eq. 2)."""
 
 from __future__ import annotations
 
@@ -6,23 +6,30 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ..ops.triton.support import available
+from ..ops.triton.support import is_available
 from .crops import box_crops
 
 
 def instance_depth_loss(scores: Tensor, depth: Tensor, image_index: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Mean squared difference between predicted and pseudo depth over the cells of each row's box (eq. 2).
+    """Compute the mean of (P_depth - d)^2 over the cells of each instance's box (eq. 2).
 
-    The paper sums over the box; the mean keeps large objects from outweighing small ones.
+    The paper sums over the box. The mean gives large and small objects the same weight.
 
     Args:
-        scores: (N, 1, H, W) predicted depth in [0, 1], after the sigmoid.
-        depth: (B, H, W) pseudo depth in [0, 1].
-        image_index: (N,) int64, image of each row.
-        rows, columns: (N, H) and (N, W) bool, the box of each row (``ops.box_extents``).
+        scores: (N, 1, H, W) float in [0, 1], predicted depth after the sigmoid.
+        depth: (B, H, W) float in [0, 1], pseudo depth on the mask grid.
+        image_index: (N,) int64 in 0..B-1, image of each instance.
+        rows, columns: (N, H) and (N, W) bool, the rows and columns of each box (see ``ops.box_extents``).
 
     Returns:
-        (N,) in [0, 1]; 0 where the box covers no cell.
+        (N,) in [0, 1], of the dtype of the scores; 0 for a box that covers no cell.
+
+    Example:
+        >>> import torch
+        >>> scores, depth = torch.full((1, 1, 2, 3), 0.5), torch.tensor([[[0.0, 1.0, 0.5], [0.0, 0.5, 0.5]]])
+        >>> rows, columns = torch.tensor([[True, False]]), torch.tensor([[False, True, True]])
+        >>> instance_depth_loss(scores, depth, torch.tensor([0]), rows, columns).tolist()
+        [0.125]
     """
     boxes = (rows[:, :, None] & columns[:, None, :]).to(scores.dtype)
     squares = torch.square(scores[:, 0] - depth.to(scores.dtype)[image_index])
@@ -32,13 +39,19 @@ def instance_depth_loss(scores: Tensor, depth: Tensor, image_index: Tensor, rows
 def instance_depth_loss_from_logits(
     logits: Tensor, depth: Tensor, image_index: Tensor, rows: Tensor, columns: Tensor, triton: bool = True
 ) -> Tensor:
-    """``instance_depth_loss(logits.sigmoid(), ...)``; on the CPU only the boxes are visited and kept for backward.
+    """Compute ``instance_depth_loss(logits.sigmoid(), ...)``.
+
+    On the CPU, only the cells inside the boxes are read, and saved for the backward pass.
 
     Args:
-        logits: (N, 1, H, W), before the sigmoid, float32 or float64; the other arguments as above.
-        triton: use Triton kernels where they run; the results are equal.
+        logits: (N, 1, H, W) float32 or float64, before the sigmoid.
+        depth, image_index, rows, columns: as in ``instance_depth_loss``.
+        triton: use Triton kernels if available; the results are equal.
+
+    Returns:
+        (N,) in [0, 1], of the dtype of the logits; 0 for a box that covers no cell.
     """
-    if triton and available(logits.device):
+    if triton and is_available(logits.device):
         from ..ops.triton import depth as triton_depth
 
         if triton_depth.fits(logits):
@@ -54,7 +67,7 @@ class _DepthInBoxes(torch.autograd.Function):
         values, slopes, images = logits.new_zeros(len(logits)), [], image_index.tolist()
         crops = box_crops(rows, columns, 0)
         for crop in crops:
-            n, y, x = crop.where
+            n, y, x = crop.index
             scores = logits[n, 0, y, x].sigmoid()
             difference = scores - depth[images[n], y, x]
             values[n] = difference.square().mean()
@@ -69,7 +82,7 @@ class _DepthInBoxes(torch.autograd.Function):
         (slopes,) = ctx.saved_tensors
         total, start = grad.new_zeros(ctx.shape), 0
         for crop in ctx.crops:
-            part = total[:, 0][crop.where]
-            torch.mul(slopes[start : start + part.numel()].view(part.shape), grad[crop.row], out=part)
+            part = total[:, 0][crop.index]
+            torch.mul(slopes[start : start + part.numel()].view(part.shape), grad[crop.instance], out=part)
             start += part.numel()
         return total, None, None, None, None

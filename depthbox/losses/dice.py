@@ -6,24 +6,30 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ..ops.triton.support import available
+from ..ops.triton.support import is_available
 
-_CHUNK = 2**19  # logits that are looked at together on the CPU: they fit into its cache
+_CHUNK = 2**19  # logits that are processed together on the CPU, so that they fit into its cache
 
 
 def dice_loss(scores: Tensor, targets: Tensor, eps: float = 1e-5) -> Tensor:
-    """Dice loss of each row: 1 - 2 * sum(x t) / (sum x^2 + sum t^2 + eps).
+    """Compute the dice loss of each instance, 1 - 2 sum(x t) / (sum x^2 + sum t^2 + eps) (eq. 10).
 
     Args:
-        scores: (N, ...) in [0, 1], after the sigmoid.
-        targets: the same shape, in [0, 1].
-        eps: keeps the empty pair finite; its loss is 1.
+        scores: (N, ...) float in [0, 1], after the sigmoid.
+        targets: the same shape, bool or float in [0, 1].
+        eps: keeps the loss of an empty score and target finite; it is 1.
 
     Returns:
-        (N,) float32 at least, in [0, 1].
+        (N,) in [0, 1], float32 or the dtype of the scores if that is wider.
 
     Raises:
         ValueError: the shapes differ.
+
+    Example:
+        >>> import torch
+        >>> scores, targets = torch.tensor([[0.5, 0.5], [1.0, 0.0]]), torch.tensor([[1.0, 1.0], [1.0, 0.0]])
+        >>> [round(loss, 4) for loss in dice_loss(scores, targets).tolist()]
+        [0.2, 0.0]
     """
     if scores.shape != targets.shape:
         raise ValueError(f"scores {tuple(scores.shape)} and targets {tuple(targets.shape)} must have one shape")
@@ -36,19 +42,21 @@ def dice_loss(scores: Tensor, targets: Tensor, eps: float = 1e-5) -> Tensor:
 def dice_loss_from_logits(
     logits: Tensor, targets: Tensor, index: Tensor, eps: float = 1e-5, triton: bool = True
 ) -> Tensor:
-    """``dice_loss(logits.sigmoid(), targets[index])``; neither is made, and only the logits are kept for backward.
+    """Compute ``dice_loss(logits.sigmoid(), targets[index])`` without these two tensors.
+
+    The backward pass recomputes the scores from the logits.
 
     Args:
-        logits: (N, 1, H, W), before the sigmoid, float32 or float64.
+        logits: (N, 1, H, W) float32 or float64, before the sigmoid.
         targets: (M, H, W) bool or float in [0, 1].
-        index: (N,) int64, target of each row.
+        index: (N,) int64 in 0..M-1, target of each instance.
         eps: as in ``dice_loss``.
-        triton: use Triton kernels where they run; the results are equal.
+        triton: use Triton kernels if available; the results are equal.
 
     Returns:
-        (N,) in [0, 1].
+        (N,) in [0, 1], of the dtype of the logits.
     """
-    if triton and available(logits.device):
+    if triton and is_available(logits.device):
         from ..ops.triton import dice as triton_dice
 
         if triton_dice.fits(logits):
@@ -62,9 +70,9 @@ class _DiceFromLogits(torch.autograd.Function):
         overlap, norm = logits.new_empty((2, len(logits)))
         for part in _chunks(logits):
             scores = logits[part].sigmoid().flatten(1)
-            truth = targets[index[part]].flatten(1).to(scores.dtype)
-            overlap[part] = (scores * truth).sum(1)
-            norm[part] = (scores * scores).sum(1) + (truth * truth).sum(1) + eps
+            target = targets[index[part]].flatten(1).to(scores.dtype)
+            overlap[part] = (scores * target).sum(1)
+            norm[part] = (scores * scores).sum(1) + (target * target).sum(1) + eps
         ctx.save_for_backward(logits, targets, index, overlap, norm)
         return 1 - 2 * overlap / norm
 
@@ -74,17 +82,19 @@ class _DiceFromLogits(torch.autograd.Function):
         logits, targets, index, overlap, norm = ctx.saved_tensors
         # d/dx (1 - 2 o / n) = (4 o / n^2) x - (2 / n) t, and dx/dz = x (1 - x)
         by_score = (grad * 4 * overlap / norm.square())[:, None, None, None]
-        by_truth = (grad * -2 / norm)[:, None, None, None]
+        by_target = (grad * -2 / norm)[:, None, None, None]
         total = torch.empty_like(logits)
         for part in _chunks(logits):
             scores = logits[part].sigmoid()
             slope = by_score[part] * scores
-            slope.addcmul_(targets[index[part]][:, None].to(scores.dtype), by_truth[part])
+            slope.addcmul_(targets[index[part]][:, None].to(scores.dtype), by_target[part])
             torch.mul(slope, scores - scores.square(), out=total[part])
         return total, None, None, None
 
 
 def _chunks(logits: Tensor) -> list[slice]:
-    rows = len(logits)
-    step = rows if logits.device.type != "cpu" else max(_CHUNK // max(logits[0].numel() if rows else 1, 1), 1)
-    return [slice(start, start + step) for start in range(0, rows, max(step, 1))]
+    """Split the instances into chunks that fit into the CPU's cache; on other devices, one chunk."""
+    count = len(logits)
+    step = count if logits.device.type != "cpu" else _CHUNK // max(logits[:1].numel(), 1)
+    step = max(step, 1)
+    return [slice(start, start + step) for start in range(0, count, step)]

@@ -1,63 +1,69 @@
-"""Focal loss of class indices: neither a one-hot matrix nor anything but the gradient is kept."""
+"""Sigmoid focal loss of class indices, without a one-hot matrix."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-# Logits at a time: what a processor's cache holds; elsewhere few launches are worth more than few bytes.
-CHUNK = 2**16
-DEVICE_CHUNK = 2**22
+_CPU_CHUNK = 2**16  # logits that are processed together: they fit into the cache
+_DEVICE_CHUNK = 2**22  # on other devices few launches matter more than little memory
 
 
 def focal_loss(levels: Sequence[Tensor], labels: Tensor, alpha: float = 0.25, gamma: float = 2.0) -> Tensor:
-    """Sum of the sigmoid focal loss over all positions and classes (Lin et al., eq. 5).
+    """Sum the sigmoid focal loss over all locations and classes (Lin et al., eq. 5).
 
-    With z the logit of a class, negated for the position's own class, a term is w softplus(z) sigmoid(z)^gamma, and its
-    slope w sigmoid(z)^gamma (sigmoid(z) + gamma softplus(z) (1 - sigmoid(z))). The slopes are written in the forward
-    pass.
+    Let z be the logit of a class, negated for the class that labels the location. Its term is
+    w softplus(z) sigmoid(z)^gamma, with the derivative
+    w sigmoid(z)^gamma (sigmoid(z) + gamma softplus(z) (1 - sigmoid(z))). The forward pass computes the derivatives, and
+    they are all that is saved for the backward pass.
 
     Args:
-        levels: logits (B, C, P_l) of each level.
-        labels: (B, P) int64 in 0..C, P the sum of all P_l; C = background.
-        alpha: w of a position's own class, 1 - alpha that of the others; negative: w is 1.
-        gamma: exponent, not negative.
+        levels: float tensors (B, C, P_l), logits of each level.
+        labels: (B, P) int64 in 0..C, P the sum of all P_l; C is the background.
+        alpha: weight w of the labeled class, 1 - alpha that of the other classes; a negative value sets all w to 1.
+        gamma: exponent, >= 0.
 
     Returns:
-        Scalar, float32 (float64 for float64).
+        Scalar >= 0, float32 (float64 for float64 logits).
+
+    Example:
+        >>> import torch
+        >>> logits = torch.zeros(1, 2, 3)  # one image, two classes, three locations
+        >>> labels = torch.tensor([[0, 1, 2]])  # the last location is background
+        >>> round(float(focal_loss([logits], labels, alpha=-1.0, gamma=0.0)), 4)  # 6 ln(2)
+        4.1589
     """
     sizes = [level.shape[2] for level in levels]
     if labels.device.type != "cpu":
-        return _FocalLoss.apply(torch.cat(list(levels), dim=2), labels, alpha, gamma, DEVICE_CHUNK)
+        return _FocalLoss.apply(torch.cat(list(levels), dim=2), labels, alpha, gamma, _DEVICE_CHUNK)
     parts = zip(levels, labels.split(sizes, dim=1), strict=True)
-    return torch.stack([_FocalLoss.apply(level, part, alpha, gamma, CHUNK) for level, part in parts]).sum()
+    return torch.stack([_FocalLoss.apply(level, part, alpha, gamma, _CPU_CHUNK) for level, part in parts]).sum()
+
+
+class _Terms(NamedTuple):
+    """Terms of the loss without their weights w, and their derivatives by z."""
+
+    value: Tensor
+    slope: Tensor
 
 
 class _FocalLoss(torch.autograd.Function):
     @staticmethod
     def forward(ctx, logits, labels, alpha, gamma, chunk):  # type: ignore[no-untyped-def]
         dtype = logits.dtype if logits.dtype == torch.float64 else torch.float32
-        own, others = (alpha, 1 - alpha) if alpha >= 0 else (1.0, 1.0)
-        needed = ctx.needs_input_grad[0]
-        # float32 also for half precision: slopes of easy negatives are far below what float16 can say.
-        slopes = torch.empty_like(logits, dtype=dtype) if needed else None
+        # float32 also for half precision: slopes of easy negatives are below the smallest float16
+        slopes = torch.empty_like(logits, dtype=dtype) if ctx.needs_input_grad[0] else None
         total = logits.new_zeros((), dtype=dtype)
-        for images, places in _chunks(logits.shape, chunk):
-            z, label = logits[images, :, places].to(dtype, copy=True), labels[images, None, places]
-            is_object, index = label < z.shape[1], label.clamp(max=z.shape[1] - 1)
-            own_z = z.gather(1, index)
-            z.scatter_(1, index, torch.where(is_object, -own_z, own_z))
-            value, slope = _focal_terms(z, gamma)
-            own_value, own_slope = value.gather(1, index), slope.gather(1, index)
-            total += own * own_value.masked_fill(~is_object, 0).sum()
-            total += others * value.scatter_(1, index, own_value.masked_fill(is_object, 0)).sum()
+        for images, locations in _chunks(logits.shape, chunk):
+            z, label = logits[images, :, locations].to(dtype, copy=True), labels[images, None, locations]
+            slope = _add_chunk(total, z, label, alpha, gamma)
             if slopes is not None:
-                slope.mul_(others).scatter_(1, index, torch.where(is_object, -own * own_slope, others * own_slope))
-                slopes[images, :, places] = slope
+                slopes[images, :, locations] = slope
         ctx.save_for_backward(slopes)
         ctx.dtype = logits.dtype
         return total
@@ -69,21 +75,37 @@ class _FocalLoss(torch.autograd.Function):
         return (slopes * grad_total).to(ctx.dtype), None, None, None, None
 
 
-def _focal_terms(z: Tensor, gamma: float) -> tuple[Tensor, Tensor]:
-    """softplus(z) sigmoid(z)^gamma and its derivative; softplus is taken where it neither overflows nor cancels."""
+def _add_chunk(total: Tensor, z: Tensor, label: Tensor, alpha: float, gamma: float) -> Tensor:
+    """Add the loss of logits z (B, C, P) with labels (B, 1, P) to ``total``; return the derivatives by the logits.
+
+    Both ``total`` and ``z`` are modified.
+    """
+    own, others = (alpha, 1 - alpha) if alpha >= 0 else (1.0, 1.0)
+    is_object, index = label < z.shape[1], label.clamp(max=z.shape[1] - 1)
+    own_z = z.gather(1, index)
+    z.scatter_(1, index, torch.where(is_object, -own_z, own_z))
+    value, slope = _focal_terms(z, gamma)
+    own_value, own_slope = value.gather(1, index), slope.gather(1, index)
+    total += own * own_value.masked_fill(~is_object, 0).sum()
+    total += others * value.scatter_(1, index, own_value.masked_fill(is_object, 0)).sum()
+    return slope.mul_(others).scatter_(1, index, torch.where(is_object, -own * own_slope, others * own_slope))
+
+
+def _focal_terms(z: Tensor, gamma: float) -> _Terms:
+    """Compute softplus(z) sigmoid(z)^gamma and its derivative; ``z`` is modified."""
     score = torch.sigmoid(z)
-    value = F.logsigmoid(z.neg_()).neg_()
+    value = F.logsigmoid(z.neg_()).neg_()  # softplus(z), without overflow or cancellation
     slope = score**gamma
     value *= slope
     slope *= score
-    return value, slope.addcmul_(value, score.neg_().add_(1), value=gamma)
+    return _Terms(value, slope.addcmul_(value, score.neg_().add_(1), value=gamma))
 
 
 def _chunks(shape: torch.Size, chunk: int) -> Iterator[tuple[slice, slice]]:
-    """Parts of a batch (B, C, P) of at most ``chunk`` numbers, or one position: images and positions."""
-    images, classes, places = shape
-    step = max(min(chunk // classes, places), 1)
-    together = max(chunk // (classes * step), 1) if step == places else 1
+    """Split (B, C, P) into parts of at most ``chunk`` numbers or one location; yield slices of images and locations."""
+    images, classes, locations = shape
+    step = max(min(chunk // classes, locations), 1)
+    together = max(chunk // (classes * step), 1) if step == locations else 1
     for first in range(0, images, together):
-        for start in range(0, places, step):
+        for start in range(0, locations, step):
             yield slice(first, first + together), slice(start, start + step)

@@ -1,6 +1,6 @@
-"""Pairwise loss: alike neighbours must get the same label (BoxInst; eq. 4 and 5 of the paper).
+"""Pairwise loss: similar neighbors must have the same label (BoxInst; eq. 4 and 5 of the paper).
 
-With logits a and b, P(same label) = s(a) s(b) + s(-a) s(-b), s the sigmoid, and
+For logits a and b, P(same label) = s(a) s(b) + s(-a) s(-b) with the sigmoid s, and
 
     -log P = softplus(a) + softplus(b) - softplus(a + b),    d/da = s(a) - s(a + b).
 
@@ -11,31 +11,35 @@ cancel for large logits.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from ..ops.edges import neighbor_offsets, shift
+from ..ops.edges import neighbor_offsets, pair_slices, shift
 
 
 def pairwise_nll(logits: Tensor, size: int = 3, dilation: int = 2) -> Tensor:
-    """-log P(same label) of every pixel and each of its neighbours, dense: the readable definition.
+    """Compute -log P(same label) of each pixel and each of its neighbors (BoxInst; eq. 5): the readable definition.
 
     Args:
-        logits: (N, 1, H, W), before the sigmoid.
-        size, dilation: the kernel of neighbours.
+        logits: (N, 1, H, W) float, before the sigmoid.
+        size, dilation: kernel of neighbors, see ``ops.neighbor_offsets``.
 
     Returns:
-        (N, size * size - 1, H, W), >= 0; exactly 0 where the neighbour is outside the map.
+        (N, size * size - 1, H, W) of the same dtype, >= 0; exactly 0 for neighbors outside the map.
+
+    Raises:
+        ValueError: the kernel is not supported.
     """
     a = logits[:, 0]
     inside = torch.ones_like(a[:1])
     terms = []
     for dy, dx in neighbor_offsets(size, dilation):
         b = shift(a, dy, dx)
-        smooth = F.softplus(a) + F.softplus(b) - F.softplus(a + b)  # carries the gradient, also at a = 0
+        smooth = F.softplus(a) + F.softplus(b) - F.softplus(a + b)  # has the right gradient, also at a = 0
         terms.append((smooth + (_nll(a, b) - smooth).detach()) * shift(inside, dy, dx))
     return torch.stack(terms, dim=1)
 
@@ -49,20 +53,32 @@ def pairwise_loss(
     size: int = 3,
     dilation: int = 2,
 ) -> tuple[Tensor, Tensor]:
-    """Sum of -log P(same label) over each row's like pairs whose centre pixel is in its box, and their number.
+    """Sum -log P(same label) of each instance over its similar pairs, and count the pairs (BoxInst; eq. 4 and 5).
 
-    The same as masking and summing ``pairwise_nll``, but each unordered pair is visited once and the gradient is
-    written in the forward pass, so that nothing but one map per row is kept for the backward pass.
+    A pair counts if its center pixel lies in the box. The result equals a masked sum of ``pairwise_nll``, but each
+    unordered pair is visited once. The forward pass computes the gradient, and saves only one map per instance.
 
     Args:
-        logits: (N, 1, H, W), before the sigmoid, float32 or float64 (sums overflow in half precision).
-        edges: (B, H, W) packed directed edges of like neighbours (``ops.pack_edges``).
-        image_index: (N,) int64, image of each row.
-        rows, columns: (N, H) and (N, W) bool, the box of each row (``ops.box_extents``).
-        size, dilation: the kernel that ``edges`` was made with.
+        logits: (N, 1, H, W) float32 or float64, before the sigmoid; sums overflow in half precision.
+        edges: (B, H, W) packed directed edges of similar pairs (see ``ops.pack_edges``).
+        image_index: (N,) int64 in 0..B-1, image of each instance.
+        rows, columns: (N, H) and (N, W) bool, the rows and columns of each box (see ``ops.box_extents``).
+        size, dilation: kernel of neighbors of ``edges``.
 
     Returns:
-        sums (N,), differentiable, and counts (N,) of directed pairs.
+        sums (N,), differentiable, and counts (N,) of directed pairs, both of the dtype of the logits.
+
+    Raises:
+        ValueError: the kernel is not supported.
+
+    Example:
+        >>> import torch
+        >>> logits = torch.zeros(1, 1, 1, 2)  # P(same label) = 1/2
+        >>> edges = torch.tensor([[[16, 8]]], dtype=torch.uint8)  # both pixels are similar
+        >>> rows, columns = torch.ones(1, 1, dtype=torch.bool), torch.ones(1, 2, dtype=torch.bool)
+        >>> sums, counts = pairwise_loss(logits, edges, torch.tensor([0]), rows, columns, size=3, dilation=1)
+        >>> [round(value, 4) for value in (sums / counts).tolist()], counts.tolist()  # ln(2)
+        ([0.6931], [2.0])
     """
     sums, counts = pairwise_losses(logits, [edges], image_index, rows, columns, size, dilation)
     return sums[0], counts[0]
@@ -77,10 +93,11 @@ def pairwise_losses(
     size: int = 3,
     dilation: int = 2,
 ) -> tuple[Tensor, Tensor]:
-    """``pairwise_loss`` of several sets of edges (colour, depth) in one pass: each pair's value is computed once.
+    """Compute ``pairwise_loss`` of several edge sets (color, depth) in one pass: the value of each pair is shared.
 
     Args:
-        edge_sets: E tensors as the ``edges`` of ``pairwise_loss``; the other arguments are its.
+        edge_sets: E tensors (B, H, W) of packed directed edges.
+        logits, image_index, rows, columns, size, dilation: as in ``pairwise_loss``.
 
     Returns:
         sums (E, N), differentiable, and counts (E, N) of directed pairs.
@@ -88,27 +105,32 @@ def pairwise_losses(
     return _PairwiseLosses.apply(logits, torch.stack(list(edge_sets)), image_index, rows, columns, size, dilation)
 
 
+class _PairTerms(NamedTuple):
+    """-log P(same label) of pairs, and its derivatives by the logits of both pixels."""
+
+    nll: Tensor
+    slope_here: Tensor
+    slope_there: Tensor
+
+
 class _PairwiseLosses(torch.autograd.Function):
     @staticmethod
     def forward(ctx, logits, edges, image_index, rows, columns, size, dilation):  # type: ignore[no-untyped-def]
-        offsets = neighbor_offsets(size, dilation)
-        a = logits[:, 0]
+        offsets, values = neighbor_offsets(size, dilation), logits[:, 0]
         boxes = rows[:, :, None] & columns[:, None, :]
         outgoing = [torch.where(boxes, bits[image_index], 0) for bits in edges]
-        gradients = torch.zeros((len(edges), *a.shape), dtype=a.dtype, device=a.device)
-        sums, counts = a.new_zeros((2, len(edges), len(a)))
+        gradients = torch.zeros((len(edges), *values.shape), dtype=values.dtype, device=values.device)
+        sums, counts = values.new_zeros((2, len(edges), len(values)))
         for k in range(len(offsets) // 2, len(offsets)):
-            here, there = _pair_slices(a.shape, *offsets[k])
-            first, second = a[here], a[there]
-            nll, both = _nll(first, second), (first + second).sigmoid_()
-            slope_first, slope_second = first.sigmoid() - both, second.sigmoid() - both
+            here, there = pair_slices(values.shape[1], values.shape[2], *offsets[k])
+            terms = _pair_terms(values[here], values[there])
             for e, bits in enumerate(outgoing):
                 pairs = ((bits[here] >> k) & 1) + ((bits[there] >> (len(offsets) - 1 - k)) & 1)
-                weight = pairs.to(a.dtype)
-                sums[e] += (weight * nll).sum((1, 2))
+                weight = pairs.to(values.dtype)
+                sums[e] += (weight * terms.nll).sum((1, 2))
                 counts[e] += weight.sum((1, 2))
-                gradients[e][here] += weight * slope_first
-                gradients[e][there] += weight * slope_second
+                gradients[e][here] += weight * terms.slope_here
+                gradients[e][there] += weight * terms.slope_there
         ctx.save_for_backward(gradients)
         ctx.mark_non_differentiable(counts)
         return sums, counts
@@ -123,6 +145,11 @@ class _PairwiseLosses(torch.autograd.Function):
         return total[:, None], None, None, None, None, None, None
 
 
+def _pair_terms(a: Tensor, b: Tensor) -> _PairTerms:
+    nll, both = _nll(a, b), (a + b).sigmoid_()
+    return _PairTerms(nll, a.sigmoid() - both, b.sigmoid() - both)
+
+
 def _nll(a: Tensor, b: Tensor) -> Tensor:
     opposite = torch.where(a * b < 0, torch.minimum(a.abs(), b.abs()), 0)
     return opposite + _residual(a) + _residual(b) - _residual(a + b)
@@ -130,19 +157,3 @@ def _nll(a: Tensor, b: Tensor) -> Tensor:
 
 def _residual(x: Tensor) -> Tensor:
     return torch.log1p(torch.exp(-x.abs()))
-
-
-def _pair_slices(shape: torch.Size, dy: int, dx: int) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
-    """Slices of the pixels that have the neighbour (dy >= 0, dx) inside the map, and of those neighbours."""
-    height, width = shape[-2:]
-    here = (
-        slice(None),
-        slice(0, max(height - dy, 0)),
-        slice(max(-dx, 0), max(width - max(dx, 0), max(-dx, 0))),
-    )
-    there = (
-        slice(None),
-        slice(min(dy, height), height),
-        slice(min(max(dx, 0), width), max(width + min(dx, 0), 0)),
-    )
-    return here, there

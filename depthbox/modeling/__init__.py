@@ -1,4 +1,4 @@
-"""The network; importing registers the meta-architecture and the backbones with Detectron2."""
+"""Networks; importing the package registers the meta-architecture and the backbones with Detectron2."""
 
 from . import backbone
 from .meta_arch.depthbox import DepthBox

@@ -14,13 +14,13 @@ PARTS = ("backbone", "proposal_generator.fcos_head", "mask_branch")
 def compile_parts(model: nn.Module) -> list[str]:
     """Compile backbone, towers and mask branch in place, for images of any size; the first step then takes minutes.
 
-    Names of weights stay. What selects, matches or pastes stays as it is: its shapes depend on the data.
+    The names of the weights stay. Selection, matching and pasting are not compiled: their shapes depend on the data.
 
     Args:
-        model: ``DepthBox``, or another network; parts that it lacks are left out.
+        model: ``DepthBox`` or another network; parts that it lacks are skipped.
 
     Returns:
-        The parts that will be compiled.
+        Names of the compiled parts.
     """
     modules = dict(model.named_modules())
     found = [name for name in PARTS if name in modules]

@@ -1,4 +1,4 @@
-"""Colour spaces."""
+"""Color spaces."""
 
 from __future__ import annotations
 
@@ -15,19 +15,27 @@ _WHITE = (0.95047, 1.0, 1.08883)
 
 
 def rgb_to_lab(rgb: Tensor) -> Tensor:
-    """Convert sRGB to CIE LAB (D65, 2 degrees), the values of ``skimage.color.rgb2lab``.
+    """Convert sRGB to CIE LAB (illuminant D65, 2 degree observer), as ``skimage.color.rgb2lab``.
 
     Args:
-        rgb: (B, 3, H, W) float, sRGB in [0, 1].
+        rgb: (B, 3, H, W), any floating type, sRGB in [0, 1].
 
     Returns:
-        (B, 3, H, W) of the same type: L in [0, 100], a and b roughly in [-128, 128].
+        (B, 3, H, W) of the same dtype: L in [0, 100], a and b roughly in [-128, 128].
 
     Raises:
-        ValueError: the input has not three channels in its second dimension, or is not of a floating type.
+        ValueError: the shape is not (B, 3, H, W), or the dtype is not a floating type.
+
+    Example:
+        >>> import torch
+        >>> red = torch.tensor([1.0, 0.0, 0.0]).view(1, 3, 1, 1)
+        >>> [round(value, 1) for value in rgb_to_lab(red).flatten().tolist()]
+        [53.2, 80.1, 67.2]
     """
     if rgb.dim() != 4 or rgb.shape[1] != 3 or not rgb.is_floating_point():
-        raise ValueError(f"rgb_to_lab takes floats in [0, 1] of shape (B, 3, H, W), got {rgb.dtype} {tuple(rgb.shape)}")
+        raise ValueError(
+            f"rgb_to_lab requires floats in [0, 1] of shape (B, 3, H, W), got {rgb.dtype} {tuple(rgb.shape)}"
+        )
     linear = torch.where(rgb > 0.04045, ((rgb.clamp(min=0) + 0.055) / 1.055) ** 2.4, rgb / 12.92)
     matrix = torch.tensor(_RGB_TO_XYZ, dtype=rgb.dtype) / torch.tensor(_WHITE, dtype=rgb.dtype)[:, None]
     matrix = matrix.to(rgb.device, non_blocking=True)

@@ -1,21 +1,37 @@
-"""Pairs of neighbouring pixels: how alike they are, and which count as one surface.
+"""Similarity of neighboring pixels, and the packed edges between similar pairs.
 
-A pixel's neighbours are the cells of a ``size x size`` kernel with ``dilation``, in row-major order without
-the centre: 8 for the usual 3x3. A *directed* edge goes from a pixel to one of its neighbours.
+The neighbors of a pixel are the cells of a ``size x size`` kernel with ``dilation``, in row-major order without the
+center: 8 for the usual 3x3 kernel. A *directed edge* leads from a pixel to one of its neighbors.
 """
 
 from __future__ import annotations
+
+from types import EllipsisType
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+MAX_NEIGHBORS = 24  # of a pixel, so that its edges fit into an int32: a 5x5 kernel
+
+PixelIndex = tuple[EllipsisType, slice, slice]
+
 
 def neighbor_offsets(size: int = 3, dilation: int = 2) -> list[tuple[int, int]]:
-    """List (dy, dx) of the neighbours of a pixel, row-major, without the centre.
+    """List the offsets (dy, dx) of the neighbors of a pixel in row-major order, without the center.
+
+    Neighbor k and neighbor size * size - 2 - k lie opposite each other.
+
+    Args:
+        size: side of the kernel, odd.
+        dilation: distance of adjacent kernel cells in pixels.
 
     Raises:
-        ValueError: the size is not odd and at least 3, or the dilation is below 1.
+        ValueError: the size is even or below 3, or the dilation is below 1.
+
+    Example:
+        >>> neighbor_offsets(size=3, dilation=1)
+        [(-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1)]
     """
     if size < 3 or size % 2 == 0 or dilation < 1:
         raise ValueError(f"size must be odd and >= 3, dilation >= 1; got size {size}, dilation {dilation}")
@@ -24,7 +40,7 @@ def neighbor_offsets(size: int = 3, dilation: int = 2) -> list[tuple[int, int]]:
 
 
 def shift(x: Tensor, dy: int, dx: int) -> Tensor:
-    """Value of the neighbour at (y + dy, x + dx) for every pixel of (..., H, W); 0 where it is outside."""
+    """Return for each pixel of (..., H, W) the value at (y + dy, x + dx), or 0 if that is outside the map."""
     height, width = x.shape[-2:]
     if abs(dy) >= height or abs(dx) >= width:
         return torch.zeros_like(x)
@@ -32,16 +48,43 @@ def shift(x: Tensor, dy: int, dx: int) -> Tensor:
     return F.pad(inside, (max(-dx, 0), max(dx, 0), max(-dy, 0), max(dy, 0)))
 
 
-def color_similarity(lab: Tensor, valid: Tensor, size: int = 3, dilation: int = 2) -> Tensor:
-    """Colour similarity of every pixel to its neighbours: exp(-||LAB_i - LAB_j|| / 2) (BoxInst).
+def pair_slices(height: int, width: int, dy: int, dx: int) -> tuple[PixelIndex, PixelIndex]:
+    """Return the indices of all pixels that have a neighbor at the offset (dy, dx), and of these neighbors.
 
     Args:
-        lab: (B, 3, H, W) float, CIE LAB.
-        valid: (B, H, W) bool or float, 0 where a pixel must not be a neighbour (padding, cut rows).
-        size, dilation: the kernel.
+        height, width: size of the map.
+        dy: row offset, >= 0.
+        dx: column offset.
 
     Returns:
-        (B, size * size - 1, H, W) in [0, 1]; 0 where the neighbour is outside or not valid.
+        Two indices into (..., height, width) that select equal shapes, empty if the offset exceeds the map.
+    """
+    dy, left, right = min(dy, height), min(max(-dx, 0), width), min(max(dx, 0), width)
+    here = (..., slice(0, height - dy), slice(left, max(width - right, left)))
+    there = (..., slice(dy, height), slice(right, max(width - left, right)))
+    return here, there
+
+
+def color_similarity(lab: Tensor, valid: Tensor, size: int = 3, dilation: int = 2) -> Tensor:
+    """Compute the color similarity of each pixel i and each neighbor j, exp(-||LAB_i - LAB_j|| / 2) (BoxInst).
+
+    Args:
+        lab: (B, 3, H, W) float, CIE LAB (see ``rgb_to_lab``).
+        valid: (B, H, W) bool or float in {0, 1}; 0 excludes a pixel as a neighbor (padding, removed rows).
+        size, dilation: kernel of neighbors, see ``neighbor_offsets``.
+
+    Returns:
+        (B, size * size - 1, H, W) of the dtype of ``lab``, in [0, 1]; 0 for neighbors outside the map or not valid.
+
+    Raises:
+        ValueError: the shapes do not match, or the kernel is not supported.
+
+    Example:
+        >>> import torch
+        >>> lab = torch.tensor([50.0, 50.0, 0.0]).expand(1, 3, 1, 3)  # one row of three gray values
+        >>> similarity = color_similarity(lab, valid=torch.ones(1, 1, 3), size=3, dilation=1)
+        >>> (similarity[0, 4, 0] > 0.3).tolist()  # neighbor 4 is the right one
+        [True, False, False]
     """
     _check_valid(lab, valid)
     weight = valid.to(lab.dtype)
@@ -55,19 +98,26 @@ def color_similarity(lab: Tensor, valid: Tensor, size: int = 3, dilation: int = 
 
 
 def depth_similarity(depth: Tensor, valid: Tensor, size: int = 3, dilation: int = 2, scale: float = 1.0) -> Tensor:
-    """Depth consistency of every pixel with its neighbours: S_d = exp(-scale |d_i - d_j|) (eq. 3).
+    """Compute the depth similarity of each pixel i and each neighbor j, S_d = exp(-scale |d_i - d_j|) (eq. 3).
 
     Args:
         depth: (B, 1, H, W) float, inverse depth in [0, 1].
-        valid: (B, H, W) bool or float, 0 where a pixel must not be a neighbour (padding, cut rows).
-        size, dilation: the kernel.
-        scale: kappa, what a difference of 1 counts; the paper's literal reading is 1.
+        valid: (B, H, W) bool or float in {0, 1}; 0 excludes a pixel as a neighbor (padding, removed rows).
+        size, dilation: kernel of neighbors, see ``neighbor_offsets``.
+        scale: factor kappa of the depth difference, positive; 1 in the paper.
 
     Returns:
-        (B, size * size - 1, H, W) in [0, 1]; 0 where the neighbour is outside or not valid.
+        (B, size * size - 1, H, W) of the dtype of ``depth``, in [0, 1]; 0 for neighbors outside the map or not valid.
 
     Raises:
-        ValueError: the scale is not positive, or shapes do not fit.
+        ValueError: the scale is not positive, the shapes do not match, or the kernel is not supported.
+
+    Example:
+        >>> import torch
+        >>> depth = torch.tensor([[[[0.2, 0.2, 0.9]]]])
+        >>> similarity = depth_similarity(depth, valid=torch.ones(1, 1, 3), size=3, dilation=1, scale=10.0)
+        >>> (similarity[0, 4, 0] > 0.5).tolist()  # neighbor 4 is the right one
+        [True, False, False]
     """
     _check_valid(depth, valid)
     if scale <= 0:
@@ -83,66 +133,90 @@ def depth_similarity(depth: Tensor, valid: Tensor, size: int = 3, dilation: int 
 
 
 def pack_edges(similar: Tensor) -> Tensor:
-    """Pack (B, 8, H, W) bool, one bit per directed edge, into (B, H, W) uint8; bit k is neighbour k.
+    """Pack directed edges into one integer per pixel: bit k is the edge to neighbor k.
 
-    Up to 24 neighbours (a 5x5 kernel) are packed into int32.
+    Args:
+        similar: (B, K, H, W) bool, K <= 24 neighbors.
+
+    Returns:
+        (B, H, W), uint8 for K <= 8 and int32 above.
+
+    Raises:
+        ValueError: K is above 24.
+
+    Example:
+        >>> import torch
+        >>> similar = torch.zeros(1, 8, 1, 2, dtype=torch.bool)
+        >>> similar[0, 4, 0, 0] = similar[0, 3, 0, 1] = True  # right neighbor of the first, left one of the second
+        >>> pack_edges(similar).tolist()
+        [[[16, 8]]]
     """
     count = similar.shape[1]
-    if count > 24:
-        raise ValueError(f"at most 24 neighbours can be packed, got {count}")
-    dtype = torch.uint8 if count <= 8 else torch.int32
+    dtype = _packed_dtype(count)
     packed = torch.zeros_like(similar[:, 0], dtype=dtype)
     for bit in range(count):
         packed |= similar[:, bit].to(dtype) << bit
     return packed
 
 
-def like_edges(
-    values: Tensor, valid: Tensor, limit: float, size: int = 3, dilation: int = 2, *, inclusive: bool = True
-) -> Tensor:
-    """Packed directed edges to the valid neighbours whose distance is at most ``limit``.
-
-    The same as packing a thresholded similarity (``color_similarity``, ``depth_similarity``), but each pair is compared
-    once, without exponential or root.
+def unpack_edges(packed: Tensor, count: int = 8) -> Tensor:
+    """Unpack the result of ``pack_edges``.
 
     Args:
-        values: (B, C, H, W) float; the distance is the Euclidean one over C.
-        valid: (B, H, W) bool, False where a pixel must not be a neighbour.
-        limit: largest distance; infinity takes all.
-        size, dilation: the kernel.
-        inclusive: whether a distance of exactly ``limit`` is alike.
+        packed: (B, H, W) uint8 or int32.
+        count: number of neighbors K.
 
     Returns:
-        (B, H, W) as ``pack_edges``; no edge leaves the map.
+        (B, K, H, W) bool.
+
+    Example:
+        >>> import torch
+        >>> unpack_edges(torch.tensor([[[16, 8]]], dtype=torch.uint8))[0, 3:5, 0].tolist()
+        [[False, True], [True, False]]
+    """
+    return torch.stack([(packed >> bit) & 1 for bit in range(count)], dim=1).bool()
+
+
+def similar_edges(
+    values: Tensor, valid: Tensor, limit: float, size: int = 3, dilation: int = 2, *, inclusive: bool = True
+) -> Tensor:
+    """Compute the packed edges from each pixel to its valid neighbors within a distance of ``limit``.
+
+    The result equals ``pack_edges`` of a thresholded similarity, S >= t with limit = -2 ln(t) for ``color_similarity``
+    and limit = -ln(t) / scale for ``depth_similarity``. Each pair is compared once, without exponential or root.
+
+    Args:
+        values: (B, C, H, W) float; the distance is Euclidean over C.
+        valid: (B, H, W) bool; False excludes a pixel as a neighbor.
+        limit: largest distance of a similar pair, >= 0; infinity accepts all pairs.
+        size, dilation: kernel of neighbors, see ``neighbor_offsets``.
+        inclusive: accept a distance of exactly ``limit``.
+
+    Returns:
+        (B, H, W) integers as from ``pack_edges``; no edge leads outside the map.
 
     Raises:
-        ValueError: a negative limit (a similarity above 1 is asked for), too large a kernel, shapes that do not fit.
+        ValueError: the limit is negative, the kernel is not supported, or the shapes do not match.
     """
     _check_valid(values, valid)
     if limit < 0:
-        raise ValueError("no two pixels are more alike than 1: thresholds of similarity are at most 1")
+        raise ValueError(f"the largest distance must be >= 0, got {limit}: thresholds of similarity are at most 1")
     offsets = neighbor_offsets(size, dilation)
-    if len(offsets) > 24:
-        raise ValueError(f"at most 24 neighbours can be packed, got {len(offsets)}")
-    packed = torch.zeros_like(valid, dtype=torch.uint8 if len(offsets) <= 8 else torch.int32)
+    packed = torch.zeros_like(valid, dtype=_packed_dtype(len(offsets)))
     reached = valid.to(packed.dtype)
-    height, width = values.shape[-2:]
     for k in range(len(offsets) // 2, len(offsets)):
-        dy, dx = offsets[k]  # dy >= 0
-        if dy >= height or abs(dx) >= width:
-            continue
-        here = (..., slice(0, height - dy), slice(max(-dx, 0), width - max(dx, 0)))
-        there = (..., slice(dy, height), slice(max(dx, 0), width + min(dx, 0)))
+        here, there = pair_slices(values.shape[-2], values.shape[-1], *offsets[k])
         squares = (values[here] - values[there]).square_().sum(1)
-        alike = (squares <= limit * limit if inclusive else squares < limit * limit).to(packed.dtype)
-        packed[here] |= (alike & reached[there]) << k
-        packed[there] |= (alike & reached[here]) << (len(offsets) - 1 - k)
+        similar = (squares <= limit * limit if inclusive else squares < limit * limit).to(packed.dtype)
+        packed[here] |= (similar & reached[there]) << k
+        packed[there] |= (similar & reached[here]) << (len(offsets) - 1 - k)
     return packed
 
 
-def unpack_edges(packed: Tensor, count: int = 8) -> Tensor:
-    """Inverse of ``pack_edges``: (B, H, W) integers to (B, count, H, W) bool."""
-    return torch.stack([(packed >> bit) & 1 for bit in range(count)], dim=1).bool()
+def _packed_dtype(count: int) -> torch.dtype:
+    if count > MAX_NEIGHBORS:
+        raise ValueError(f"at most {MAX_NEIGHBORS} neighbors can be packed, got {count}")
+    return torch.uint8 if count <= 8 else torch.int32
 
 
 def _check_valid(values: Tensor, valid: Tensor) -> None:

@@ -1,5 +1,7 @@
 """Baselines against our implementations on small inputs: values and gradients."""
 
+import dataclasses
+
 import pytest
 import torch
 
@@ -22,6 +24,7 @@ from depthbox.losses import pairwise_nll as our_pairwise_nll
 from depthbox.modeling.fcos import assign_targets
 from depthbox.modeling.mask_head import Controller
 from depthbox.modeling.mask_head.paste import paste_rles
+from depthbox.modeling.supervision.boxes import COLOR
 from depthbox.ops import aligned_upsample, box_masks, rgb_to_lab, unpack_edges
 
 CPU = torch.device("cpu")
@@ -43,7 +46,8 @@ def test_mask_losses_are_equal(problem):
     assert all(ours[name] > 1e-3 for name in losses) and ours["grad logits"].abs().max() > 1e-6
     assert largest_difference(ours, theirs) < 1e-5
     with pytest.raises(TypeError, match="not packed bits"):
-        p.baseline_criterion(p.predictions, p.queries, p.targets)
+        packed = dataclasses.replace(p.baseline_targets, color_similarity=p.targets[0].targets.edges[COLOR])
+        p.baseline_criterion(p.predictions, p.queries, packed)
 
 
 def test_pairwise_loss_equals_the_formula():
@@ -120,8 +124,8 @@ def test_assignment_is_equal(objects, center_sample, mass):
     p = make_detector_problem(setting, CPU)
     size = (setting.height, setting.width) if mass else None
     more = {"center_sample": center_sample, "mass_center_size": size}
-    ours = assign_targets(p.positions, p.boxes, p.classes, setting.classes, **more)
-    dense = dense_assign_targets(p.positions, p.boxes, p.classes, setting.classes, **more)
+    ours = assign_targets(p.locations, p.boxes, p.classes, setting.classes, **more)
+    dense = dense_assign_targets(p.locations, p.boxes, p.classes, setting.classes, **more)
     assert largest_difference(dict(vars(ours)), dict(vars(dense))) < 1e-6
     assert (ours.labels < setting.classes).any() == (objects > 0)
 
@@ -140,13 +144,13 @@ def test_queries_are_selected_object_by_object():
     setting = SMALL.with_objects(4)
     p = make_detector_problem(setting, CPU)
     _, queries = p.detector.losses(p.outputs, p.boxes, p.classes, (64, 96))
-    found = dense_assign_targets(p.positions, p.boxes, p.classes, 5, mass_center_size=(64, 96))
+    found = dense_assign_targets(p.locations, p.boxes, p.classes, 5, mass_center_size=(64, 96))
     logits, quality = (
         torch.cat([x.flatten(2) for x in maps], dim=2).transpose(1, 2).detach()
         for maps in (p.outputs.logits, p.outputs.quality)
     )
     chosen = select_queries(found, logits, quality[..., 0], 5, setting.queries)
-    locations = [{tuple(x) for x in p.positions.locations[index].tolist()} for index in chosen]
+    locations = [{tuple(x) for x in p.locations.xy[index].tolist()} for index in chosen]
     ours = [{tuple(x) for x in part.tolist()} for part in queries.locations.split(list(queries.counts))]
     assert locations == ours and all(ours)
 

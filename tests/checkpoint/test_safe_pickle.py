@@ -1,4 +1,4 @@
-"""Pickles of arrays: the same as plain unpickling gives, and nothing is run."""
+"""Pickles of arrays: same content as with plain unpickling, and no code is run."""
 
 import collections
 import os
@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as arrays
 
 from depthbox.checkpoint.safe_pickle import UnsafePickleError, read_arrays
 
-# Two float32 as Python 2 and numpy 1 write them: byte strings throughout.
+# Two float32 as written by Python 2 and numpy 1, with byte strings throughout.
 PYTHON_2 = (
     b"\x80\x02}U\x08conv1_w0cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R"
     b"(K\x01K\x02\x85cnumpy\ndtype\nU\x02f4K\x00K\x01\x87R(K\x03U\x01<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
@@ -50,14 +50,14 @@ def same(a, b):
     order=st.sampled_from("CF"),
     protocol=st.integers(0, 5),
 )
-def test_arrays_come_back_as_they_were(tmp_path_factory, array, order, protocol):
+def test_arrays_are_unchanged(tmp_path_factory, array, order, protocol):
     content = {"model": {"a": np.array(array, order=order), "b": [1, 2.5, "x", None, (True,)]}, "same": array}
     path = tmp_path_factory.mktemp("pickle") / "a.pkl"
     path.write_bytes(pickle.dumps(content, protocol))
     assert same(content, read_arrays(path))
 
 
-def test_what_comes_along_with_weights(stored):
+def test_content_beside_weights(stored):
     shared = np.arange(6.0).reshape(2, 3)[:, ::2]
     content = {
         "blobs": collections.OrderedDict(a=shared, b=shared),
@@ -75,7 +75,7 @@ def test_what_comes_along_with_weights(stored):
     found["big_endian"][0] = 7  # writable
 
 
-def test_a_pickle_of_python_2(stored):
+def test_pickle_of_python_2(stored):
     content = PYTHON_2.replace(b"U\x08conv1_w0", b"U\x07conv1_w")[:-1] + b"s."
     found = read_arrays(stored(content))
     assert found["conv1_w"].dtype == np.float32 and found["conv1_w"].tolist() == [1.5, -2.0]
@@ -83,7 +83,7 @@ def test_a_pickle_of_python_2(stored):
 
 
 class Runs:
-    """What it stands for is called when it is unpickled."""
+    """Object whose function is called when it is unpickled."""
 
     def __init__(self, function, *arguments):
         self.call = function, arguments
@@ -93,7 +93,7 @@ class Runs:
 
 
 @pytest.mark.parametrize("protocol", range(6))
-def test_a_pickle_that_runs_a_command_is_refused(stored, tmp_path, protocol):
+def test_pickle_that_runs_a_command_is_refused(stored, tmp_path, protocol):
     mark = tmp_path / "it_ran"
     path = stored({"model": {"w": np.ones(2)}, "x": Runs(os.system, f"touch '{mark}'")}, protocol)
     pickle.loads(path.read_bytes())
@@ -113,14 +113,14 @@ def test_a_pickle_that_runs_a_command_is_refused(stored, tmp_path, protocol):
         (b"\x80\x04\x8c\x05numpy\x8c\x0bdtype.mro()\x93.", r"numpy\.dtype\.mro\(\)"),
         (np.array([{}, 1], dtype=object), "an array of the type 'O8'"),
         (np.zeros(2, "f4,i4"), "an array of the type 'V8'"),
-        (b"cnumpy\ndtype\n.", "a Call in place of a value"),
-        # One's own functions and types cannot be changed from within: here dtype's attributes by BUILD.
-        (b"cnumpy\ndtype\nN}U\x05_codeU\x01Os\x86b.", "a change of one of Python's own objects"),
+        (b"cnumpy\ndtype\n.", "a Call instead of a value"),
+        # A pickle cannot change functions and types of the reader: here attributes of dtype by BUILD.
+        (b"cnumpy\ndtype\nN}U\x05_codeU\x01Os\x86b.", "a change of a built-in object"),
         (b"\x80\x02cnumpy\nndarray\n)\x81.", None),  # NEWOBJ
         (b"\x80\x02P1\n.", None),  # a persistent id
     ],
 )
-def test_what_else_is_refused(stored, content, name):
+def test_other_objects_are_refused(stored, content, name):
     error = ValueError if name is None else UnsafePickleError
     with pytest.raises(
         error, match=rf"weights\.pkl {'cannot be read' if name is None else f'is refused: it asks for {name}'}"
@@ -129,7 +129,7 @@ def test_what_else_is_refused(stored, content, name):
 
 
 def test_bytes_do_not_become_pointers(stored):
-    """A dtype's state can be forged such that numpy itself takes bytes for objects."""
+    """A forged state of a dtype makes numpy itself interpret bytes as pointers to objects."""
     forged = (
         PYTHON_2[PYTHON_2.index(b"cnumpy.core") :].replace(b"U\x02f4", b"U\x02O8").replace(b"K\x02\x85", b"K\x01\x85")
     )
@@ -144,8 +144,10 @@ def test_bytes_do_not_become_pointers(stored):
         b"\x80\x02}",
         b"no pickle at all",
         pickle.dumps({"w": np.ones(100)})[:-60],
-        PYTHON_2[PYTHON_2.index(b"cnumpy.core") :].replace(b"K\x02\x85", b"K\x03\x85"),  # a shape of three for two
-        b"]" * 100_000 + b"a" * 99_999 + b".",  # too deep
+        PYTHON_2[PYTHON_2.index(b"cnumpy.core") :].replace(
+            b"K\x02\x85", b"K\x03\x85"
+        ),  # a shape of three numbers for two
+        b"]" * 100_000 + b"a" * 99_999 + b".",  # nested too deeply
     ],
     ids=["empty", "cut", "text", "half", "shape", "deep"],
 )
@@ -154,7 +156,7 @@ def test_damaged_files_are_named(stored, content):
         read_arrays(stored(content))
 
 
-def test_a_list_within_itself(stored):
+def test_list_that_contains_itself(stored):
     endless: list = [1]
     endless.append(endless)
     found = read_arrays(stored(endless))

@@ -1,13 +1,14 @@
-"""Checkpoints: whole or not there, and a way back when one is damaged."""
+"""Checkpoints: atomic writing, and fallback if one is damaged."""
 
 import os
+import re
 import signal
 from pathlib import Path
 
 import pytest
 import torch
 
-from depthbox.checkpoint.store import CheckpointStore
+from depthbox.checkpoint.store import CheckpointStore, teacher_state
 from depthbox.checkpoint.weights import load_weights
 
 
@@ -64,7 +65,7 @@ def test_damaged_newest_falls_back_to_the_one_before(tmp_path, caplog, damage):
     assert "model_0000002.pth.broken" in names(tmp_path)
 
 
-def test_damaged_newest_does_not_push_out_good_ones(tmp_path):
+def test_damaged_newest_does_not_replace_good_ones(tmp_path):
     store = CheckpointStore(tmp_path, keep=1)
     store.save("model_0000009", state(9)).write_bytes(b"x")
     store.save("model_0000004", state(4))
@@ -77,9 +78,9 @@ def test_missing_or_stale_pointer(tmp_path):
     assert store.load_latest() is None
     store.save("model_0000001", state(1))
     store.save("model_0000002", state(2))
-    (tmp_path / "last_checkpoint").unlink()  # killed between the two
+    (tmp_path / "last_checkpoint").unlink()  # killed before the pointer was written
     assert store.load_latest()["trainer"]["iteration"] == 2
-    (tmp_path / "last_checkpoint").write_text("model_0000001.pth")  # a user goes back
+    (tmp_path / "last_checkpoint").write_text("model_0000001.pth")  # edited by a user
     assert store.load_latest()["trainer"]["iteration"] == 1
 
 
@@ -113,7 +114,7 @@ def half_a_file(data, file):
 
 
 def die_at_the_second(replaced=os.replace):
-    """The second rename is the pointer's: die before it."""
+    """Return a replacement of os.replace that dies before the second rename, that of the pointer."""
     calls = []
 
     def replace(source, target):
@@ -129,12 +130,12 @@ def die_at_the_second(replaced=os.replace):
     [
         (torch, "save", half_a_file, 1),
         (os, "replace", die, 1),
-        (os, "replace", die_at_the_second(), 1),  # the new file is whole, the pointer still names the old one
+        (os, "replace", die_at_the_second(), 1),  # the new file is complete, the pointer names the old one
         (Path, "unlink", die, 3),
     ],
     ids=["while writing", "before the rename", "before the pointer", "before deleting old ones"],
 )
-def test_kill_at_every_stage_leaves_a_whole_checkpoint(tmp_path, module, name, replacement, expected):
+def test_kill_at_every_stage_leaves_a_complete_checkpoint(tmp_path, module, name, replacement, expected):
     store = CheckpointStore(tmp_path, keep=1)
     store.save("model_0000001", state(1))
     child = os.fork()
@@ -163,18 +164,7 @@ def test_file_appears_only_when_complete(tmp_path, monkeypatch):
     assert seen == [[]]
 
 
-def test_earlier_run_is_set_aside_once(tmp_path, caplog):
-    CheckpointStore(tmp_path).set_aside_earlier_run()
-    assert names(tmp_path) == []
-    for expected in (1, 2):
-        CheckpointStore(tmp_path).save("model_0000001", state())
-        (tmp_path / ".model_0000002.pth.abc.tmp").write_bytes(b"left by a kill")
-        CheckpointStore(tmp_path).set_aside_earlier_run()
-        assert names(tmp_path / f"earlier_run_{expected}") == ["last_checkpoint", "model_0000001.pth"]
-    assert names(tmp_path) == ["earlier_run_1", "earlier_run_2"]
-
-
-def test_last_evaluation_is_remembered(tmp_path):
+def test_last_evaluation_is_stored(tmp_path):
     store = CheckpointStore(tmp_path)
     assert store.last_evaluated == 0
     store.last_evaluated = 12
@@ -190,3 +180,43 @@ def test_load_weights_reads_a_checkpoint_and_bare_weights(tmp_path):
     assert torch.equal(model.weight, source.weight)
     with pytest.raises(FileNotFoundError, match=r"MODEL\.WEIGHTS: there is no file nowhere\.pth"):
         load_weights(model, "nowhere.pth")
+
+
+def with_teacher(tmp_path, teacher=None):
+    """Write a checkpoint of a training run, with a teacher or without."""
+    hooks = {} if teacher is None else {"SelfDistillation": {"teacher": teacher}}
+    path = CheckpointStore(tmp_path).save("model_0000001", {**state(), "trainer": {"iteration": 1, "hooks": hooks}})
+    return path
+
+
+def test_teacher_is_read_from_a_checkpoint(tmp_path):
+    expected = {"w": torch.arange(3.0)}
+    found = teacher_state(with_teacher(tmp_path, expected))
+    assert found.keys() == expected.keys() and torch.equal(found["w"], expected["w"])
+
+
+def test_sound_files_without_a_teacher_give_none(tmp_path):
+    assert teacher_state(with_teacher(tmp_path)) is None
+    store = CheckpointStore(tmp_path)
+    store.save_best({"model": state()["model"], "best": {"value": 3.0}})
+    assert teacher_state(str(tmp_path / "model_best.pth")) is None
+    torch.save(torch.nn.Linear(2, 2).state_dict(), tmp_path / "bare.pth")
+    assert teacher_state(tmp_path / "bare.pth") is None
+
+
+@pytest.mark.parametrize("damage", [damage_tail, damage_middle, lambda data: b""], ids=["cut", "bits", "empty"])
+def test_broken_checkpoint_is_not_taken_for_one_without_a_teacher(tmp_path, damage):
+    path = with_teacher(tmp_path, {"w": torch.arange(3000.0)})
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(ValueError, match=r"model_0000001\.pth"):
+        teacher_state(path)
+
+
+def test_foreign_file_is_not_taken_for_one_without_a_teacher(tmp_path):
+    (tmp_path / "boxes.json").write_text('{"images": []}')
+    torch.save({"epoch": 3}, tmp_path / "numbers.pth")
+    for name in ("boxes.json", "numbers.pth"):
+        with pytest.raises(ValueError, match=re.escape(name)):
+            teacher_state(tmp_path / name)
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.pth"):
+        teacher_state(tmp_path / "nowhere.pth")

@@ -1,4 +1,4 @@
-"""Weights of other projects: their names, what of them matched, and nothing that runs."""
+"""Weights of other projects: names, load report, and refusal of code."""
 
 import logging
 import os
@@ -15,7 +15,7 @@ from torch import nn
 
 from depthbox import add_depthbox_config
 from depthbox.checkpoint import weights
-from depthbox.checkpoint.conversion import rename
+from depthbox.checkpoint.conversion import convert_names
 from depthbox.checkpoint.safe_pickle import UnsafePickleError
 from depthbox.checkpoint.weights import load_weights
 
@@ -34,7 +34,7 @@ def network_cfg(file, *overrides):
 
 
 def detector(*overrides, seed=0):
-    """A DepthBox, every tensor of which is drawn at random."""
+    """Return a DepthBox with random values in every tensor."""
     torch.manual_seed(seed)
     model = build_model(network_cfg("tests/tiny.yaml", "MODEL.FCOS.INFERENCE_TH", 0.0, *overrides)).eval()
     for name, tensor in model.state_dict().items():
@@ -44,7 +44,7 @@ def detector(*overrides, seed=0):
 
 
 class Body(nn.Module):
-    """The backbone of a config alone, under the name that it has in a network."""
+    """The backbone of a config, under its name in a network."""
 
     def __init__(self, *overrides):
         super().__init__()
@@ -54,8 +54,8 @@ class Body(nn.Module):
         self.backbone = build_backbone(cfg)
 
 
-def in_adelaidets_names(state):
-    """What AdelaiDet's checkpoint of the same network holds, in its order of modules."""
+def with_names_of_adelaidet(state):
+    """Return the state dict that AdelaiDet's checkpoint of the same network holds, in its order of modules."""
     result = {name: tensor for name, tensor in state.items() if not name.endswith(".scales")}
     for level, scale in enumerate(state["proposal_generator.fcos_head.scales"].tolist()):
         result[f"proposal_generator.fcos_head.scales.{level}.scale"] = torch.tensor([scale])
@@ -80,12 +80,12 @@ def pickled(tmp_path, content):
     return str(path)
 
 
-def test_adelaidets_checkpoint_gives_the_same_outputs(tmp_path, caplog):
+def test_checkpoint_of_adelaidet_gives_the_same_outputs(tmp_path, caplog):
     source, fresh = detector(seed=1), detector(seed=2)
     expected, before = outputs(source), outputs(fresh)
     assert len(expected["scores"]) > 10 and not torch.equal(expected["scores"], before["scores"])
     with caplog.at_level(logging.INFO):
-        report = load_weights(fresh, saved(tmp_path, in_adelaidets_names(source.state_dict())))
+        report = load_weights(fresh, saved(tmp_path, with_names_of_adelaidet(source.state_dict())))
     assert report.complete and report.share() == (len(source.state_dict()),) * 2
     assert report.layout == "AdelaiDet" and report.not_needed == ["mask_head._iter"] and not report.unexpected
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
@@ -94,10 +94,10 @@ def test_adelaidets_checkpoint_gives_the_same_outputs(tmp_path, caplog):
         assert torch.equal(getattr(value, "tensor", value), getattr(other, "tensor", other)), name
 
 
-def test_adelaidets_checkpoint_starts_a_network_with_the_depth_layer(tmp_path, caplog):
+def test_checkpoint_of_adelaidet_starts_a_network_with_the_depth_layer(tmp_path, caplog):
     source, guided = detector(seed=1), detector(*DEPTH, seed=2)
     initial = guided.controller.weight[233:].clone()
-    state = {f"module.{name}": tensor for name, tensor in in_adelaidets_names(source.state_dict()).items()}
+    state = {f"module.{name}": tensor for name, tensor in with_names_of_adelaidet(source.state_dict()).items()}
     with caplog.at_level(logging.INFO):
         report = load_weights(guided, saved(tmp_path, state))
     assert report.complete and "9 filters of the depth layer" in caplog.text
@@ -108,7 +108,7 @@ def test_adelaidets_checkpoint_starts_a_network_with_the_depth_layer(tmp_path, c
 
 
 def published_names(classes, mask_channels, filters):
-    """Names and shapes in the published R-50 checkpoints, written down from their description."""
+    """Return names and shapes of the published R-50 checkpoints, from their description."""
     names = {"mask_head.sizes_of_interest": (5,), "mask_head._iter": (1,)}
 
     def layer(name, *shape, bias=True, norm=()):
@@ -164,30 +164,30 @@ def published_names(classes, mask_channels, filters):
 @pytest.mark.parametrize(
     ("file", "mask_channels", "filters"), [("boxinst_R_50_1x", 16, 233), ("condinst_R_50_1x", 8, 169)]
 )
-def test_the_published_checkpoints_names_are_complete(file, mask_channels, filters):
+def test_names_of_the_published_checkpoints_are_complete(file, mask_channels, filters):
     cfg = network_cfg(f"configs/coco/{file}.yaml", "MODEL.DEVICE", "meta")
     cfg.merge_from_list(["MODEL.FPN.OUT_CHANNELS", 256, "MODEL.CONDINST.MASK_BRANCH.CHANNELS", 128])
     own = build_model(cfg).state_dict()
     names = published_names(80, mask_channels, filters)
-    renamed = rename({name: torch.empty(shape, device="meta") for name, shape in names.items()}, own)
-    assert {name: tuple(tensor.shape) for name, tensor in renamed.state.items()} == {
+    converted = convert_names({name: torch.empty(shape, device="meta") for name, shape in names.items()}, own)
+    assert {name: tuple(tensor.shape) for name, tensor in converted.state.items()} == {
         name: tuple(tensor.shape) for name, tensor in own.items()
     }
-    assert renamed.not_needed == ["mask_head._iter"]
+    assert converted.not_needed == ["mask_head._iter"]
 
 
-def test_the_head_of_the_loss_on_semantics_is_not_needed(tmp_path):
-    state = in_adelaidets_names(detector().state_dict())
+def test_semantic_loss_head_is_not_needed(tmp_path):
+    state = with_names_of_adelaidet(detector().state_dict())
     state |= {"mask_branch.seg_head.0.0.weight": torch.zeros(3), "mask_branch.logits.bias": torch.zeros(3)}
     report = load_weights(detector(), saved(tmp_path, state))
     assert report.complete and len(report.not_needed) == 3 and not report.unexpected
 
 
-def test_other_classes_leave_the_class_layer_as_it_was(tmp_path, caplog):
+def test_other_classes_leave_the_class_layer_unchanged(tmp_path, caplog):
     source, fresh = detector(seed=1), detector("MODEL.FCOS.NUM_CLASSES", 3, seed=2)
     initial = fresh.proposal_generator.fcos_head.cls_logits.weight.clone()
     with caplog.at_level(logging.INFO):
-        report = load_weights(fresh, saved(tmp_path, in_adelaidets_names(source.state_dict())))
+        report = load_weights(fresh, saved(tmp_path, with_names_of_adelaidet(source.state_dict())))
     name = "proposal_generator.fcos_head.cls_logits"
     classes = source.proposal_generator.fcos_head.cls_logits.out_channels
     assert report.wrong_shape == {
@@ -200,8 +200,8 @@ def test_other_classes_leave_the_class_layer_as_it_was(tmp_path, caplog):
     assert [record.levelname for record in caplog.records if record.name == weights.__name__] == ["WARNING"]
 
 
-def in_msras_names(state, prefix="backbone.bottom_up."):
-    """Caffe2's names of a ResNet-50; the statistics of frozen norms are part of their scale and shift."""
+def with_names_of_msra(state, prefix="backbone.bottom_up."):
+    """Return a ResNet-50 with names of Caffe2; the statistics of frozen norms are merged into scale and shift."""
     branches = {"shortcut": "branch1", "conv1": "branch2a", "conv2": "branch2b", "conv3": "branch2c"}
     result = {"fc1000_w": np.zeros((10, 4), np.float32), "fc1000_b": np.zeros(10, np.float32)}
     for name, tensor in state.items():
@@ -216,13 +216,13 @@ def in_msras_names(state, prefix="backbone.bottom_up."):
 
 
 @pytest.mark.parametrize("wrapped", [False, True], ids=["imagenet", "blobs"])
-def test_msras_pickle(tmp_path, caplog, wrapped):
+def test_pickle_of_msra(tmp_path, caplog, wrapped):
     torch.manual_seed(1)
     source, fresh = Body(*THIN), Body(*THIN)
     for name, tensor in source.state_dict().items():
         if name.endswith("running_var"):
-            tensor.fill_(1)  # what Detectron2 takes where a file has none
-    blobs = in_msras_names(source.state_dict())
+            tensor.fill_(1)  # the value that Detectron2 uses if a file has none
+    blobs = with_names_of_msra(source.state_dict())
     assert "res2_0_branch2a_bn_s" in blobs and len(blobs) == 53 * 3 + 3
     with caplog.at_level(logging.INFO):
         report = load_weights(fresh, pickled(tmp_path, {"blobs": blobs} if wrapped else blobs))
@@ -235,10 +235,12 @@ def test_msras_pickle(tmp_path, caplog, wrapped):
         *(f"fpn_{kind}{level}" for kind in ("lateral", "output") for level in (3, 4, 5)),
         "top_block",
     }
-    assert {record.levelname for record in caplog.records} == {"INFO"}, "a backbone's weights are no cause for alarm"
+    assert {record.levelname for record in caplog.records} == {"INFO"}, (
+        "weights of a backbone are not a reason for a warning"
+    )
 
 
-def test_detectron2s_zoo(tmp_path):
+def test_model_zoo_of_detectron2(tmp_path):
     source, fresh = detector(seed=1), detector(seed=2)
     arrays = {name: tensor.numpy() for name, tensor in source.state_dict().items()}
     arrays["pixel_mean"] = np.zeros((3, 1, 1), np.float32)
@@ -249,7 +251,7 @@ def test_detectron2s_zoo(tmp_path):
     )
 
 
-def test_names_that_are_ends_of_ours(tmp_path):
+def test_names_that_are_suffixes(tmp_path):
     torch.manual_seed(1)
     source, fresh = Body(*THIN), Body(*THIN)
     short = {name: t.numpy() for name, t in source.backbone.bottom_up.state_dict().items()}
@@ -263,19 +265,19 @@ def test_names_that_are_ends_of_ours(tmp_path):
     assert len(load_weights(fresh, str(tmp_path / "bare.pth")).loaded) == len(short)
 
 
-def test_torchvisions_resnet_gives_the_same_features(tmp_path, caplog):
+def test_resnet_of_torchvision_gives_the_same_features(tmp_path, caplog):
     torch.manual_seed(1)
     theirs = torchvision.models.resnet18().eval()
     for norm in (module for module in theirs.modules() if isinstance(module, nn.BatchNorm2d)):
         nn.init.uniform_(norm.running_mean)
         nn.init.uniform_(norm.running_var, 0.5, 2)
     torch.save(theirs.state_dict(), tmp_path / "resnet18.pth")
-    ours = Body("MODEL.RESNETS.DEPTH", 18, "MODEL.RESNETS.RES2_OUT_CHANNELS", 64)
-    report = load_weights(ours, str(tmp_path / "resnet18.pth"))
+    model = Body("MODEL.RESNETS.DEPTH", 18, "MODEL.RESNETS.RES2_OUT_CHANNELS", 64)
+    report = load_weights(model, str(tmp_path / "resnet18.pth"))
     image = torch.rand(1, 3, 64, 96)
     with torch.no_grad():
         x = theirs.layer2(theirs.layer1(theirs.maxpool(theirs.relu(theirs.bn1(theirs.conv1(image))))))
-        found = ours.backbone.bottom_up(image)
+        found = model.backbone.bottom_up(image)
         torch.testing.assert_close(found["res3"], x)
         torch.testing.assert_close(found["res5"], theirs.layer4(theirs.layer3(x)))
     assert not report.unexpected and set(report.not_needed) >= {"fc.weight", "fc.bias"}
@@ -283,22 +285,22 @@ def test_torchvisions_resnet_gives_the_same_features(tmp_path, caplog):
 
 
 @pytest.mark.parametrize("norm", ["FrozenBN", "BN"])
-def test_torchvisions_resnet_50_is_complete(norm):
+def test_resnet_50_of_torchvision_is_complete(norm):
     overrides = ("MODEL.DEVICE", "meta", "MODEL.RESNETS.NORM", norm)
     with torch.device("meta"):
         own = Body(*overrides).state_dict()
-        renamed = rename(torchvision.models.resnet50().state_dict(), own)
+        converted = convert_names(torchvision.models.resnet50().state_dict(), own)
     backbone = {name: tensor.shape for name, tensor in own.items() if ".bottom_up." in name}
-    assert {name: tensor.shape for name, tensor in renamed.state.items()} == backbone
+    assert {name: tensor.shape for name, tensor in converted.state.items()} == backbone
 
 
-def test_torchvisions_strides_are_elsewhere(tmp_path, caplog):
+def test_strides_of_torchvision_are_reported(tmp_path, caplog):
     model = Body(*THIN, "MODEL.PIXEL_MEAN", [123.675, 116.28, 103.53], "MODEL.PIXEL_STD", [58.395, 57.12, 57.375])
     weights._warn_of_other_inputs(logging.getLogger(weights.__name__), model)
     assert "MODEL.RESNETS.STRIDE_IN_1X1 False" in caplog.text and "PIXEL" not in caplog.text
 
 
-def test_another_networks_weights_are_told(tmp_path, caplog):
+def test_weights_of_another_network_are_reported(tmp_path, caplog):
     state = detector().state_dict()
     heads = {name: tensor for name, tensor in state.items() if not name.startswith("backbone.bottom_up.")}
     load_weights(detector(), saved(tmp_path, heads))
@@ -310,7 +312,7 @@ def test_another_networks_weights_are_told(tmp_path, caplog):
         load_weights(detector(), other)
 
 
-def test_the_report_fits_a_terminal(tmp_path, caplog):
+def test_report_fits_a_terminal(tmp_path, caplog):
     state = {name: tensor for name, tensor in detector().state_dict().items() if "tower" not in name}
     state |= {f"unknown.part{n}.weight": torch.zeros(2) for n in range(20)}
     model = detector("MODEL.FCOS.NUM_CLASSES", 3)
@@ -335,7 +337,7 @@ class Touch:
 
 
 @pytest.mark.parametrize("form", ["pickle.pkl", "pickle.pth", "torch.pth", "torch.pkl", "torch_legacy.pth"])
-def test_a_file_that_runs_code_is_refused(tmp_path, form):
+def test_file_that_runs_code_is_refused(tmp_path, form):
     mark, path = tmp_path / "it_ran", tmp_path / form
     content = {"model": {"weight": torch.zeros(2, 3), "bias": torch.zeros(2)}, "x": Touch(mark)}
     if form.startswith("torch"):
@@ -344,7 +346,7 @@ def test_a_file_that_runs_code_is_refused(tmp_path, form):
     else:
         path.write_bytes(pickle.dumps({"model": {"w": np.zeros(2)}, "x": Touch(mark)}))
         pickle.loads(path.read_bytes())
-    assert mark.exists(), "the payload is a real one"
+    assert mark.exists(), "the payload works"
     mark.unlink()
     model = nn.Linear(3, 2)
     before = model.weight.clone()
@@ -357,20 +359,20 @@ def test_a_file_that_runs_code_is_refused(tmp_path, form):
     ("name", "content", "message"),
     [
         ("a.pth", b"", r"a\.pth cannot be read as a pickle of arrays"),
-        ("a.pth", b"PK\x03\x04 half a file", r"a\.pth is no checkpoint of torch, or a damaged one"),
+        ("a.pth", b"PK\x03\x04 half a file", r"a\.pth is not a sound checkpoint of torch"),
         ("a.pkl", b"\x80\x02}", r"a\.pkl cannot be read as a pickle of arrays"),
         ("a.pkl", pickle.dumps([1, 2]), r"a\.pkl holds a list, not a dict of weights"),
-        ("a.pkl", pickle.dumps({"epoch": 3}), r"a\.pkl holds no weights: 'epoch' in it is a int, not a tensor"),
+        ("a.pkl", pickle.dumps({"epoch": 3}), r"a\.pkl holds no weights: 'epoch' in it is of type int, not a tensor"),
         ("a.pkl", pickle.dumps({}), r"a\.pkl holds no weights: it is an empty dict"),
     ],
 )
-def test_files_that_hold_no_weights(tmp_path, name, content, message):
+def test_files_without_weights(tmp_path, name, content, message):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ValueError, match=message):
         load_weights(nn.Linear(3, 2), str(tmp_path / name))
 
 
-def test_an_address_is_fetched_first(tmp_path, monkeypatch):
+def test_url_is_downloaded_first(tmp_path, monkeypatch):
     source, model = nn.Linear(3, 2), nn.Linear(3, 2)
     path = saved(tmp_path, source.state_dict())
     places = {"https://example.org/w.pth": path, "https://example.org/gone.pth": str(tmp_path / "gone")}
@@ -383,7 +385,7 @@ def test_an_address_is_fetched_first(tmp_path, monkeypatch):
         load_weights(model, "https://example.org/unknown.pth")
 
 
-def test_an_ambiguous_name_is_told(tmp_path):
+def test_ambiguous_name_is_reported(tmp_path):
     model = nn.ModuleDict({"a": nn.Linear(3, 2), "b": nn.Linear(3, 2)})
     path = pickled(tmp_path, {"model": {"weight": np.zeros((2, 3), np.float32)}, "matching_heuristics": True})
     with pytest.raises(ValueError, match=r"weights\.pkl does not fit the network: Cannot match one checkpoint key"):
@@ -391,7 +393,7 @@ def test_an_ambiguous_name_is_told(tmp_path):
 
 
 def test_versions_of_modules_are_kept(tmp_path):
-    """torch completes what old versions of a module did not save; without the numbers all would pass as old."""
+    """torch completes tensors that old versions of a module did not save, and needs the version numbers for that."""
     model = nn.Sequential(nn.BatchNorm1d(3))
     state = model.state_dict()
     del state["0.num_batches_tracked"]

@@ -1,4 +1,4 @@
-"""Config files and overrides, right and wrong."""
+"""Valid and invalid config files and overrides."""
 
 import pytest
 from engine_toy import add_toy_config
@@ -20,9 +20,9 @@ def test_overrides_win_over_the_file_and_its_base(tmp_path):
         (["SOLVER.BASE_LRR", "1"], r"unknown key SOLVER\.BASE_LRR; did you mean SOLVER\.BASE_LR"),
         (["MAX_ITER", "1"], r"did you mean .*SOLVER\.MAX_ITER"),
         (["XYZZY", "1"], r"unknown key XYZZY$"),
-        (["SOLVER.MAX_ITER", "many"], r"'many' is no value for SOLVER\.MAX_ITER"),
+        (["SOLVER.MAX_ITER", "many"], r"'many' is not a value of SOLVER\.MAX_ITER"),
         (["SOLVER.MAX_ITER"], "pairs KEY VALUE"),
-        (["SOLVER", "1"], "'1' is no value for SOLVER"),
+        (["SOLVER", "1"], "'1' is not a value of SOLVER"),
     ],
 )
 def test_wrong_overrides(overrides, message):

@@ -18,8 +18,8 @@ from depthbox.custom_data.recipe import (
     choose_zoom,
     depth_warmup,
     evaluation_period,
+    format_overrides,
     make_recipe,
-    overrides,
     pairwise_warmup,
 )
 
@@ -29,7 +29,7 @@ NUCLEI = Facts(images=96, val_images=32, short_side=256, device="cpu", batch=4, 
 
 
 def config(keys):
-    return load_config(add_depthbox_config, overrides=overrides(keys))
+    return load_config(add_depthbox_config, overrides=format_overrides(keys))
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,7 @@ def test_loads_boxes_without_segmentation_and_maps_categories(name, root):
 
 
 def test_what_is_loaded_can_be_mapped(name, root):
-    mapper = BoxDepthMapper(True, augmentations=[], image_format="BGR", read_depth=True)
+    mapper = BoxDepthMapper(True, augmentations=[], image_format="BGR", fields=("depth",))
     first, second = (mapper(record) for record in load(name, root))
     assert first["depth"].shape == second["depth"].shape == (1, 20, 30)
     assert (len(first["instances"]), len(second["instances"])) == (2, 0)
@@ -209,7 +209,7 @@ def test_real_coco(name, test_data_dir):
     )
     records = DatasetCatalog.get(name)
     assert len(records) == 80 and MetadataCatalog.get(name).has_masks
-    mapper = BoxDepthMapper(True, augmentations=[], image_format="BGR", mask_supervision="mask", read_depth=True)
+    mapper = BoxDepthMapper(True, augmentations=[], image_format="BGR", fields=("gt_masks", "depth"))
     off = []
     for record in records[:8]:
         result = mapper(record)

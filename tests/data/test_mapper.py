@@ -12,6 +12,7 @@ from PIL import Image
 
 from depthbox.config.defaults import add_depthbox_config
 from depthbox.data import BoxDepthMapper, DepthFileError, write_depth
+from depthbox.data.annotations import MASK_FIELDS
 
 HEIGHT, WIDTH = 48, 64
 SQUARE = [10.0, 12.0, 20.0, 16.0]  # x, y, width, height
@@ -61,9 +62,8 @@ def scene(tmp_path):
 
 
 def mapper(*augmentations, mode="box", depth=False, is_train=True):
-    return BoxDepthMapper(
-        is_train, augmentations=augmentations, image_format="BGR", mask_supervision=mode, read_depth=depth
-    )
+    fields = MASK_FIELDS[mode] + (("depth",) if depth else ())
+    return BoxDepthMapper(is_train, augmentations=augmentations, image_format="BGR", fields=fields)
 
 
 RANDOM = (
@@ -289,9 +289,12 @@ def test_survives_a_worker(scene):
     assert sample(scene)["image"].shape[0] == 3
 
 
-def test_unknown_supervision():
-    with pytest.raises(ValueError, match="boxes"):
-        mapper(mode="boxes")
+def test_unknown_supervision_and_unknown_field(cfg):
+    cfg.MODEL.MASK_SUPERVISION = "boxes"
+    with pytest.raises(ValueError, match="must be box, mask, mixed, got 'boxes'"):
+        BoxDepthMapper(cfg, is_train=True)
+    with pytest.raises(ValueError, match="not gt_points"):
+        BoxDepthMapper(True, augmentations=[], image_format="BGR", fields=("gt_points",))
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Candidates of the teacher against a search through all positions and classes."""
+"""Candidates of the teacher against a search through all locations and classes."""
 
 import torch
 from torch import Tensor
@@ -6,7 +6,7 @@ from torchvision.ops import box_iou
 
 from depthbox.distillation import find_candidates
 from depthbox.modeling.fcos.head import HeadOutputs
-from depthbox.modeling.fcos.targets import pyramid_positions
+from depthbox.modeling.fcos.targets import pyramid_locations
 
 STRIDES, CLASSES = [8, 16], 3
 SIZES = [(4, 5), (2, 3)]
@@ -20,7 +20,7 @@ def dense(batch: int = 2) -> HeadOutputs:
 
 
 def search(outputs: HeadOutputs, image: int, box: Tensor, label: int, per_box: int, threshold: float) -> set[tuple]:
-    """(level, row, column) of the predictions of a class with the largest IoU with a box, in loops."""
+    """Return (level, row, column) of the predictions of a class with the highest IoU with a box, found in loops."""
     found = []
     for level, stride in enumerate(STRIDES):
         for row in range(SIZES[level][0]):
@@ -38,10 +38,10 @@ def search(outputs: HeadOutputs, image: int, box: Tensor, label: int, per_box: i
 
 def test_equals_a_search() -> None:
     outputs = dense()
-    positions = pyramid_positions(SIZES, STRIDES, [64], "cpu")
+    locations = pyramid_locations(SIZES, STRIDES, [64], "cpu")
     boxes = [torch.tensor([[2.0, 2, 30, 28], [8, 0, 40, 20]]), torch.tensor([[5.0, 5, 20, 20]])]
     labels = [torch.tensor([1, 1]), torch.tensor([2])]
-    result = find_candidates(outputs, positions, boxes, labels, per_box=4, score_threshold=0.2)
+    result = find_candidates(outputs, locations, boxes, labels, per_box=4, score_threshold=0.2)
     for image, found in enumerate(result):
         expected = set()
         for box, label in zip(boxes[image], labels[image].tolist(), strict=True):
@@ -51,10 +51,10 @@ def test_equals_a_search() -> None:
         assert set(found.classes.tolist()) == set(labels[image].tolist())
 
 
-def test_boxes_scores_and_locations_are_those_of_the_positions() -> None:
+def test_fields_of_the_candidates() -> None:
     outputs = dense(1)
-    positions = pyramid_positions(SIZES, STRIDES, [64], "cpu")
-    found = find_candidates(outputs, positions, [torch.tensor([[0.0, 0, 40, 32]])], [torch.tensor([0])], per_box=3)[0]
+    locations = pyramid_locations(SIZES, STRIDES, [64], "cpu")
+    found = find_candidates(outputs, locations, [torch.tensor([[0.0, 0, 40, 32]])], [torch.tensor([0])], per_box=3)[0]
     for n, (level, row, column) in enumerate(zip(found.level, found.row, found.column, strict=True)):
         stride = STRIDES[level]
         location = torch.tensor([column * stride + stride // 2, row * stride + stride // 2], dtype=torch.float32)
@@ -69,7 +69,7 @@ def test_none_without_boxes_or_without_predictions_of_the_class() -> None:
     outputs = dense(2)
     for logits in outputs.logits:
         logits[1] = -20
-    positions = pyramid_positions(SIZES, STRIDES, [64], "cpu")
+    locations = pyramid_locations(SIZES, STRIDES, [64], "cpu")
     boxes = [torch.zeros(0, 4), torch.tensor([[0.0, 0, 30, 30]])]
     labels = [torch.zeros(0, dtype=torch.int64), torch.tensor([1])]
-    assert [len(found.scores) for found in find_candidates(outputs, positions, boxes, labels)] == [0, 0]
+    assert [len(found.scores) for found in find_candidates(outputs, locations, boxes, labels)] == [0, 0]

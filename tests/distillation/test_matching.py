@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from depthbox.distillation import depth_consistency_score, match_instances, matching_scores
-from depthbox.ops import depth_similarity, neighbor_offsets
+from depthbox.distillation import DepthRule, DepthScorer, depth_consistency_score, match_instances, matching_scores
+from depthbox.ops import depth_on_grid, depth_similarity, neighbor_offsets
 
 
 def score_in_loops(mask: Tensor, depth: Tensor, scale: float, threshold: float) -> float:
-    """Eq. 8, one pair of pixels after the other."""
+    """Compute eq. 8 pair by pair."""
     like = total = 0.0
     height, width = depth.shape
     for y in range(height):
@@ -48,6 +48,15 @@ def test_a_mask_on_one_surface_scores_higher_than_one_across_an_edge() -> None:
     assert depth_consistency_score(masks, constant, 0.5).tolist() == [1, 1]
 
 
+def test_the_scorer_leaves_out_the_padding() -> None:
+    rule = DepthRule(beta=0.2, threshold=0.5, scale=5.0, size=3, dilation=1)
+    depth, masks = torch.rand(1, 20, 24), torch.rand(2, 1, 8, 8)
+    scores = DepthScorer.from_depth(rule, depth, (20, 24), (32, 32), 4)(masks)
+    similarity = depth_similarity(depth_on_grid(depth, (20, 24), 4)[None], torch.ones(1, 5, 6), 3, 1, 5.0)[0]
+    torch.testing.assert_close(scores, depth_consistency_score(masks[..., :5, :6], similarity, 0.5))
+    assert ((scores > 0) & (scores < 1)).all()
+
+
 def test_matching_scores_is_equation_9() -> None:
     iou, depth, prediction = torch.rand(2, 3), torch.rand(3), torch.rand(3)
     result = matching_scores(iou, depth, prediction, 0.6, 0.3)
@@ -62,7 +71,7 @@ def test_matching_scores_is_equation_9() -> None:
 
 
 def best_by_brute_force(scores: Tensor, allowed: Tensor) -> tuple[int, float]:
-    """Most boxes that can be matched, and the largest sum of scores with so many."""
+    """Return the maximum number of matched boxes, and the maximum sum of scores for this number."""
     best = (0, 0.0)
     choices = [[-1, *torch.nonzero(row).flatten().tolist()] for row in allowed]
     for choice in itertools.product(*choices):

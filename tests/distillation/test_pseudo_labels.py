@@ -1,10 +1,10 @@
-"""The teacher's labels: where they come from, where they go, and what they leave alone."""
+"""Pseudo masks of the teacher: their source, their place and their weights."""
 
 import pytest
 import torch
 
 from depthbox.distillation import TeacherLabeler
-from depthbox.distillation.pseudo_labels import resample
+from depthbox.ops import sample_grid
 
 BOXES = [[6.0, 6, 50, 50], [40, 10, 90, 60], [60, 2, 80, 20]]
 
@@ -21,7 +21,7 @@ def test_labels_lie_in_their_boxes_on_the_students_grid(cfg, teacher, sample):
             assert x0 <= column * 4 + 2 <= x1 and y0 <= row * 4 + 2 <= y1
 
 
-def test_the_batch_itself_stays(cfg, teacher, sample):
+def test_the_batch_is_not_changed(cfg, teacher, sample):
     x = sample(BOXES, [0, 1, 1])
     names = set(x["instances"].get_fields())
     TeacherLabeler(cfg, teacher)([x])
@@ -42,7 +42,7 @@ def test_labels_are_those_of_one_image_at_a_time(cfg, teacher, sample):
 
 
 def test_the_label_is_the_mask_of_the_best_candidate(cfg, teacher, sample):
-    """With one box and alpha 1 the label is the teacher's mask at the position of the largest IoU."""
+    """With one box and alpha 1 the label is the teacher's mask at the location of the highest IoU."""
     cfg.merge_from_list(["MODEL.DISTILL.ALPHA", 1.0, "MODEL.DISTILL.BETA", 0.0, "MODEL.DISTILL.SOFT_MASKS", True])
     x = sample([[8.0, 8, 56, 56]], [2])
     captured = {}
@@ -65,6 +65,17 @@ def test_the_label_is_the_mask_of_the_best_candidate(cfg, teacher, sample):
     torch.testing.assert_close(labeled.pseudo_masks[0], (mask[:16, :24] * inside), atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("in_config", [False, True])
+def test_soft_labels_are_probabilities(cfg, teacher, sample, in_config):
+    cfg.merge_from_list(["MODEL.DISTILL.SCORE_THRESH", 0.0, "MODEL.DISTILL.SOFT_MASKS", in_config])
+    x = sample(BOXES, [0, 1, 1])
+    soft = TeacherLabeler(cfg, teacher, soft=not in_config)([x])[0]["instances"].pseudo_masks
+    cfg.MODEL.DISTILL.SOFT_MASKS = False
+    hard = TeacherLabeler(cfg, teacher)([x])[0]["instances"].pseudo_masks
+    assert soft.dtype == torch.float32 and hard.dtype == torch.bool and torch.equal(soft > 0.5, hard)
+    assert ((soft > 0) & (soft < 1)).any()
+
+
 def test_threshold_and_classes_decide(cfg, teacher, sample):
     x = sample(BOXES, [0, 1, 1])
     cfg.MODEL.DISTILL.SCORE_THRESH = 1.0
@@ -82,7 +93,7 @@ def test_certainty_lowers_the_weights(cfg, teacher, sample):
     assert all(weight == 0 or 0.5 < weight < 1 for weight in weights.tolist())
 
 
-def test_depth_is_asked_for_where_it_counts(cfg, teacher, sample):
+def test_depth_is_required_if_it_takes_part(cfg, teacher, sample):
     x = sample(BOXES, [0, 1, 1])
     del x["depth"]
     with pytest.raises(KeyError, match=r"made_up.jpg comes without depth"):
@@ -95,13 +106,13 @@ def test_depth_is_asked_for_where_it_counts(cfg, teacher, sample):
 
 
 @pytest.mark.parametrize(("source", "target"), [((64, 96), (64, 96)), ((96, 144), (64, 96)), ((50, 70), (97, 131))])
-def test_resample_keeps_positions(source, target):
+def test_labels_keep_their_place_between_views(source, target):
     """A ramp over the pixels of the source becomes the same ramp over those of the target."""
     rows, columns = (-(-side // 4) for side in source)
     y = (torch.arange(rows) * 4 + 2 + 0.5) / source[0]
     x = (torch.arange(columns) * 4 + 2 + 0.5) / source[1]
     ramps = torch.stack((y[:, None].expand(rows, columns), x[None].expand(rows, columns)))[:, None]
-    result = resample(ramps, 4, source, target)
+    result = sample_grid(ramps[:, 0], 4, source, target)
     assert result.shape == (2, *(-(-side // 4) for side in target))
     for axis, (side, values) in enumerate(zip(target, (result[0, :, 0], result[1, 0]), strict=True)):
         expected = (torch.arange(len(values)) * 4 + 2 + 0.5) / side

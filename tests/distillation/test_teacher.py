@@ -1,10 +1,10 @@
-"""The teacher's moving average."""
+"""EMA update of the teacher, and its shared statistics."""
 
 import pytest
 import torch
 from torch import nn
 
-from depthbox.distillation import ema_update
+from depthbox.distillation import ema_update, share_statistics
 
 
 def network() -> nn.Module:
@@ -46,3 +46,12 @@ def test_tensors_meet_by_name() -> None:
         ema_update(nn.Sequential(*network(), nn.Linear(2, 2)), network(), 0.9)
     with pytest.raises(ValueError, match="must lie in"):
         ema_update(network(), network(), 1.5)
+
+
+def test_sharing_statistics_in_one_process_changes_nothing() -> None:
+    teacher = network()
+    teacher(torch.randn(2, 2, 4, 4))
+    before = {name: value.clone() for name, value in teacher.state_dict().items()}
+    share_statistics(teacher)
+    assert all(torch.equal(before[name], value) for name, value in teacher.state_dict().items())
+    assert before["1.running_mean"].abs().sum() > 0

@@ -1,4 +1,4 @@
-"""The teacher in the training loop: when it begins, what is evaluated, what a checkpoint holds of it."""
+"""EMA teacher in the training loop: start, update, evaluation and checkpoints."""
 
 from collections import OrderedDict
 from pathlib import Path
@@ -13,13 +13,14 @@ from torch import nn
 from depthbox import add_depthbox_config
 from depthbox.config import load_config
 from depthbox.data.synthetic.write import write_dataset
-from depthbox.engine.distillation import SelfDistillation, evaluate_networks, load_teacher
+from depthbox.engine.distillation import SelfDistillation, load_teacher
+from depthbox.engine.evaluation import check_evaluation_keys, evaluate_networks
 from depthbox.engine.run import run
 from depthbox.engine.step import Batch
 
 
 class Recorder:
-    """Stands in for the trainer: a network that a step moves, and whether batches go through a labeler."""
+    """Replacement of the trainer: a network that a step changes, and the labeler of its batches."""
 
     def __init__(self, cfg: CfgNode) -> None:
         from detectron2.modeling import build_model
@@ -61,20 +62,20 @@ def steps(hook: SelfDistillation, trainer: Recorder, count: int) -> None:
         trainer.iter += 1
 
 
-def test_begins_at_start_iter_and_follows_the_student() -> None:
+def test_teacher_starts_at_start_iter_and_follows_the_student() -> None:
     hook, trainer = SelfDistillation(tiny_cfg()), Recorder(tiny_cfg())
     hook.trainer = trainer
     steps(hook, trainer, 2)
     assert hook.teacher is None and trainer.labeler is None and hook.state_dict() == {}
-    begin = trainer.network.controller.weight.clone()
+    initial = trainer.network.controller.weight.clone()
     steps(hook, trainer, 2)
     # w + 0.25, then 0.75 (w + 0.25) + 0.25 (w + 2)
-    torch.testing.assert_close(hook.teacher.controller.weight, begin + 0.75 * 0.25 + 0.5)
+    torch.testing.assert_close(hook.teacher.controller.weight, initial + 0.75 * 0.25 + 0.5)
     assert not hook.teacher.training and not any(p.requires_grad for p in hook.teacher.parameters())
     assert set(trainer.storage.latest()) >= {"teacher_time", "distill/reliable", "distill/matched"}
 
 
-def test_goes_on_from_a_checkpoint_and_says_when_there_is_none(caplog: pytest.LogCaptureFixture) -> None:
+def test_teacher_is_resumed_from_a_checkpoint_and_a_missing_one_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     first, trainer = SelfDistillation(tiny_cfg()), Recorder(tiny_cfg())
     first.trainer = trainer
     steps(first, trainer, 4)
@@ -84,14 +85,14 @@ def test_goes_on_from_a_checkpoint_and_says_when_there_is_none(caplog: pytest.Lo
     second.before_step()
     for name, value in first.teacher.state_dict().items():
         assert torch.equal(second.teacher.state_dict()[name], value), name
-    third, late = SelfDistillation(tiny_cfg()), Recorder(tiny_cfg())
-    third.trainer, late.iter = late, 4
+    third, delayed = SelfDistillation(tiny_cfg()), Recorder(tiny_cfg())
+    third.trainer, delayed.iter = delayed, 4
     with caplog.at_level("WARNING"):
         third.before_step()
-    assert "the teacher begins now, at iteration 4, as a copy of the student" in caplog.text
+    assert "the teacher starts at iteration 4, as a copy of the student" in caplog.text
 
 
-def test_what_is_evaluated() -> None:
+def test_evaluated_networks() -> None:
     student, teacher = nn.Linear(1, 1), nn.Linear(1, 1)
     asked = []
 
@@ -107,14 +108,14 @@ def test_what_is_evaluated() -> None:
     assert asked == [student, teacher, student, student, teacher]
 
 
-def test_wrong_choice_of_what_is_evaluated() -> None:
+def test_unknown_evaluated_network_is_refused() -> None:
     cfg = tiny_cfg()
     cfg.TEST.EVALUATE = "pupil"
     with pytest.raises(ValueError, match="not 'pupil'"):
-        SelfDistillation(cfg)
+        check_evaluation_keys(cfg)
 
 
-def test_a_checkpoint_without_teacher_is_named(tmp_path: Path) -> None:
+def test_checkpoint_without_teacher_is_named(tmp_path: Path) -> None:
     network = nn.Linear(2, 2)
     state = {
         "trainer": {"hooks": {"SelfDistillation": {"teacher": {k: v + 1 for k, v in network.state_dict().items()}}}}
@@ -125,12 +126,12 @@ def test_a_checkpoint_without_teacher_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"a.pth holds no teacher"):
         load_teacher(network, {"trainer": {"iteration": 3}}, "a.pth")
     torch.save({"model": network.state_dict()}, tmp_path / "weights.pth")
-    with pytest.raises(ValueError, match=r"weights.pth cannot give TEST.EVALUATE its teacher: it has no 'optimizer'"):
+    with pytest.raises(ValueError, match=r"weights.pth holds no teacher"):
         load_teacher(network, None, str(tmp_path / "weights.pth"))
 
 
 def test_train_then_evaluate_both(tmp_path: Path) -> None:
-    """The whole road on a few scenes: train over START_ITER, evaluate student and teacher, and again from the file."""
+    """Train beyond START_ITER, evaluate student and teacher, and evaluate both again from the checkpoint."""
     write_dataset(tmp_path, 4, height=64, width=96, split="train")
     entry = [["few", f"{tmp_path}/instances_train.json", f"{tmp_path}/train", f"{tmp_path}/depth_train"]]
     words = [

@@ -1,4 +1,4 @@
-"""Panels of a training: what they show, that they come into TensorBoard, and that a training does not notice them."""
+"""Images of the batch: their content, their way into TensorBoard, and unchanged training results."""
 
 import random
 from pathlib import Path
@@ -12,11 +12,13 @@ from detectron2.utils.events import EventStorage
 
 from depthbox import add_depthbox_config
 from depthbox.config import load_config
+from depthbox.data.datasets import register_from_config
+from depthbox.data.loader import build_train_loader
+from depthbox.data.mapper import BoxDepthMapper
 from depthbox.data.synthetic.write import write_dataset
-from depthbox.engine import image_logging as panels_module
-from depthbox.engine.image_logging import Panels, predict
+from depthbox.engine import image_logging
+from depthbox.engine.image_logging import ImageLogging, predict
 from depthbox.engine.run import run
-from depthbox.engine.trainer import Trainer
 from depthbox.modeling.build import build_network
 
 
@@ -46,17 +48,17 @@ def weights(output: Path) -> dict[str, torch.Tensor]:
     return {**state["model"], **{f"teacher.{name}": value for name, value in teacher.items()}}
 
 
-def test_panels_reach_tensorboard_and_leave_the_training_alone(folder, tmp_path, monkeypatch):
+def test_images_are_in_tensorboard_and_training_results_are_unchanged(folder, tmp_path, monkeypatch):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     captions: list[str] = []
-    original = panels_module.make_sheet
+    original = image_logging.make_sheet
 
     def record(tiles, *arguments):
         captions.extend(tile.caption for tile in tiles)
         return original(tiles, *arguments)
 
-    monkeypatch.setattr(panels_module, "make_sheet", record)
+    monkeypatch.setattr(image_logging, "make_sheet", record)
     run(config(folder, tmp_path / "without"))
     assert captions == []
     run(config(folder, tmp_path / "with", "VIS_PERIOD", "2"))
@@ -73,26 +75,24 @@ def test_panels_reach_tensorboard_and_leave_the_training_alone(folder, tmp_path,
         assert images[0].width > 1000 and images[0].height > 400  # three tiles side by side, two rows
         assert images[0].encoded_image_string.startswith(b"\x89PNG")
     assert len(captions) == 10
-    for part in ("given boxes", "best predicted masks", "teacher: ", "pseudo depth", "predicted instance depth"):
+    for part in ("annotated boxes", "best predicted masks", "teacher: ", "pseudo depth", "predicted instance depth"):
         assert sum(part in caption for caption in captions) == 2, part
 
 
 def test_drawing_changes_neither_random_state_nor_network(folder, tmp_path):
     cfg = config(folder, tmp_path, "VIS_PERIOD", "1")
-    from depthbox.data.datasets import register_from_config
-
     register_from_config(cfg)
     network = build_network(cfg).train()
-    batch = next(iter(Trainer.build_train_loader(cfg)))
+    batch = next(iter(build_train_loader(cfg, BoxDepthMapper(cfg, is_train=True))))
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    hook = Panels(cfg)
+    hook = ImageLogging(cfg)
     with EventStorage() as storage:
         hook.trainer = SimpleNamespace(network=network, iter=0, storage=storage)
         states = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()
         hook.before_step()
         hook._keep(network, (batch,))
         hook.after_step()
-    assert len(hook.latest) == 2 and hook.latest[0].picture.dtype == np.uint8
+    assert len(hook.latest) == 2 and hook.latest[0].image.dtype == np.uint8
     assert torch.equal(states[0], torch.get_rng_state()) and random.getstate() == states[2]
     assert (np.random.get_state()[1] == states[1]).all()
     assert network.training and all(m.training for m in network.mask_branch.modules())
@@ -103,12 +103,10 @@ def test_drawing_changes_neither_random_state_nor_network(folder, tmp_path):
 
 def test_predictions_are_those_of_the_network(folder, tmp_path):
     cfg = config(folder, tmp_path)
-    from depthbox.data.datasets import register_from_config
-
     register_from_config(cfg)
     network = build_network(cfg)
-    batch = next(iter(Trainer.build_train_loader(cfg)))[:1]
-    with torch.no_grad():  # scores above the threshold, so that there is something to find
+    batch = next(iter(build_train_loader(cfg, BoxDepthMapper(cfg, is_train=True))))[:1]
+    with torch.no_grad():  # scores above the threshold
         next(m for n, m in network.named_modules() if n.endswith("cls_logits")).bias.fill_(1.0)
         network.eval()
         size = batch[0]["image"].shape[1:]
@@ -124,12 +122,12 @@ def test_predictions_are_those_of_the_network(folder, tmp_path):
         assert found.depth[best].min() > 0 and found.depth.max() <= 1
 
 
-def test_a_failure_is_a_warning(tmp_path, folder, caplog):
-    hook = Panels(config(folder, tmp_path, "VIS_PERIOD", "1"))
+def test_error_is_a_warning(tmp_path, folder, caplog):
+    hook = ImageLogging(config(folder, tmp_path, "VIS_PERIOD", "1"))
     hook.trainer = SimpleNamespace(network=torch.nn.Linear(1, 1), iter=0, storage=None)
     hook.before_step()
     hook._keep(hook.trainer.network, ([{"image": "nonsense"}],))
     hook.after_step()
-    assert "panels cannot be drawn" in caplog.text and hook.latest == []
+    assert "Images of the batch cannot be drawn" in caplog.text and hook.latest == []
     hook.before_step()
     assert not hook.trainer.network._forward_pre_hooks

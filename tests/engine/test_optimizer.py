@@ -1,4 +1,4 @@
-"""Which parameter gets which rate and decay; how gradients are clipped."""
+"""Learning rate and weight decay of each parameter; gradient clipping."""
 
 import pytest
 import torch
@@ -32,7 +32,7 @@ def settings_of(net, cfg):
     return {names[p]: (g["lr"], g["weight_decay"]) for g in parameter_groups(cfg, net) for p in g["params"]}
 
 
-def test_each_parameter_has_its_rate_and_decay():
+def test_each_parameter_has_its_learning_rate_and_decay():
     net = Net()
     cfg = config(WEIGHT_DECAY_NORM=0.0, WEIGHT_DECAY_BIAS=0.0, BIAS_LR_FACTOR=2.0, BACKBONE_MULTIPLIER=0.5)
     assert settings_of(net, cfg) == {
@@ -48,7 +48,7 @@ def test_each_parameter_has_its_rate_and_decay():
     }
 
 
-def test_groups_are_few_and_do_not_depend_on_the_numbers():
+def test_groups_are_few_and_do_not_depend_on_values_of_the_config():
     net = Net()
     first, second = (parameter_groups(config(WEIGHT_DECAY_NORM=decay), net) for decay in (0.0, 0.01))
     assert len(first) == 6

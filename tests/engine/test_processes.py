@@ -1,4 +1,4 @@
-"""Real processes: killed and resumed, and two that equal one."""
+"""Training in separate processes: killed and resumed, and two processes with the result of one."""
 
 import json
 import os
@@ -48,14 +48,14 @@ def weights(folder):
 
 
 def kill_at_random(process, folder, random_number):
-    """Kill once there is a checkpoint, at a moment within the next 20 steps."""
+    """Wait for a checkpoint, and kill the process at a random moment within the next 20 steps."""
     deadline = time.monotonic() + 60
     while not list(folder.glob("model_*.pth")) and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.01)
     time.sleep(random_number * 0.4)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert not (folder / "model_final.pth").exists(), "it was killed too late to show anything"
+    assert not (folder / "model_final.pth").exists(), "the process was killed too late for this test"
 
 
 def killed_and_resumed(entry, folder, processes, keys):
@@ -94,9 +94,9 @@ def test_two_processes_equal_one(entry, tmp_path):
     one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
     for key, value in one.items():
         torch.testing.assert_close(two[key], value, rtol=1e-5, atol=1e-6, msg=key)
-    rows = [(tmp_path / name / "metrics.json").read_text().splitlines() for name in ("one", "two")]
-    assert len(rows[0]) == len(rows[1]) == 2
-    for first, second in zip(*(map(json.loads, part) for part in rows), strict=True):
+    lines = [(tmp_path / name / "metrics.json").read_text().splitlines() for name in ("one", "two")]
+    assert len(lines[0]) == len(lines[1]) == 2
+    for first, second in zip(*(map(json.loads, part) for part in lines), strict=True):
         for key in ("loss_box", "loss_score", "lr", "bbox/AP"):
             if key in first:
                 assert second[key] == pytest.approx(first[key], rel=1e-5, abs=1e-6), key
@@ -120,7 +120,7 @@ def test_torchrun(entry, tmp_path):
 
 
 def nothing():
-    raise AssertionError("it must not get this far")
+    raise AssertionError("launch must refuse before")
 
 
 @pytest.mark.parametrize(
@@ -129,10 +129,10 @@ def nothing():
         ({"num_processes": 0, "device": "cpu"}, "--num-gpus 0 must be at least 1"),
         ({"machine_rank": 1, "device": "cpu"}, "--machine-rank 1 below --num-machines 1"),
         ({"num_machines": 2, "device": "cpu"}, "needs --dist-url"),
-        ({"num_processes": 99, "device": "cuda"}, "add MODEL.DEVICE cpu|99 processes want a GPU each"),
+        ({"num_processes": 99, "device": "cuda"}, "add MODEL.DEVICE cpu|99 processes need one GPU each"),
     ],
 )
-def test_launch_refuses_what_cannot_work(monkeypatch, keys, message):
+def test_impossible_launch_is_refused(monkeypatch, keys, message):
     monkeypatch.delenv("RANK", raising=False)
     with pytest.raises(ConfigError, match=message):
         launch(nothing, **keys)

@@ -1,4 +1,4 @@
-"""Learning rate against Detectron2's scheduler; rescaling to another batch."""
+"""Learning rate compared with Detectron2's scheduler; rescaling to another batch size."""
 
 import pytest
 import torch
@@ -45,7 +45,7 @@ def test_unknown_names_are_refused():
         lr_multiplier(config(WARMUP_METHOD="slow"))
 
 
-def test_half_the_batch_doubles_the_iterations(caplog):
+def test_half_the_batch_size_doubles_the_iterations(caplog):
     cfg = config(IMS_PER_BATCH=8, REFERENCE_BATCH_SIZE=16, CHECKPOINT_PERIOD=5)
     cfg.TEST.EVAL_PERIOD = 0
     before = cfg.dump()
@@ -65,20 +65,20 @@ def test_half_the_batch_doubles_the_iterations(caplog):
     assert scale_schedule(scaled).dump() == scaled.dump()
 
 
-def test_larger_batch_never_scales_to_zero():
+def test_larger_batch_size_never_scales_to_zero():
     scaled = scale_schedule(config(IMS_PER_BATCH=160, REFERENCE_BATCH_SIZE=4, CHECKPOINT_PERIOD=3))
     assert scaled.SOLVER.CHECKPOINT_PERIOD == 1
     assert pytest.approx(0.8) == scaled.SOLVER.BASE_LR
 
 
-def test_keys_of_the_model_are_scaled_where_they_exist():
+def test_keys_of_the_model_are_scaled_if_they_exist():
     cfg = config(IMS_PER_BATCH=8, REFERENCE_BATCH_SIZE=16)
     cfg.MODEL.DISTILL = CfgNode({"START_ITER": 100})
     assert scale_schedule(cfg).MODEL.DISTILL.START_ITER == 200
 
 
 @pytest.mark.parametrize("reference", [0, 16])
-def test_nothing_to_do(reference):
+def test_unchanged_schedule(reference):
     cfg = config(IMS_PER_BATCH=16, REFERENCE_BATCH_SIZE=reference)
     assert scale_schedule(cfg).dump() == cfg.dump()
 
@@ -89,6 +89,6 @@ def test_frozen_stays_frozen():
     assert scale_schedule(cfg).is_frozen()
 
 
-def test_bad_batch_is_named():
+def test_bad_batch_size_is_named():
     with pytest.raises(ValueError, match="IMS_PER_BATCH = 0"):
         scale_schedule(config(IMS_PER_BATCH=0))

@@ -27,5 +27,5 @@ def test_options_and_overrides_in_any_order(train_net):
 def test_help_shows_examples(train_net, capsys):
     with pytest.raises(SystemExit):
         train_net.parse_arguments(["--help"])
-    shown = capsys.readouterr().out
-    assert "[KEY VALUE ...]" in shown and "--num-gpus 2 MODEL.DEVICE cpu" in shown and "torchrun" in shown
+    text = capsys.readouterr().out
+    assert "[KEY VALUE ...]" in text and "--num-gpus 2 MODEL.DEVICE cpu" in text and "torchrun" in text

@@ -1,4 +1,4 @@
-"""The training loop: resuming bit for bit, accumulation, precision, and stopping in time."""
+"""The training loop: resuming bit for bit, accumulation, precision, and errors."""
 
 import json
 
@@ -13,7 +13,7 @@ from depthbox.engine.resume import config_differences
 
 
 class Stop(HookBase):
-    """Interrupts a training after an iteration."""
+    """Hook that interrupts training after an iteration."""
 
     def __init__(self, iteration):
         self.iteration = iteration
@@ -24,7 +24,7 @@ class Stop(HookBase):
 
 
 def make(entry, folder, resume=False, stop=None, **keys):
-    """A trainer of the toy, ready to train."""
+    """Return a trainer of the toy network, ready to train."""
     cfg = toy_config(entry, folder, **keys)
     register_from_config(cfg)
     trainer = Trainer(cfg)
@@ -77,21 +77,21 @@ def test_resumed_run_equals_uninterrupted_bit_for_bit(entry, tmp_path, keys):
     whole = train(entry, tmp_path / "whole", **keys)
     train(entry, tmp_path / "parts", stop=6, **keys)
     resumed = make(entry, tmp_path / "parts", resume=True, **keys)
-    assert resumed.start_iter == 4  # the checkpoint, not the interruption
+    assert resumed.start_iter == 4  # of the checkpoint, not of the interruption
     resumed.train()
     assert_equal(whole, resumed)
     fresh = make(entry, tmp_path / "fresh", **keys)
     assert not torch.equal(fresh.network.head.weight, whole.network.head.weight)
 
 
-def test_resumed_run_keeps_a_drawn_seed(entry, tmp_path):
+def test_resumed_run_keeps_a_random_seed(entry, tmp_path):
     first = train(entry, tmp_path, stop=9, SEED=-1)
     resumed = make(entry, tmp_path, resume=True, SEED=-1)
     assert resumed.seed == first.seed
     assert make(entry, tmp_path / "other", SEED=-1).seed != first.seed
 
 
-def test_evaluating_does_not_change_the_training(entry, tmp_path):
+def test_evaluation_does_not_change_training(entry, tmp_path):
     plain = train(entry, tmp_path / "plain")
     evaluated = train(entry, tmp_path / "evaluated", DATASETS__TEST=(entry[0],), TEST__EVAL_PERIOD=3)
     assert_equal(plain, evaluated)
@@ -99,7 +99,7 @@ def test_evaluating_does_not_change_the_training(entry, tmp_path):
     assert (tmp_path / "evaluated" / "model_best.pth").exists()
 
 
-def test_workers_do_not_change_the_training(entry, tmp_path):
+def test_workers_do_not_change_training(entry, tmp_path):
     assert_equal(
         train(entry, tmp_path / "a", SOLVER__MAX_ITER=3),
         train(entry, tmp_path / "b", SOLVER__MAX_ITER=3, DATALOADER__NUM_WORKERS=1),
@@ -120,7 +120,7 @@ def test_accumulation_equals_one_big_batch(entry, tmp_path):
     assert not torch.equal(make(entry, tmp_path / "new", **keys).network.head.weight, once.network.head.weight)
 
 
-def test_batch_must_divide(entry, tmp_path):
+def test_indivisible_batch_size_is_refused(entry, tmp_path):
     with pytest.raises(ValueError, match=r"IMS_PER_BATCH = 4 must be a multiple of 1 processes x .* = 3"):
         make(entry, tmp_path, SOLVER__ACCUMULATION_STEPS=3)
 
@@ -156,7 +156,7 @@ def test_diverged_weights_are_not_saved(entry, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == before
 
 
-def test_labeler_sees_every_micro_batch(entry, tmp_path):
+def test_labeler_gets_every_micro_batch(entry, tmp_path):
     trainer = make(entry, tmp_path, SOLVER__ACCUMULATION_STEPS=2, SOLVER__MAX_ITER=3)
     seen = []
 
@@ -174,15 +174,31 @@ def test_labeler_sees_every_micro_batch(entry, tmp_path):
     assert seen == [2] * 6
 
 
+def test_statistics_of_the_network_are_logged_for_each_micro_batch(entry, tmp_path, monkeypatch):
+    real, passes = ToyDetector.forward, []
+
+    def forward(self, batch):
+        passes.append(1)
+        self.training_stats = {"health/fill": torch.tensor(float(len(passes))), "warmup/a": 0.5}
+        return real(self, batch)
+
+    monkeypatch.setattr(ToyDetector, "forward", forward)
+    trainer = train(entry, tmp_path, SOLVER__MAX_ITER=3, SOLVER__ACCUMULATION_STEPS=2)
+    values = trainer.storage.history("health/fill").values()
+    assert [value for value, _ in values] == [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
+    line = json.loads((tmp_path / "metrics.json").read_text().splitlines()[-1])
+    assert line["health/fill"] == 3.5 and line["warmup/a"] == 0.5  # medians
+
+
 def test_learning_rate_and_losses_are_logged(entry, tmp_path):
     train(entry, tmp_path)
-    rows = [json.loads(line) for line in (tmp_path / "metrics.json").read_text().splitlines()]
-    assert rows[-1]["iteration"] == 11
-    assert rows[-1]["lr"] == pytest.approx(0.0004)
-    assert {"total_loss", "loss_box", "loss_score", "data_time", "time"} <= rows[-1].keys()
+    lines = [json.loads(line) for line in (tmp_path / "metrics.json").read_text().splitlines()]
+    assert lines[-1]["iteration"] == 11
+    assert lines[-1]["lr"] == pytest.approx(0.0004)
+    assert {"total_loss", "loss_box", "loss_score", "data_time", "time"} <= lines[-1].keys()
 
 
-def test_interruption_says_how_to_continue(entry, tmp_path, caplog):
+def test_interruption_is_logged_with_the_remedy(entry, tmp_path, caplog):
     with caplog.at_level("WARNING"):
         train(entry, tmp_path, stop=6)
     assert "Interrupted at iteration 6; --resume continues from" in caplog.text
@@ -193,8 +209,8 @@ def test_new_run_in_an_old_folder_does_not_resume_it(entry, tmp_path, caplog):
     train(entry, tmp_path)
     with caplog.at_level("WARNING"):
         train(entry, tmp_path, stop=1)  # before its first checkpoint
-    assert "holds an earlier run" in caplog.text
-    assert (tmp_path / "earlier_run_1" / "model_final.pth").exists()
+    assert "held an earlier training run" in caplog.text
+    assert (tmp_path / "earlier_1" / "model_final.pth").exists()
     assert make(entry, tmp_path, resume=True).start_iter == 0
 
 
@@ -212,7 +228,7 @@ def test_more_iterations_continue_a_finished_run(entry, tmp_path):
     assert_equal(whole, train(entry, tmp_path / "parts", resume=True, **longer))
 
 
-def test_changed_config_rules_and_is_named(entry, tmp_path, caplog):
+def test_changed_config_applies_and_is_logged(entry, tmp_path, caplog):
     train(entry, tmp_path, stop=6)
     with caplog.at_level("WARNING"):
         trainer = make(entry, tmp_path, resume=True, SOLVER__BASE_LR=0.001, SOLVER__WEIGHT_DECAY=0.5)

@@ -1,4 +1,4 @@
-"""Weights & Biases, offline: what is written is read back from its files."""
+"""Offline logging to Weights & Biases, read back from its files."""
 
 import importlib.util
 import struct
@@ -16,11 +16,11 @@ from depthbox.engine.image_logging import Panel
 from depthbox.engine.run import run
 from depthbox.engine.wandb_writer import RUN_ID, WandbWriter, check_wandb
 
-BLOCK, HEADER = 32768, 7  # of the log format in which wandb keeps an offline run
+BLOCK, HEADER = 32768, 7  # of the log format of offline runs
 
 
 def records(folder: Path) -> Iterator[bytes]:
-    """The records of the newest offline run in OUTPUT_DIR."""
+    """Return the records of the newest offline run in OUTPUT_DIR."""
     file = max(folder.glob("wandb/offline-run-*/run-*.wandb"), key=lambda path: path.stat().st_mtime)
     data, place, parts = file.read_bytes(), HEADER, []
     while place + HEADER <= len(data):
@@ -30,13 +30,13 @@ def records(folder: Path) -> Iterator[bytes]:
         _, length, kind = struct.unpack("<IHB", data[place : place + HEADER])
         parts.append(data[place + HEADER : place + HEADER + length])
         place += HEADER + length
-        if kind in (1, 4):  # whole, or the last of several
+        if kind in (1, 4):  # a complete record, or the last part of one
             yield b"".join(parts)
             parts = []
 
 
 def history(folder: Path) -> list[dict[str, str]]:
-    """Each logged row: name -> value as JSON. wandb's own process writes the file, and may end a little later."""
+    """Return each logged step as name -> JSON value. A process of wandb writes the file, perhaps with a delay."""
     from wandb.proto.wandb_internal_pb2 import Record
 
     deadline = time.monotonic() + 20
@@ -59,12 +59,12 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_ERROR_REPORTING", "false")
 
 
-def test_a_training_logs_offline(entry, tmp_path, offline):
+def test_training_run_is_logged_offline(entry, tmp_path, offline):
     keys = {"WANDB__ENABLED": True, "WANDB__MODE": "offline", "REPORT__ENABLED": False, "WANDB__PROJECT": "boxes"}
     run(toy_config(entry, tmp_path, SOLVER__MAX_ITER=22, SOLVER__STEPS=(9,), **keys))
-    rows = history(tmp_path)
-    assert [int(row["iteration"]) for row in rows if "total_loss" in row] == [19, 21]
-    assert float(rows[0]["total_loss"]) > 0 and "lr" in rows[0]
+    steps = history(tmp_path)
+    assert [int(step["iteration"]) for step in steps if "total_loss" in step] == [19, 21]
+    assert float(steps[0]["total_loss"]) > 0 and "lr" in steps[0]
     content = b"".join(records(tmp_path))
     assert b"boxes" in content and b"BASE_LR" in content  # the project and the config
     assert (tmp_path / RUN_ID).read_text().strip() in next((tmp_path / "wandb").glob("offline-run-*")).name
@@ -77,12 +77,12 @@ def test_panels_are_logged_and_a_resumed_run_keeps_its_id(entry, tmp_path, offli
     with EventStorage(7) as storage:
         storage.put_scalar("loss", 2.0)
         writer.write()
-        writer.write()  # says nothing twice
+        writer.write()  # logs nothing twice
     writer.close()
-    rows = history(tmp_path)
-    assert len(rows) == 1 and float(rows[0]["loss"]) == 2.0 and int(rows[0]["iteration"]) == 7
-    pictures = list(tmp_path.glob("wandb/offline-run-*/files/media/images/panels/*.png"))
-    assert len(pictures) == 1
+    steps = history(tmp_path)
+    assert len(steps) == 1 and float(steps[0]["loss"]) == 2.0 and int(steps[0]["iteration"]) == 7
+    files = list(tmp_path.glob("wandb/offline-run-*/files/media/images/panels/*.png"))
+    assert len(files) == 1
     number = (tmp_path / RUN_ID).read_text()
     WandbWriter(cfg, 20, start_iter=8).close()
     assert (tmp_path / RUN_ID).read_text() == number
@@ -90,8 +90,8 @@ def test_panels_are_logged_and_a_resumed_run_keeps_its_id(entry, tmp_path, offli
     assert (tmp_path / RUN_ID).read_text() != number
 
 
-def test_mistakes_are_named_before_a_training(entry, tmp_path, monkeypatch):
-    check_wandb(toy_config(entry, tmp_path, WANDB__MODE="nonsense"))  # off: nobody minds
+def test_mistakes_are_named_before_training(entry, tmp_path, monkeypatch):
+    check_wandb(toy_config(entry, tmp_path, WANDB__MODE="nonsense"))  # switched off: not checked
     with pytest.raises(ConfigError, match="not 'nonsense'"):
         check_wandb(toy_config(entry, tmp_path, WANDB__ENABLED=True, WANDB__MODE="nonsense"))
     with pytest.raises(ConfigError, match=r"WANDB\.PROJECT is empty"):
@@ -101,7 +101,7 @@ def test_mistakes_are_named_before_a_training(entry, tmp_path, monkeypatch):
         check_wandb(toy_config(entry, tmp_path, WANDB__ENABLED=True))
 
 
-def test_nobody_is_logged_in(entry, tmp_path, offline, monkeypatch):
+def test_missing_login_is_named(entry, tmp_path, offline, monkeypatch):
     import wandb
 
     def refuse(**_: object) -> None:

@@ -1,13 +1,14 @@
-"""What the console shows and metrics.json holds."""
+"""Output of console, metrics.json and log.txt."""
 
 import json
 import logging
 from types import SimpleNamespace
 
 import pytest
+from detectron2.config import CfgNode
 from detectron2.utils.events import EventStorage
 
-from depthbox.engine.run import setup_logging
+from depthbox.engine.run import open_log, setup_logging
 from depthbox.engine.writers import ConsoleWriter, JsonLinesWriter, MetricsWriting
 
 
@@ -24,15 +25,15 @@ def test_console_fits_into_a_hundred_columns(caplog, count, expected):
     storage = storage_with(89_999, total_loss=1.5, time=0.5123, data_time=0.002, lr=0.01, **values)
     with caplog.at_level("INFO"), storage:
         ConsoleWriter(270_000).write()
-    shown = caplog.records[0].getMessage().splitlines()
-    assert len(shown) == expected and max(map(len, shown)) + len("12:34:56 ") <= 100
+    printed = caplog.records[0].getMessage().splitlines()
+    assert len(printed) == expected and max(map(len, printed)) + len("12:34:56 ") <= 100
     for part in ("iter 90000/270000", "eta 1 day", "0.512 s/it (data 0.002)", "lr 0.01"):
-        assert part in shown[0]
-    joined = " ".join(line.strip() for line in shown)
+        assert part in printed[0]
+    joined = " ".join(line.strip() for line in printed)
     assert "loss 1.5:" + "".join(f" of_kind_{number} 0.123" for number in range(count)) in joined
 
 
-def test_console_before_anything_is_known(caplog):
+def test_console_without_metrics(caplog):
     with caplog.at_level("INFO"), EventStorage(0):
         ConsoleWriter(10).write()
     assert "iter 1/10" in caplog.text
@@ -50,14 +51,14 @@ def test_json_lines_hold_each_iteration_once(tmp_path):
             writer.write()
             writer.write()
     writer.close()
-    assert [row["iteration"] for row in lines(path)] == [19, 39, 59]
+    assert [line["iteration"] for line in lines(path)] == [19, 39, 59]
     assert lines(path)[0] == {"iteration": 19, "loss": 1.0, "lr": None}
     path.write_text(path.read_text() + '{"iteration": 79, "lo')  # killed while writing
     writer = JsonLinesWriter(path, start_iter=40)
     with storage_with(59, loss=2.0):
         writer.write()
     writer.close()
-    assert [(row["iteration"], row["loss"]) for row in lines(path)] == [(19, 1.0), (39, 1.0), (59, 2.0)]
+    assert [(line["iteration"], line["loss"]) for line in lines(path)] == [(19, 1.0), (39, 1.0), (59, 2.0)]
 
 
 class Counter(ConsoleWriter):
@@ -67,7 +68,7 @@ class Counter(ConsoleWriter):
         self.written += 1
 
 
-def test_slow_trainings_are_not_silent(monkeypatch):
+def test_slow_training_runs_are_not_silent(monkeypatch):
     clock = iter(range(0, 10_000, 12))
     monkeypatch.setattr("time.monotonic", lambda: next(clock))
     console = Counter(40)
@@ -79,17 +80,27 @@ def test_slow_trainings_are_not_silent(monkeypatch):
     assert console.written > 3
 
 
-def test_logs_go_to_file_and_console(tmp_path, capsys):
-    for _ in range(2):  # twice: handlers are replaced, not added
-        setup_logging(tmp_path)
+def test_logs_go_to_the_console_and_later_to_a_file(tmp_path, capsys, monkeypatch):
+    for _ in range(2):  # twice: handlers must be replaced, not added
+        setup_logging()
     logger = logging.getLogger("depthbox.test")
     logger.info("hello")
     logger.warning("careful")
     logger.debug("details")
-    shown = capsys.readouterr().out.splitlines()
-    assert [line[9:] for line in shown] == ["hello", "WARNING careful"]
-    assert "depthbox.test DEBUG: details" in (tmp_path / "log.txt").read_text()
-    setup_logging(tmp_path, rank=1)
+    printed = capsys.readouterr().out.splitlines()
+    assert [line[9:] for line in printed] == ["hello", "WARNING careful"]
+    folder = tmp_path / "run"
+    assert not folder.exists()
+    open_log(CfgNode({"OUTPUT_DIR": str(folder)}))
+    logger.info("later")
+    written = [line.partition("] ")[2] for line in (folder / "log.txt").read_text().splitlines()]
+    levels = ["INFO: hello", "WARNING: careful", "DEBUG: details", "INFO: later"]
+    assert written == [f"depthbox.test {text}" for text in levels]
+    setup_logging(rank=1)
+    capsys.readouterr()
+    monkeypatch.setattr("detectron2.utils.comm.get_rank", lambda: 1)
     logger.info("from rank one")
+    open_log(CfgNode({"OUTPUT_DIR": str(folder)}))
     assert capsys.readouterr().out == ""
-    assert "from rank one" in (tmp_path / "log.txt.rank1").read_text()
+    assert "from rank one" in (folder / "log.txt.rank1").read_text()
+    assert "from rank one" not in (folder / "log.txt").read_text()

@@ -1,4 +1,4 @@
-"""The fused losses of the box against their readable definitions."""
+"""The fused box losses against their readable definitions."""
 
 import math
 
@@ -11,12 +11,14 @@ from depthbox.losses.crops import box_crops
 from depthbox.ops import box_extents, color_similarity, pack_edges, unpack_edges
 
 KERNELS = [(3, 1), (3, 2), (5, 1), (5, 2)]
-# xyxy in pixels of a stride-4 grid: the whole map, inside, over each border, one cell, no cell.
+# xyxy in pixels of a stride-4 grid: the whole map, inside, across the borders, one cell, no cell.
 BOXES = [[0, 0, 999, 999], [8, 4, 30, 21], [-9, 13, 21, 36], [30, 20, 80, 70], [9, 9, 11, 11], [12, 4, 12.5, 30]]
 
 
-def scene(size: int, dilation: int, height: int, width: int) -> tuple[Tensor, list[Tensor], Tensor, Tensor, Tensor]:
-    """Logits, two sets of edges, image of each row, rows and columns of the boxes."""
+def make_scene(
+    size: int, dilation: int, height: int, width: int
+) -> tuple[Tensor, list[Tensor], Tensor, Tensor, Tensor]:
+    """Return logits, two edge sets, image of each instance, rows and columns of the boxes."""
     edges = []
     for _ in range(2):
         lab, valid = torch.randn(2, 3, height, width), torch.rand(2, height, width) > 0.15
@@ -26,7 +28,7 @@ def scene(size: int, dilation: int, height: int, width: int) -> tuple[Tensor, li
     return logits, edges, image, *box_extents(torch.tensor(BOXES), height, width, 4)
 
 
-def definition(
+def compute_plain(
     logits: Tensor, edges: list[Tensor], image: Tensor, rows: Tensor, columns: Tensor, size: int, dilation: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     boxes = rows[:, :, None] & columns[:, None, :]
@@ -39,11 +41,11 @@ def definition(
 
 @pytest.mark.parametrize(("size", "dilation"), KERNELS)
 @pytest.mark.parametrize(("height", "width"), [(9, 11), (1, 6), (7, 1), (2, 2), (1, 1)])
-def test_values_and_gradients(size: int, dilation: int, height: int, width: int) -> None:
-    logits, *rest = scene(size, dilation, height, width)
+def test_values_and_gradients_match_the_definitions(size: int, dilation: int, height: int, width: int) -> None:
+    logits, *rest = make_scene(size, dilation, height, width)
     factors = torch.rand(3, len(BOXES), dtype=torch.float64)
     results = []
-    for function in (box_losses, definition):
+    for function in (box_losses, compute_plain):
         x = logits.clone().requires_grad_()
         projection, sums, counts = function(x, *rest, size, dilation)
         (projection * factors[0] + (sums * factors[1:]).sum(0)).sum().backward()
@@ -52,12 +54,12 @@ def test_values_and_gradients(size: int, dilation: int, height: int, width: int)
         torch.testing.assert_close(ours, expected)
 
 
-def test_gradcheck() -> None:
-    logits, *rest = scene(3, 2, 5, 6)
+def test_gradient_passes_gradcheck() -> None:
+    logits, *rest = make_scene(3, 2, 5, 6)
     assert torch.autograd.gradcheck(lambda x: box_losses(x, *rest, 3, 2)[:2], logits.requires_grad_())
 
 
-def test_flipped_scene_gives_flipped_gradient() -> None:
+def test_a_flipped_scene_gives_the_flipped_gradient() -> None:
     logits = torch.randn(1, 1, 8, 9, dtype=torch.float64)
     lab, valid = torch.randn(1, 3, 8, 9), torch.ones(1, 8, 9)
     rows, columns = torch.arange(8)[None] > 2, torch.arange(9)[None] > 3
@@ -76,9 +78,9 @@ def test_flipped_scene_gives_flipped_gradient() -> None:
 
 
 @pytest.mark.parametrize(("a", "b"), [(100.0, -100.0), (100.0, 100.0), (-100.0, -100.0), (90.0, -40.0), (0.0, 100.0)])
-def test_large_logits_in_single_precision(a: float, b: float) -> None:
+def test_large_logits_do_not_cancel_in_single_precision(a: float, b: float) -> None:
     logits = torch.tensor([[[[a, b]]]], requires_grad=True)
-    edges = torch.tensor([[[1 << 4, 1 << 3]]], dtype=torch.uint8)  # right neighbour, left neighbour
+    edges = torch.tensor([[[1 << 4, 1 << 3]]], dtype=torch.uint8)  # right neighbor, left neighbor
     everything = torch.ones(1, 1, dtype=torch.bool), torch.ones(1, 2, dtype=torch.bool)
     _, sums, counts = box_losses(logits, [edges], torch.tensor([0]), *everything, 3, 1)
     sums.sum().backward()
@@ -89,7 +91,7 @@ def test_large_logits_in_single_precision(a: float, b: float) -> None:
     def sigmoid(x: float) -> float:
         return 1 / (1 + math.exp(-x))
 
-    # float64 loses 1e-14 of 100 by cancellation, float32 must not lose more than its own rounding
+    # the float64 reference loses 1e-14 of 100 by cancellation; float32 may lose its own rounding only
     assert float(sums.detach()) == pytest.approx(2 * (softplus(a) + softplus(b) - softplus(a + b)), rel=1e-6, abs=1e-12)
     assert float(counts) == 2
     expected = [2 * (sigmoid(a) - sigmoid(a + b)), 2 * (sigmoid(b) - sigmoid(a + b))]
@@ -97,7 +99,7 @@ def test_large_logits_in_single_precision(a: float, b: float) -> None:
     assert logits.grad.flatten().tolist() == pytest.approx(expected, rel=1e-5, abs=1e-6)
 
 
-def test_no_rows() -> None:
+def test_no_instances_give_empty_results() -> None:
     logits = torch.zeros(0, 1, 4, 5, requires_grad=True)
     edges, none = torch.zeros(1, 4, 5, dtype=torch.uint8), torch.zeros(0, dtype=torch.int64)
     rows, columns = torch.zeros(0, 4, dtype=torch.bool), torch.zeros(0, 5, dtype=torch.bool)
@@ -107,28 +109,28 @@ def test_no_rows() -> None:
     assert logits.grad is not None and logits.grad.shape == logits.shape
 
 
-def test_only_the_boxes_are_kept_for_backward() -> None:
+def test_only_the_boxes_are_saved_for_backward() -> None:
     logits = torch.randn(8, 1, 100, 100, requires_grad=True)
     edges = [torch.zeros(1, 100, 100, dtype=torch.uint8)] * 2
     boxes = torch.tensor([[40.0, 40.0, 79.0, 79.0]]).expand(8, 4)  # 10 x 10 cells
-    kept: dict[int, int] = {}
+    saved: dict[int, int] = {}
 
     def pack(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
-        kept[storage.data_ptr()] = storage.nbytes()
+        saved[storage.data_ptr()] = storage.nbytes()
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         box_losses(logits, edges, torch.zeros(8, dtype=torch.int64), *box_extents(boxes, 100, 100, 4))
-    assert sum(kept.values()) < logits.nbytes / 8
+    assert sum(saved.values()) < logits.nbytes / 8
 
 
-def test_crops_hold_the_box_and_its_margin() -> None:
+def test_crops_contain_the_box_and_its_margin() -> None:
     rows, columns = box_extents(torch.tensor(BOXES), 9, 11, 4)
     crops = box_crops(rows, columns, 2)
-    assert [crop.row for crop in crops] == [0, 1, 2, 3, 4]  # the last box covers no cell
+    assert [crop.instance for crop in crops] == [0, 1, 2, 3, 4]  # the last box covers no cell
     for crop in crops:
         inside = torch.zeros(9, 11, dtype=torch.bool)
         top, bottom, left, right = crop.box
-        inside[crop.where[1:]][top:bottom, left:right] = True
-        torch.testing.assert_close(inside, rows[crop.row][:, None] & columns[crop.row][None])
+        inside[crop.index[1:]][top:bottom, left:right] = True
+        torch.testing.assert_close(inside, rows[crop.instance][:, None] & columns[crop.instance][None])

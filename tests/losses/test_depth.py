@@ -7,16 +7,16 @@ from depthbox.losses import instance_depth_loss, instance_depth_loss_from_logits
 from depthbox.ops import box_extents
 
 
-def scene() -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Scores of four rows in two images; the third box is one cell, the last hits none."""
+def make_scene() -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Return scores of four instances in two images, depth and boxes: the third covers one cell, the last none."""
     boxes = torch.tensor([[0, 0, 999, 999], [8, 4, 30, 21], [5, 13, 8, 16], [12, 4, 12.5, 30]])
     scores = torch.rand(4, 1, 7, 9, dtype=torch.float64)
     depth = torch.rand(2, 7, 9, dtype=torch.float64)
     return scores, depth, torch.tensor([0, 1, 1, 0]), *box_extents(boxes, 7, 9, 4)
 
 
-def test_equals_loops() -> None:
-    scores, depth, image_index, rows, columns = scene()
+def test_values_match_loops() -> None:
+    scores, depth, image_index, rows, columns = make_scene()
     expected = []
     for n in range(4):
         squares = [
@@ -32,12 +32,12 @@ def test_equals_loops() -> None:
     )
 
 
-def test_gradient() -> None:
-    scores, *others = scene()
+def test_gradient_passes_gradcheck() -> None:
+    scores, *others = make_scene()
     assert torch.autograd.gradcheck(lambda x: instance_depth_loss(x, *others), scores.requires_grad_())
 
 
-def test_is_zero_at_the_depth_and_does_not_grow_with_the_box() -> None:
+def test_the_loss_is_zero_at_the_pseudo_depth_and_independent_of_the_box_size() -> None:
     depth = torch.full((1, 8, 8), 0.25)
     everywhere, corner = torch.ones(1, 8, dtype=torch.bool), torch.arange(8)[None] < 2
     index = torch.tensor([0])
@@ -48,8 +48,8 @@ def test_is_zero_at_the_depth_and_does_not_grow_with_the_box() -> None:
     assert float(large) == float(small) == 0.25
 
 
-def test_takes_no_rows_and_keeps_the_graph() -> None:
-    scores, depth, image_index, rows, columns = scene()
+def test_no_instances_stay_on_the_graph() -> None:
+    scores, depth, image_index, rows, columns = make_scene()
     empty = scores[:0].requires_grad_()
     values = instance_depth_loss(empty, depth, image_index[:0], rows[:0], columns[:0])
     assert values.shape == (0,)
@@ -57,8 +57,8 @@ def test_takes_no_rows_and_keeps_the_graph() -> None:
     assert empty.grad is not None
 
 
-def test_from_logits_equals_the_definition() -> None:
-    _, *others = scene()
+def test_the_form_on_logits_matches_the_definition() -> None:
+    _, *others = make_scene()
     logits = 3 * torch.randn(4, 1, 7, 9, dtype=torch.float64)
     weights = torch.rand(4, dtype=torch.float64)
     gradients, values = [], []
@@ -73,8 +73,8 @@ def test_from_logits_equals_the_definition() -> None:
     torch.testing.assert_close(gradients[0], gradients[1])
 
 
-def test_from_logits_takes_no_rows() -> None:
-    _, depth, image_index, rows, columns = scene()
+def test_the_form_on_logits_accepts_no_instances() -> None:
+    _, depth, image_index, rows, columns = make_scene()
     empty = torch.zeros(0, 1, 7, 9, requires_grad=True)
     values = instance_depth_loss_from_logits(empty, depth, image_index[:0], rows[:0], columns[:0])
     assert values.shape == (0,)

@@ -1,4 +1,4 @@
-"""The focal loss of class indices against torchvision's of a one-hot matrix."""
+"""Focal loss of class indices against torchvision's focal loss of a one-hot matrix."""
 
 import pytest
 import torch
@@ -12,8 +12,8 @@ from depthbox.losses.focal import focal_loss
 SIZES = (35, 12, 1)
 
 
-def case(classes: int = 7, images: int = 3, scale: float = 3.0) -> tuple[list[Tensor], Tensor]:
-    """Logits of three levels and labels, a third of them background."""
+def make_case(classes: int = 7, images: int = 3, scale: float = 3.0) -> tuple[list[Tensor], Tensor]:
+    """Return logits of three levels, and labels of which about a third are background."""
     levels = [scale * torch.randn(images, classes, n, dtype=torch.float64) for n in SIZES]
     labels = torch.randint(0, classes, (images, sum(SIZES)))
     return levels, labels.masked_fill(torch.rand(labels.shape) < 0.3, classes)
@@ -31,8 +31,8 @@ def value_and_gradients(loss: Tensor, levels: list[Tensor]) -> list[Tensor]:
 
 @pytest.mark.parametrize("alpha", [0.25, 0.3, 1.0, -1.0])
 @pytest.mark.parametrize("gamma", [0.0, 1.5, 2.0])
-def test_value_and_gradient(alpha: float, gamma: float) -> None:
-    levels, labels = case()
+def test_value_and_gradient_match_torchvision(alpha: float, gamma: float) -> None:
+    levels, labels = make_case()
     levels = [x.requires_grad_() for x in levels]
     expected = value_and_gradients(reference(levels, labels, alpha, gamma), levels)
     for found, wanted in zip(
@@ -43,27 +43,29 @@ def test_value_and_gradient(alpha: float, gamma: float) -> None:
 
 @pytest.mark.parametrize("chunk", [1, 7 * 5, 7 * 12 * 2, 10**9])
 @pytest.mark.parametrize("last", [False, True])
-def test_any_chunk_and_memory_format(chunk: int, last: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    levels, labels = case()
+def test_results_do_not_depend_on_chunks_and_memory_format(
+    chunk: int, last: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    levels, labels = make_case()
     if last:  # (B, C, P) as a channels-last convolution leaves it
         levels = [x.transpose(1, 2).contiguous().transpose(1, 2) for x in levels]
     levels = [x.requires_grad_() for x in levels]
     expected = value_and_gradients(reference(levels, labels, 0.25, 2.0), levels)
-    monkeypatch.setattr(focal, "CHUNK", chunk)
+    monkeypatch.setattr(focal, "_CPU_CHUNK", chunk)
     for found, wanted in zip(value_and_gradients(focal_loss(levels, labels), levels), expected, strict=True):
         torch.testing.assert_close(found, wanted, rtol=1e-12, atol=1e-14)
 
 
-def test_gradcheck() -> None:
-    levels, labels = case(classes=3, images=2)
+def test_gradient_passes_gradcheck() -> None:
+    levels, labels = make_case(classes=3, images=2)
     for x in levels:
         x.requires_grad_()
     assert torch.autograd.gradcheck(lambda *x: focal_loss(x, labels, 0.3, 1.5), levels)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
-def test_large_logits_and_half_precision(dtype: torch.dtype) -> None:
-    levels, labels = case(scale=50.0)
+def test_large_logits_and_half_precision_stay_exact(dtype: torch.dtype) -> None:
+    levels, labels = make_case(scale=50.0)
     levels[0][0, :, :2] = torch.tensor([100.0, -100.0])
     low = [x.clamp(-100, 100).to(dtype).requires_grad_() for x in levels]
     exact = [x.detach().double().requires_grad_() for x in low]
@@ -77,25 +79,25 @@ def test_large_logits_and_half_precision(dtype: torch.dtype) -> None:
 
 
 def test_easy_negatives_keep_their_gradient_in_float16() -> None:
-    # Slopes near 1e-8 are 0 in float16; the scale of a gradient scaler must reach them before they are rounded.
+    # Slopes near 1e-8 are 0 in float16: the scale of a gradient scaler has to be applied before rounding.
     logits, labels = torch.full((1, 2, 4), -8.0, dtype=torch.float16, requires_grad=True), torch.full((1, 4), 2)
     (gradient,) = torch.autograd.grad(focal_loss([logits], labels) * 2.0**16, logits)
     exact = logits.detach().double().requires_grad_()
     (expected,) = torch.autograd.grad(reference([exact], labels, 0.25, 2.0) * 2.0**16, exact)
-    assert expected.abs().max() < 2.0**16 * 6e-8  # below the least number of float16 without the scale
+    assert expected.abs().max() < 2.0**16 * 6e-8  # without the scale, below the smallest float16
     torch.testing.assert_close(gradient.double(), expected, rtol=1e-2, atol=0)
 
 
-def test_background_only_and_no_gradient_wanted() -> None:
-    levels, labels = case()
+def test_background_only_and_logits_without_gradient_are_accepted() -> None:
+    levels, labels = make_case()
     labels = torch.full_like(labels, 7)
     torch.testing.assert_close(focal_loss(levels, labels), reference(levels, labels, 0.25, 2.0))
     assert not focal_loss(levels, labels).requires_grad
 
 
-def test_it_keeps_one_gradient_and_no_more() -> None:
-    levels, labels = case(classes=40, images=2)
-    kept: list[Tensor] = []
-    with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x) or x, lambda x: x):
+def test_one_gradient_is_all_that_is_saved_for_backward() -> None:
+    levels, labels = make_case(classes=40, images=2)
+    saved: list[Tensor] = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda x: saved.append(x) or x, lambda x: x):
         focal_loss([x.float().requires_grad_() for x in levels], labels)
-    assert sum(x.nbytes for x in kept) == 4 * sum(x.numel() for x in levels)
+    assert sum(x.nbytes for x in saved) == 4 * sum(x.numel() for x in levels)

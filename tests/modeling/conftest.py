@@ -1,4 +1,4 @@
-"""A small DepthBox and made-up batches."""
+"""Fixtures of a small DepthBox and of synthetic batches."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +14,7 @@ from depthbox import add_depthbox_config
 
 
 def tiny_cfg(**overrides: Any) -> CfgNode:
-    """A config of a network that is fast on one core; overrides by dotted key with __ for dots."""
+    """Return the config of a small network; overrides are dotted keys with __ for dots."""
     cfg = get_cfg()
     add_depthbox_config(cfg)
     cfg.merge_from_file("tests/tiny.yaml")
@@ -23,6 +23,11 @@ def tiny_cfg(**overrides: Any) -> CfgNode:
     for key, value in overrides.items():
         cfg.merge_from_list([key.replace("__", "."), value])
     return cfg
+
+
+@pytest.fixture
+def make_cfg() -> Callable[..., CfgNode]:
+    return tiny_cfg
 
 
 @pytest.fixture

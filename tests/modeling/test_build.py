@@ -1,4 +1,4 @@
-"""Compiled parts give what the plain ones give."""
+"""Compiled parts compute the same results as plain parts."""
 
 from pathlib import Path
 

@@ -8,7 +8,7 @@ from depthbox.ops import rgb_to_lab
 
 
 def lab_of_pixel(rgb: np.ndarray) -> list[float]:
-    """CIE LAB of one sRGB triple by the textbook: linearise, XYZ, divide by white, cube root."""
+    """Convert one sRGB triple by the textbook: linearize, XYZ, divide by white, cube root."""
     linear = [((c + 0.055) / 1.055) ** 2.4 if c > 0.04045 else c / 12.92 for c in rgb]
     primaries = [
         [0.412453, 0.357580, 0.180423],
@@ -23,7 +23,7 @@ def lab_of_pixel(rgb: np.ndarray) -> list[float]:
 
 
 def test_matches_the_formula_on_every_pixel() -> None:
-    # Dark values and the two thresholds' neighbourhoods are where a wrong branch shows.
+    # A wrong branch shows at dark values and near the two thresholds.
     rgb = torch.rand(2, 3, 4, 5, dtype=torch.float64)
     rgb[1] *= 0.06
     expected = np.apply_along_axis(lab_of_pixel, 1, rgb.numpy())
@@ -46,12 +46,17 @@ def test_known_colors(rgb: tuple[float, ...], lab: tuple[float, ...]) -> None:
     torch.testing.assert_close(result, torch.tensor(lab, dtype=torch.float32), rtol=0, atol=0.03)
 
 
-def test_keeps_type_and_takes_no_images() -> None:
+def test_dtype_is_kept_and_an_empty_batch_is_accepted() -> None:
     assert rgb_to_lab(torch.rand(0, 3, 4, 5)).shape == (0, 3, 4, 5)
     assert rgb_to_lab(torch.rand(1, 3, 2, 2, dtype=torch.bfloat16)).dtype == torch.bfloat16
 
 
 @pytest.mark.parametrize("shape", [(3, 4, 5), (1, 4, 4, 5)])
-def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match="takes"):
+def test_other_shapes_are_rejected(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"requires floats in \[0, 1\] of shape"):
         rgb_to_lab(torch.rand(shape))
+
+
+def test_integers_are_rejected() -> None:
+    with pytest.raises(ValueError, match=r"got torch.uint8 \(1, 3, 2, 2\)"):
+        rgb_to_lab(torch.zeros(1, 3, 2, 2, dtype=torch.uint8))

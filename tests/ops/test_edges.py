@@ -1,4 +1,4 @@
-"""Neighbours and colour similarity against loops over pixels."""
+"""Neighbors, similarities and packed edges against loops over pixels."""
 
 import math
 
@@ -9,18 +9,19 @@ from torch import Tensor
 from depthbox.ops import (
     color_similarity,
     depth_similarity,
-    like_edges,
     neighbor_offsets,
     pack_edges,
     shift,
+    similar_edges,
     unpack_edges,
 )
+from depthbox.ops.edges import pair_slices
 
 KERNELS = [(3, 1), (3, 2), (5, 1), (5, 2)]
 
 
 def reference_similarity(lab: Tensor, valid: Tensor, size: int, dilation: int) -> Tensor:
-    """Every image, pixel and neighbour in turn; what lies outside or is not valid has similarity 0."""
+    """Loop over images, pixels and neighbors; a neighbor outside the map or not valid has similarity 0."""
     images, _, height, width = lab.shape
     steps = [dilation * (i - size // 2) for i in range(size)]
     offsets = [(dy, dx) for dy in steps for dx in steps if dy or dx]
@@ -36,7 +37,7 @@ def reference_similarity(lab: Tensor, valid: Tensor, size: int, dilation: int) -
     return result
 
 
-def test_offsets_are_row_major_without_the_centre() -> None:
+def test_offsets_are_row_major_without_the_center() -> None:
     assert neighbor_offsets(3, 2) == [
         (-2, -2), (-2, 0), (-2, 2),
         (0, -2), (0, 2),
@@ -45,17 +46,17 @@ def test_offsets_are_row_major_without_the_centre() -> None:
     for size, dilation in KERNELS:
         offsets = neighbor_offsets(size, dilation)
         assert len(offsets) == size * size - 1
-        # The opposite neighbour is found by counting from the other end; the fused loss relies on it.
+        # The fused losses find the opposite neighbor by counting from the end.
         assert offsets == [(-dy, -dx) for dy, dx in reversed(offsets)]
 
 
 @pytest.mark.parametrize(("size", "dilation"), [(1, 1), (2, 1), (4, 2), (3, 0)])
-def test_kernels_without_a_centre_are_refused(size: int, dilation: int) -> None:
+def test_kernels_without_a_center_are_rejected(size: int, dilation: int) -> None:
     with pytest.raises(ValueError, match="odd"):
         neighbor_offsets(size, dilation)
 
 
-def test_shift_reads_the_neighbour() -> None:
+def test_shift_reads_the_neighbor() -> None:
     x = torch.arange(1, 13.0).view(3, 4)
     for dy in range(-4, 5):
         for dx in range(-5, 6):
@@ -67,7 +68,7 @@ def test_shift_reads_the_neighbour() -> None:
 
 
 @pytest.mark.parametrize(("size", "dilation"), KERNELS)
-@pytest.mark.parametrize(("height", "width"), [(6, 7), (1, 5), (2, 2), (1, 1)])  # most are below the dilation
+@pytest.mark.parametrize(("height", "width"), [(6, 7), (1, 5), (2, 2), (1, 1)])  # most are smaller than the dilation
 def test_color_similarity_matches_loops(size: int, dilation: int, height: int, width: int) -> None:
     lab = torch.randn(2, 3, height, width, dtype=torch.float64)
     valid = torch.rand(2, height, width) > 0.3
@@ -83,7 +84,7 @@ def test_color_similarity_of_equal_and_of_opposite_colors() -> None:
     assert right[1] < 1e-30 and right[2] == 0
 
 
-def test_color_similarity_turns_with_the_image() -> None:
+def test_color_similarity_flips_with_the_image() -> None:
     lab, valid = torch.randn(1, 3, 5, 6), torch.rand(1, 5, 6) > 0.2
     upright = color_similarity(lab, valid, 3, 2)
     flipped = color_similarity(lab.flip(3), valid.flip(2), 3, 2).flip(3)
@@ -98,7 +99,7 @@ def test_color_similarity_is_symmetric_where_both_ends_are_valid() -> None:
         torch.testing.assert_close(shift(similarity[:, 7 - k], dy, dx), similarity[:, k], rtol=0, atol=0)
 
 
-def test_color_similarity_takes_no_images_and_half_precision() -> None:
+def test_color_similarity_accepts_an_empty_batch_and_half_precision() -> None:
     assert color_similarity(torch.zeros(0, 3, 4, 5), torch.ones(0, 4, 5)).shape == (0, 8, 4, 5)
     lab, valid = torch.randn(1, 3, 5, 5), torch.ones(1, 5, 5)
     half = color_similarity(lab.bfloat16(), valid.bool())
@@ -106,13 +107,13 @@ def test_color_similarity_takes_no_images_and_half_precision() -> None:
     torch.testing.assert_close(half.float(), color_similarity(lab, valid), rtol=0, atol=0.02)
 
 
-def test_valid_of_another_shape_is_refused() -> None:
+def test_valid_of_another_shape_is_rejected() -> None:
     with pytest.raises(ValueError, match="valid must be"):
         color_similarity(torch.zeros(1, 3, 4, 5), torch.ones(1, 5, 4))
 
 
 @pytest.mark.parametrize(("count", "dtype"), [(8, torch.uint8), (24, torch.int32)])
-def test_packed_edges_come_back(count: int, dtype: torch.dtype) -> None:
+def test_unpacking_inverts_packing(count: int, dtype: torch.dtype) -> None:
     similar = torch.rand(2, count, 3, 4) > 0.5
     similar[0, :, 0, 0] = True
     packed = pack_edges(similar)
@@ -121,9 +122,11 @@ def test_packed_edges_come_back(count: int, dtype: torch.dtype) -> None:
     assert torch.equal(unpack_edges(packed, count), similar)
 
 
-def test_too_many_neighbours_cannot_be_packed() -> None:
-    with pytest.raises(ValueError, match="48"):
+def test_more_than_24_neighbors_are_rejected() -> None:
+    with pytest.raises(ValueError, match="at most 24 neighbors can be packed, got 48"):
         pack_edges(torch.ones(1, 48, 2, 2, dtype=torch.bool))
+    with pytest.raises(ValueError, match="at most 24 neighbors can be packed, got 48"):
+        similar_edges(torch.zeros(1, 3, 2, 2), torch.ones(1, 2, 2, dtype=torch.bool), 1.0, size=7)
 
 
 @pytest.mark.parametrize(("size", "dilation"), KERNELS)
@@ -148,29 +151,45 @@ def test_depth_similarity_of_constant_depth_is_one_inside() -> None:
     assert similarity[0, 0, 0, 0] == 0  # outside
 
 
-def test_depth_similarity_needs_a_positive_scale() -> None:
+def test_depth_similarity_requires_a_positive_scale() -> None:
     with pytest.raises(ValueError, match="must be positive, got 0"):
         depth_similarity(torch.zeros(1, 1, 4, 4), torch.ones(1, 4, 4), scale=0)
 
 
 @pytest.mark.parametrize(("size", "dilation"), [(3, 1), (3, 2), (5, 2)])
 @pytest.mark.parametrize(("height", "width"), [(7, 9), (1, 6), (5, 2), (1, 1)])
-def test_like_edges_are_the_thresholded_similarities(size: int, dilation: int, height: int, width: int) -> None:
+def test_similar_edges_are_the_thresholded_similarities(size: int, dilation: int, height: int, width: int) -> None:
     lab = torch.randn(2, 3, height, width, dtype=torch.float64)
     depth = torch.rand(2, 1, height, width, dtype=torch.float64)
     valid = torch.rand(2, height, width) > 0.2
     colors = pack_edges(color_similarity(lab, valid, size, dilation) >= 0.3)
     depths = pack_edges(depth_similarity(depth, valid, size, dilation, 3.0) > 0.5)
-    assert torch.equal(like_edges(lab, valid, -2 * math.log(0.3), size, dilation), colors)
-    assert torch.equal(like_edges(depth, valid, math.log(2) / 3, size, dilation, inclusive=False), depths)
+    assert torch.equal(similar_edges(lab, valid, -2 * math.log(0.3), size, dilation), colors)
+    assert torch.equal(similar_edges(depth, valid, math.log(2) / 3, size, dilation, inclusive=False), depths)
 
 
-def test_like_edges_at_the_limit() -> None:
+def test_similar_edges_at_the_limit() -> None:
     values, valid = torch.tensor([[[[0.0, 1.0, 1.0]]]]), torch.ones(1, 1, 3, dtype=torch.bool)
     right, left = 1 << 4, 1 << 3
     found = {
-        (limit, inclusive): like_edges(values, valid, limit, 3, 1, inclusive=inclusive)[0, 0].tolist()
+        (limit, inclusive): similar_edges(values, valid, limit, 3, 1, inclusive=inclusive)[0, 0].tolist()
         for limit, inclusive in [(1.0, True), (1.0, False), (0.0, True), (math.inf, False)]
     }
     assert found[1.0, True] == found[math.inf, False] == [right, left | right, left]
     assert found[1.0, False] == found[0.0, True] == [0, right, left]
+
+
+def test_a_negative_limit_is_rejected() -> None:
+    with pytest.raises(ValueError, match=r"largest distance must be >= 0, got -0\.5"):
+        similar_edges(torch.zeros(1, 3, 2, 2), torch.ones(1, 2, 2, dtype=torch.bool), -0.5)
+
+
+@pytest.mark.parametrize(("dy", "dx"), [(0, 1), (2, -2), (2, 0), (1, 3), (4, 1), (5, 5), (0, -7)])
+def test_pair_slices_select_pixels_and_their_neighbors(dy: int, dx: int) -> None:
+    pixels = torch.arange(12).view(3, 4)
+    here, there = pair_slices(3, 4, dy, dx)
+    expected = [
+        (4 * y + x, 4 * (y + dy) + x + dx) for y in range(3) for x in range(4) if 0 <= y + dy < 3 and 0 <= x + dx < 4
+    ]
+    pairs = zip(pixels[here].flatten().tolist(), pixels[there].flatten().tolist(), strict=True)
+    assert list(pairs) == expected

@@ -1,4 +1,4 @@
-"""Dynamic head, target assignment and inference against the reference's numbers (cases 02, 09, 12)."""
+"""Dynamic head, target assignment and inference against recorded numbers of the reference (cases 02, 09, 12)."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from depthbox.modeling.fcos.inference import select_detections
 from depthbox.modeling.fcos.losses import centerness
-from depthbox.modeling.fcos.targets import assign_targets, pyramid_positions
+from depthbox.modeling.fcos.targets import assign_targets, pyramid_locations
 from depthbox.modeling.mask_head import DynamicMaskHead
 from depthbox.structures import Queries
 
@@ -52,7 +52,7 @@ def test_dynamic_head(parity_dir: Path) -> None:
 
 
 def flat_order(values: Tensor, levels: Tensor) -> Tensor:
-    """(B, P) to the reference's order: level-major, then image, then position."""
+    """Reorder values (B, P) into the order of the reference: level, then image, then location."""
     return torch.cat([values[:, levels == level].flatten() for level in levels.unique()])
 
 
@@ -63,29 +63,29 @@ def flat_order(values: Tensor, levels: Tensor) -> Tensor:
 def test_fcos_targets(parity_dir: Path, suffix: str, center_sample: bool, mass: bool) -> None:
     case = load(parity_dir, "09_fcos_targets")
     sizes = [tuple(size) for size in case["level_hw"].tolist()]
-    positions = pyramid_positions(sizes, case["strides"].tolist(), SIZES, "cpu")
+    locations = pyramid_locations(sizes, case["strides"].tolist(), SIZES, "cpu")
     assignment = assign_targets(
-        positions,
+        locations,
         [case[f"boxes{i}"] for i in range(3)],
         [case["classes0"].long(), case["classes1"].long(), torch.zeros(0, dtype=torch.int64)],
         6,
         center_sample=center_sample,
         mass_center_size=(256, 320) if mass else None,
     )
-    labels = flat_order(assignment.labels, positions.level)
+    labels = flat_order(assignment.labels, locations.level)
     assert torch.equal(labels, case[f"labels{suffix}"].long())
     found = labels != 6
     assert found.any()
-    owner = flat_order(assignment.target_index, positions.level)
+    owner = flat_order(assignment.target_index, locations.level)
     assert torch.equal(owner[found], case[f"target_inds{suffix}"].long()[found])
     if suffix == "":
-        deltas = torch.stack([flat_order(assignment.deltas[..., k], positions.level) for k in range(4)], 1)
+        deltas = torch.stack([flat_order(assignment.deltas[..., k], locations.level) for k in range(4)], 1)
         at = case["pos_inds"]
         assert torch.equal(found.nonzero().squeeze(1), at)
         torch.testing.assert_close(deltas[at], case["reg_targets_pos"])
         torch.testing.assert_close(centerness(deltas[at]), case["ctrness_pos"], atol=1e-5, rtol=1e-5)
-        where = positions.locations.expand(3, -1, -1)
-        xy = torch.stack([flat_order(where[..., k], positions.level) for k in range(2)], 1)
+        where = locations.xy.expand(3, -1, -1)
+        xy = torch.stack([flat_order(where[..., k], locations.level) for k in range(2)], 1)
         torch.testing.assert_close(xy[at], case["locations_pos"])
 
 

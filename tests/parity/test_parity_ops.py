@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from depthbox.losses import dice_loss, pairwise_loss, pairwise_nll, projection_loss, projection_loss_from_logits
 from depthbox.modeling.fcos import level_locations
-from depthbox.modeling.supervision.targets import MaskSupervision
+from depthbox.modeling.supervision.boxes import COLOR, BoxSupervision
 from depthbox.ops import aligned_upsample, box_masks, color_similarity, pack_edges, rgb_to_lab, shift, unpack_edges
 from depthbox.structures import Annotations
 
@@ -22,11 +22,11 @@ Case = dict[str, Tensor]
 
 @pytest.fixture
 def case(parity_dir: Path) -> Callable[[str], Case]:
-    """Reads a case by its number."""
+    """Return a function that loads a recorded case by its number."""
 
     def read(number: str) -> Case:
         found = sorted(parity_dir.glob(f"{number}_*.npz"))
-        assert len(found) == 1, f"one file {number}_*.npz is wanted in {parity_dir}, found {found}"
+        assert len(found) == 1, f"{parity_dir} must contain one file {number}_*.npz, found {found}"
         with np.load(found[0]) as arrays:
             return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
 
@@ -79,7 +79,7 @@ def test_05_pairwise_nll(case: Callable[[str], Case], size: int, dilation: int) 
     close(pairwise_nll(data["logits"], size, dilation), data[f"pair_k{size}_d{dilation}"])
 
 
-def test_05_order_of_neighbours(case: Callable[[str], Case]) -> None:
+def test_05_order_of_neighbors(case: Callable[[str], Case]) -> None:
     data = case("05")
     offsets = [(dy, dx) for dy in (-2, 0, 2) for dx in (-2, 0, 2) if dy or dx]
     shifted = torch.stack([shift(data["unfold_in"], dy, dx) for dy, dx in offsets], 2)
@@ -92,7 +92,7 @@ def test_05_weighted_loss(case: Callable[[str], Case]) -> None:
     total = weights.sum().clamp(min=1)
     plain = (weights * pairwise_nll(logits)).sum() / total
 
-    # The fused loss reads edges per image: one image a row. It expects no edge to a neighbour outside.
+    # The fused loss reads edges per image: here one image per instance. No edge may lead outside the map.
     inside = pairwise_nll(torch.ones_like(logits)).detach() > 0
     count, height, width = len(logits), *logits.shape[-2:]
     everywhere = torch.ones(count, height, dtype=torch.bool), torch.ones(count, width, dtype=torch.bool)
@@ -105,8 +105,8 @@ def test_05_weighted_loss(case: Callable[[str], Case]) -> None:
         close(torch.autograd.grad(loss, logits)[0], data["grad_logits"], 1e-4)
 
 
-def color_targets(data: Case) -> tuple[Tensor, Tensor]:
-    """Downsampled RGB (2, 3, 16, 24) in 0..255 and validity (2, 16, 24), from the stored images."""
+def make_color_targets(data: Case) -> tuple[Tensor, Tensor]:
+    """Return downsampled RGB (2, 3, 16, 24) in 0..255 and validity (2, 16, 24) of the recorded images."""
     height, width = data["padded_hw"].tolist()
     batch, valid = torch.zeros(2, 3, height, width), torch.zeros(2, height, width, dtype=torch.bool)
     for n in range(2):
@@ -120,7 +120,7 @@ def color_targets(data: Case) -> tuple[Tensor, Tensor]:
 
 def test_06_color_similarity(case: Callable[[str], Case]) -> None:
     data = case("06")
-    rgb, valid = color_targets(data)
+    rgb, valid = make_color_targets(data)
     close(rgb, data["downsampled_rgb"])
     lab = rgb_to_lab(rgb.to(torch.uint8).float() / 255)
     torch.testing.assert_close(lab, data["lab_skimage"].float(), rtol=0, atol=2e-3)
@@ -137,8 +137,7 @@ def test_06_edges_of_the_supervision(case: Callable[[str], Case]) -> None:
     height, width = data["padded_hw"].tolist()
     images = [data[f"image{n}_bgr"] for n in range(2)]
     padded = [F.pad(image, (0, width - image.shape[2], 0, height - image.shape[1])) for image in images]
-    supervision = MaskSupervision(
-        supervision="box",
+    supervision = BoxSupervision(
         stride=4,
         rgb=False,
         color_threshold=0.3,
@@ -149,9 +148,8 @@ def test_06_edges_of_the_supervision(case: Callable[[str], Case]) -> None:
     sizes = [(image.shape[1], image.shape[2]) for image in images]
     boxes = [data["boxes0"], data["boxes1"]]
     annotations = Annotations(data["orig_heights"].tolist(), boxes, [])
-    targets = supervision(torch.stack(padded).float(), sizes, annotations)
-    assert targets.color_edges is not None
-    edges = unpack_edges(targets.color_edges)
+    targets = supervision.targets(torch.stack(padded).float(), sizes, annotations)
+    edges = unpack_edges(targets.edges[COLOR])
     assert torch.equal(edges, torch.cat([data["similarity0"], data["similarity1"]]) >= 0.3)
 
 

@@ -1,4 +1,4 @@
-"""Two gloo processes of the whole method equal one on the same global batch, also when one has no objects."""
+"""The whole method in two gloo processes and in one, on the same global batch, also without objects in one process."""
 
 import copy
 import os
@@ -24,16 +24,16 @@ def config() -> CfgNode:
     add_depthbox_config(cfg)
     cfg.merge_from_file("tests/tiny.yaml")
     cfg.MODEL.FPN.OUT_CHANNELS = 32
-    cfg.MODEL.TIMM.FREEZE_NORM = True  # statistics of a trained batch norm are each process's own
+    cfg.MODEL.TIMM.FREEZE_NORM = True  # each process has its own statistics of a trained batch norm
     cfg.INPUT.DEPTH.ENABLED = cfg.MODEL.DEPTH.LAYER = cfg.MODEL.DEPTH.CONSISTENCY = True
-    cfg.MODEL.DISTILL.ENABLED = cfg.MODEL.DISTILL.SOFT_MASKS = True  # hard ones could flip with the last digit
+    cfg.MODEL.DISTILL.ENABLED = cfg.MODEL.DISTILL.SOFT_MASKS = True  # binary masks could flip with the last digit
     cfg.MODEL.DISTILL.SCORE_THRESH = cfg.MODEL.FCOS.INFERENCE_TH = 0.0
     return cfg
 
 
 def network() -> torch.nn.Module:
     torch.manual_seed(0)
-    return build_model(config()).double()  # summation order is all that may differ
+    return build_model(config()).double()  # only the summation order differs
 
 
 def labeler(model: torch.nn.Module) -> TeacherLabeler:

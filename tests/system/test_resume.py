@@ -1,4 +1,4 @@
-"""The real network through tools/train_net.py: killed at a random moment and resumed, bit for bit."""
+"""Training with tools/train_net.py: killed at a random moment, and resumed bit for bit."""
 
 import json
 import os
@@ -43,7 +43,7 @@ def run(words: list[str]) -> str:
 
 
 def kill_at_random(words: list[str], folder: Path) -> float:
-    """Start, and kill the whole group at a random moment after the first checkpoint."""
+    """Start a process group, and kill it at a random moment after the first checkpoint."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
         words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True, cwd=ROOT
@@ -55,7 +55,7 @@ def kill_at_random(words: list[str], folder: Path) -> float:
     time.sleep(delay)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    assert not (folder / "model_final.pth").exists(), "it was killed too late to show anything"
+    assert not (folder / "model_final.pth").exists(), "the process was killed too late for this test"
     return delay
 
 
@@ -85,7 +85,7 @@ DISTILL = [
 
 
 def weights_with_masks(folder: Path) -> Path:
-    """Weights to start from, whose masks are not empty: the teacher then has something to say."""
+    """Write initial weights whose masks are not empty, so that the teacher generates pseudo masks."""
     words = ["MODEL.FPN.OUT_CHANNELS", "32", "INPUT.DEPTH.ENABLED", "True", "MODEL.DEPTH.LAYER", "True"]
     network = build_model(load_config(add_depthbox_config, str(ROOT / "tests" / "tiny.yaml"), words))
     network.controller.bias.data[network.mask_head.num_mask_params - 1] = 2.0
@@ -94,7 +94,7 @@ def weights_with_masks(folder: Path) -> Path:
 
 
 def final_state(folder: Path) -> dict[str, torch.Tensor]:
-    """Weights of student and teacher after the last iteration."""
+    """Return the weights of student and teacher after the last iteration."""
     state = torch.load(folder / "model_final.pth", weights_only=True)
     teacher = state["trainer"]["hooks"]["SelfDistillation"]["teacher"]
     return {**state["model"], **{f"teacher.{name}": value for name, value in teacher.items()}}
@@ -103,12 +103,12 @@ def final_state(folder: Path) -> dict[str, torch.Tensor]:
 @pytest.mark.slow
 @pytest.mark.parametrize("processes", [1, 2])
 def test_distillation_resumes_before_at_and_after_its_start(processes: int, tmp_path: Path) -> None:
-    """From the checkpoints after 5 (before START_ITER = 10), 10 (at) and 15 iterations (after)."""
+    """Resume from the checkpoints after 5 (before START_ITER = 10), 10 (at) and 15 iterations (after)."""
     write_dataset(tmp_path / "data", 12, height=96, width=128, split="train")
     words = command(tmp_path / "data", tmp_path / "whole", processes)
     start = ["MODEL.WEIGHTS", str(weights_with_masks(tmp_path))]
     output = run([*words, *DISTILL, *start, "SOLVER.KEEP_CHECKPOINTS", "10"])
-    assert "Iteration 10: the teacher begins to label" in output
+    assert "Iteration 10: the EMA teacher starts to label the batches" in output
     whole = final_state(tmp_path / "whole")
     assert any(not torch.equal(whole[name], whole[f"teacher.{name}"]) for name in whole if f"teacher.{name}" in whole)
     metrics = [json.loads(line) for line in (tmp_path / "whole" / "metrics.json").read_text().splitlines()]
@@ -127,13 +127,13 @@ def test_distillation_resumes_before_at_and_after_its_start(processes: int, tmp_
 
 @pytest.mark.slow
 def test_checkpoints_with_and_without_teacher(tmp_path: Path) -> None:
-    """One loads where the other is expected, and says so."""
+    """Each kind is loaded if the other one is expected, with a message."""
     data = tmp_path / "data"
     write_dataset(data, 12, height=96, width=128, split="train")
     plain = [word if word != "True" or DISTILL[n - 1] != "MODEL.DISTILL.ENABLED" else "False"
              for n, word in enumerate(DISTILL)]  # fmt: skip
     for name, first, second, message in (
-        ("gained", plain, DISTILL, "The checkpoint holds no teacher though MODEL.DISTILL.START_ITER = 10 is over"),
+        ("gained", plain, DISTILL, "The checkpoint holds no teacher although MODEL.DISTILL.START_ITER = 10 has passed"),
         ("lost", DISTILL, plain, "holds a teacher, but MODEL.DISTILL.ENABLED is False"),
     ):
         folder = tmp_path / name

@@ -15,7 +15,7 @@ from torch import Tensor
 from depthbox import add_depthbox_config, losses
 from depthbox.config import load_config
 from depthbox.engine import Trainer
-from depthbox.modeling.supervision import criterion
+from depthbox.modeling.supervision import boxes, depth
 
 ROOT = Path(__file__).resolve().parents[2]
 HEIGHT, WIDTH = 64, 96
@@ -61,8 +61,9 @@ class CountingTrainer(Trainer):
         self.object_counts = object_counts  # objects per image of each step
         self.waits: list[Waits] = []
 
-    def build_train_loader(self, *_: Any) -> list[list[dict[str, Any]]]:  # type: ignore[override]
-        return [[scene(count, 2 * step), scene(count, 2 * step + 1)] for step, count in enumerate(self.object_counts)]
+    def _open_data(self) -> None:
+        counts = enumerate(self.object_counts)
+        self._batches = iter([[scene(count, 2 * step), scene(count, 2 * step + 1)] for step, count in counts])
 
     def before_step(self) -> None:
         self._counting = ExitStack()
@@ -99,8 +100,8 @@ def losses_of_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     def depth_loss(logits, *others, triton):  # type: ignore[no-untyped-def]
         return losses.instance_depth_loss(logits.sigmoid(), *others)
 
-    monkeypatch.setattr(criterion, "box_losses", box_losses)
-    monkeypatch.setattr(criterion, "instance_depth_loss_from_logits", depth_loss)
+    monkeypatch.setattr(boxes, "box_losses", box_losses)
+    monkeypatch.setattr(depth, "instance_depth_loss_from_logits", depth_loss)
 
 
 def explain(found: dict[int, Waits]) -> str:

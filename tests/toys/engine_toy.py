@@ -1,6 +1,4 @@
-"""A tiny meta-architecture and data set with which the engine is tested; also a script like
-tools/train_net.py.
-"""
+"""A tiny meta-architecture and dataset for tests of the engine; also a script like tools/train_net.py."""
 
 from __future__ import annotations
 
@@ -29,7 +27,7 @@ SIZE = (24, 32)
 
 @META_ARCH_REGISTRY.register()
 class ToyDetector(nn.Module):
-    """Finds one box in an image; its losses are means over images. Poisoned images make a loss NaN."""
+    """Detector of one box per image. Its losses are means over images; a poisoned image makes a loss NaN."""
 
     def __init__(self, cfg: CfgNode) -> None:
         super().__init__()
@@ -61,13 +59,13 @@ class ToyDetector(nn.Module):
 
 
 def add_toy_config(cfg: CfgNode) -> None:
-    """The project's keys and the toy's."""
+    """Add the keys of the project and of the toy network."""
     add_depthbox_config(cfg)
     cfg.TOY = CfgNode({"DROPOUT": 0.2, "POISON_ID": -1, "NAP": 0.0})
 
 
 def write_dataset(folder: Path, count: int = 7) -> list[str]:
-    """Write a COCO-style data set; returns the entry for DATASETS.COCO_STYLE."""
+    """Write a COCO-style dataset, and return its entry of DATASETS.COCO_STYLE."""
     rng = np.random.default_rng(0)
     (folder / "images").mkdir(parents=True)
     images, annotations = [], []
@@ -87,13 +85,13 @@ def write_dataset(folder: Path, count: int = 7) -> list[str]:
                 "iscrowd": 0,
             }
         )
-    truth = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "thing"}]}
-    (folder / "truth.json").write_text(json.dumps(truth))
-    return [f"toy-{folder}", str(folder / "truth.json"), str(folder / "images"), ""]
+    content = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "thing"}]}
+    (folder / "annotations.json").write_text(json.dumps(content))
+    return [f"toy-{folder}", str(folder / "annotations.json"), str(folder / "images"), ""]
 
 
 def toy_overrides(entry: list[str], output: Path, **more: object) -> list[str]:
-    """KEY VALUE pairs of a toy run."""
+    """Return the KEY VALUE pairs of a toy run."""
     keys = {
         "DATASETS.COCO_STYLE": [entry],
         "DATASETS.TRAIN": (entry[0],),
@@ -119,7 +117,7 @@ def toy_overrides(entry: list[str], output: Path, **more: object) -> list[str]:
 
 
 def toy_config(entry: list[str], output: Path, **more: object) -> CfgNode:
-    """Config of a toy run; keys of ``more`` have __ for the dots."""
+    """Return the config of a toy run; keys of ``more`` have __ instead of dots."""
     return load_config(add_toy_config, overrides=toy_overrides(entry, output, **more))
 
 

@@ -1,4 +1,4 @@
-"""A small teacher and batches with the teacher's view."""
+"""Fixtures of a small teacher and of batches with the teacher's view."""
 
 from collections.abc import Callable
 from typing import Any
@@ -35,7 +35,7 @@ def teacher(cfg: CfgNode) -> DepthBox:
 
 @pytest.fixture
 def sample() -> Callable[..., dict[str, Any]]:
-    """One image with boxes (xyxy), classes, depth, and a teacher's view of another size."""
+    """Return a function that makes an image with boxes (xyxy), classes, depth, and a teacher's view of another size."""
 
     def make(boxes: list[list[float]], classes: list[int], scale: float | None = None) -> dict[str, Any]:
         height, width = 64, 96

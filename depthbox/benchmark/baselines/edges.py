@@ -6,8 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...modeling.supervision.targets import MaskSupervision
-from .masks import unfold_neighbors
+from ...modeling.supervision.boxes import DEPTH, BoxSupervision
+from ...modeling.supervision.depth import depth_maps
+from ...structures import Annotations
+from .masks import BaselineTargets, unfold_neighbors
 
 
 def lab_on_cpu(images: Tensor) -> Tensor:
@@ -28,24 +30,32 @@ def lab_on_cpu(images: Tensor) -> Tensor:
     return torch.stack(converted)
 
 
-class BaselineSupervision(MaskSupervision):
+class BaselineSupervision(BoxSupervision):
     """Supervision whose edges are similarities (B, 8, H, W) in [0, 1] instead of packed bits."""
 
     @classmethod
-    def like(cls, other: MaskSupervision) -> BaselineSupervision:
+    def like(cls, other: BoxSupervision) -> BaselineSupervision:
         """Create a baseline with the settings of another supervision."""
         return cls(
-            supervision=other.supervision,
             stride=other.stride,
             rgb=other.rgb,
             color_threshold=other.color_threshold,
             size=other.size,
             dilation=other.dilation,
             bottom_pixels_removed=other.bottom_pixels_removed,
-            uses_depth_edges=other.uses_depth_edges,
+            consistency_weight=other.pair_weights.get(DEPTH, 0.0),
             depth_threshold=other.depth_threshold,
             depth_scale=other.depth_scale,
         )
+
+    def similarities(
+        self, images: Tensor, image_sizes: list[tuple[int, int]], annotations: Annotations
+    ) -> BaselineTargets:
+        """Build the targets of ``BaselineCriterion``."""
+        valid = self.valid_cells(images, image_sizes, annotations.original_heights)
+        depth = depth_maps(annotations["depth"], (images.shape[2], images.shape[3]), self.stride)
+        color_similarity, depth_similarity = self.color_edges(images, valid), self.depth_edges(depth, valid)
+        return BaselineTargets(torch.cat(annotations.boxes), color_similarity, depth_similarity, depth)
 
     def color_edges(self, images: Tensor, valid: Tensor) -> Tensor:
         """Compute color similarities (B, 8, h, w) of images (B, 3, H, W) in [0, 255]; ``valid`` is (B, h, w) bool."""

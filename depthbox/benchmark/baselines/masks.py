@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...structures import MaskPredictions, MaskTargets, Queries
+from ...structures import Annotations, MaskPredictions, Queries
 
 
 def canvas_box_masks(boxes: Tensor, image_size: tuple[int, int], stride: int) -> Tensor:
@@ -61,17 +64,37 @@ def projection(scores: Tensor, boxes: Tensor) -> Tensor:
     return across + dice(scores.max(dim=2).values, boxes.max(dim=2).values)
 
 
+@dataclass(frozen=True)
+class BaselineTargets:
+    """Targets of ``BaselineCriterion``.
+
+    Attributes:
+        boxes: (M, 4) float32 xyxy, input pixels.
+        color_similarity, depth_similarity: (B, 8, H, W) in [0, 1].
+        depth: (B, H, W) float32 in [0, 1].
+        pseudo_masks, pseudo_weights: (M, H, W) in [0, 1] and (M,); None without a teacher.
+    """
+
+    boxes: Tensor
+    color_similarity: Tensor
+    depth_similarity: Tensor
+    depth: Tensor
+    pseudo_masks: Tensor | None = None
+    pseudo_weights: Tensor | None = None
+
+
 class BaselineCriterion(nn.Module):
     """Baseline of ``MaskCriterion`` for box supervision, in plain autograd.
 
-    The arguments of ``forward`` are those of ``MaskCriterion``, except that the targets' edges are similarities
-    (B, 8, H, W) in [0, 1]. They are gathered for each query and then compared with the thresholds.
+    The similarities of the targets are gathered for each query and then compared with the thresholds.
 
     Args:
         image_size: (height, width) of the padded batch.
-        stride, size, dilation, depth_weight, consistency_weight, pseudo_weight: see ``MaskCriterion``.
+        stride, size, dilation: mask grid and kernel of neighbors.
+        depth_weight, consistency_weight, pseudo_weight: weights of the losses; 0 = off.
         color_threshold: smallest color similarity of a similar pair.
         depth_threshold: the depth similarity of a similar pair is above this value.
+        build_targets: function that ``targets`` calls; None = ``targets`` is not used.
     """
 
     def __init__(
@@ -86,22 +109,30 @@ class BaselineCriterion(nn.Module):
         pseudo_weight: float = 0.0,
         color_threshold: float = 0.3,
         depth_threshold: float = 0.5,
+        build_targets: Callable[[Tensor, list[tuple[int, int]], Annotations], BaselineTargets] | None = None,
     ) -> None:
         super().__init__()
         self.image_size, self.stride, self.size, self.dilation = image_size, stride, size, dilation
         self.depth_weight, self.consistency_weight = depth_weight, consistency_weight
         self.pseudo_weight = pseudo_weight
         self.color_threshold, self.depth_threshold = color_threshold, depth_threshold
+        self.build_targets = build_targets
+        self.warmup_iters: Mapping[str, int] = {}
 
-    def forward(self, predictions: MaskPredictions, queries: Queries, targets: MaskTargets) -> dict[str, Tensor]:
+    def targets(self, images: Tensor, image_sizes: list[tuple[int, int]], annotations: Annotations) -> BaselineTargets:
+        """Build the targets of a batch, like ``MaskCriterion.targets``."""
+        assert self.build_targets is not None
+        return self.build_targets(images, image_sizes, annotations)
+
+    def forward(self, predictions: MaskPredictions, queries: Queries, targets: BaselineTargets) -> dict[str, Tensor]:
         """Compute the scalar losses by name."""
         scores = predictions.logits.sigmoid()
         boxes = canvas_box_masks(targets.boxes, self.image_size, self.stride)[queries.target_index][:, None]
         losses = {"loss_projection": projection(scores, boxes).mean()}
-        color = self._similarity(targets.color_edges)[queries.image_index] >= self.color_threshold
+        color = self._similarity(targets.color_similarity)[queries.image_index] >= self.color_threshold
         losses["loss_color_pairwise"] = self._pairwise(predictions.logits, color, boxes)
         if self.consistency_weight > 0:
-            depth = self._similarity(targets.depth_edges)[queries.image_index] > self.depth_threshold
+            depth = self._similarity(targets.depth_similarity)[queries.image_index] > self.depth_threshold
             value = self._pairwise(predictions.logits, depth, boxes)
             losses["loss_depth_consistency"] = self.consistency_weight * value
         if self.depth_weight > 0:
@@ -116,14 +147,14 @@ class BaselineCriterion(nn.Module):
         weights = similar.float() * boxes
         return (pairwise_nll(logits, self.size, self.dilation) * weights).sum() / weights.sum().clamp(min=1.0)
 
-    def _depth(self, predictions: MaskPredictions, queries: Queries, targets: MaskTargets, boxes: Tensor) -> Tensor:
-        assert predictions.depth_logits is not None and targets.depth is not None
+    def _depth(self, predictions: MaskPredictions, queries: Queries, targets: BaselineTargets, boxes: Tensor) -> Tensor:
+        assert predictions.depth_logits is not None
         truth = targets.depth[queries.image_index][:, None]
         squares = (predictions.depth_logits.sigmoid() - truth) ** 2 * boxes
         return (squares.sum((1, 2, 3)) / boxes.sum((1, 2, 3)).clamp(min=1.0)).mean()
 
     @staticmethod
-    def _similarity(edges: Tensor | None) -> Tensor:
-        if edges is None or edges.dim() != 4:
+    def _similarity(edges: Tensor) -> Tensor:
+        if edges.dim() != 4:
             raise TypeError("the edges of the baseline are similarities (B, 8, H, W), not packed bits")
         return edges

@@ -8,12 +8,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...modeling.fcos.targets import Assignment, Positions
+from ...modeling.fcos.locations import Locations
+from ...modeling.fcos.targets import Assignment
 from .masks import draw_boxes
 
 
 def assign_targets(
-    positions: Positions,
+    locations: Locations,
     boxes: Sequence[Tensor],
     classes: Sequence[Tensor],
     num_classes: int,
@@ -30,7 +31,7 @@ def assign_targets(
     offset = 0
     for image_boxes, image_classes in zip(boxes, classes, strict=True):
         found = _assign_image(
-            positions, image_boxes, image_classes, num_classes, center_sample, radius, mass_center_size
+            locations, image_boxes, image_classes, num_classes, center_sample, radius, mass_center_size
         )
         labels.append(found.labels)
         indices.append(torch.where(found.labels == num_classes, 0, found.target_index + offset))
@@ -40,7 +41,7 @@ def assign_targets(
 
 
 def _assign_image(
-    positions: Positions,
+    locations: Locations,
     boxes: Tensor,
     classes: Tensor,
     num_classes: int,
@@ -49,24 +50,24 @@ def _assign_image(
     mass_center_size: tuple[int, int] | None,
 ) -> Assignment:
     """Assign the targets of one image, with indices of its own objects."""
-    count = len(positions.locations)
+    count = len(locations.xy)
     if len(boxes) == 0:
         label = torch.full((count,), num_classes, device=boxes.device)
         return Assignment(label, torch.zeros_like(label), boxes.new_zeros(count, 4))
-    x, y = positions.locations[:, 0, None], positions.locations[:, 1, None]
+    x, y = locations.xy[:, 0, None], locations.xy[:, 1, None]
     sides = torch.stack((x - boxes[:, 0], y - boxes[:, 1], boxes[:, 2] - x, boxes[:, 3] - y), dim=2)
     if center_sample:
-        accepted = _near_center(positions, boxes, radius, mass_center_size)
+        accepted = _near_center(locations, boxes, radius, mass_center_size)
     else:
         accepted = sides.min(dim=2).values > 0
     largest = sides.max(dim=2).values
-    in_range = (largest >= positions.size_range[:, [0]]) & (largest <= positions.size_range[:, [1]])
+    in_range = (largest >= locations.size_range[:, [0]]) & (largest <= locations.size_range[:, [1]])
     area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     areas = area[None].repeat(count, 1)
     areas[~accepted] = 1e8
     areas[~in_range] = 1e8
     smallest, index = areas.min(dim=1)
-    chosen = sides[torch.arange(count, device=boxes.device), index] / positions.stride[:, None]
+    chosen = sides[torch.arange(count, device=boxes.device), index] / locations.stride[:, None]
     label = classes[index].clone()
     label[smallest == 1e8] = num_classes
     chosen[smallest == 1e8] = 0
@@ -74,18 +75,18 @@ def _assign_image(
 
 
 def _near_center(
-    positions: Positions, boxes: Tensor, radius: float, mass_center_size: tuple[int, int] | None
+    locations: Locations, boxes: Tensor, radius: float, mass_center_size: tuple[int, int] | None
 ) -> Tensor:
     """Find the locations in a square around each object's center, clipped to the box: (P, N) bool."""
     if mass_center_size is None:
         centers = (boxes[:, :2] + boxes[:, 2:]) / 2
     else:
         centers = mass_centers(draw_boxes(boxes, mass_center_size))
-    half = (positions.stride * radius)[:, None, None]
+    half = (locations.stride * radius)[:, None, None]
     low = torch.maximum(centers[None] - half, boxes[None, :, :2])
     high = torch.minimum(centers[None] + half, boxes[None, :, 2:])
-    locations = positions.locations[:, None]
-    return torch.cat((locations - low, high - locations), dim=2).min(dim=2).values > 0
+    points = locations.xy[:, None]
+    return torch.cat((points - low, high - points), dim=2).min(dim=2).values > 0
 
 
 def mass_centers(masks: Tensor) -> Tensor:

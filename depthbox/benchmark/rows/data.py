@@ -36,7 +36,8 @@ def data(options: Options) -> Iterator[Row]:
         records = write_records(Path(folder), count, size)
 
         def seconds(augmentations: list[T.Augmentation], depth: bool) -> Measurement:
-            mapper = BoxDepthMapper(True, augmentations=augmentations, image_format="BGR", read_depth=depth)
+            fields = ("depth",) if depth else ()
+            mapper = BoxDepthMapper(True, augmentations=augmentations, image_format="BGR", fields=fields)
             mapper(records[0])
             cpu = torch.device("cpu")
             return measure(lambda: [mapper(r) for r in records], cpu, repeat=options.repeat, budget=options.budget / 4)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ...modeling.fcos import FCOS
 from ...modeling.fcos.head import HeadOutputs
-from ...modeling.fcos.targets import Positions
+from ...modeling.fcos.locations import Locations
 from .. import inputs
 from ..baselines import targets as baseline
 from ..comparison import Comparison, Options
@@ -40,7 +40,7 @@ class DetectorProblem:
 
     detector: FCOS
     outputs: HeadOutputs
-    positions: Positions
+    locations: Locations
     boxes: list[Tensor]
     classes: list[Tensor]
     leaves: dict[str, Tensor]
@@ -65,7 +65,7 @@ def make_detector_problem(setting: Setting, device: torch.device) -> DetectorPro
     return DetectorProblem(
         detector,
         outputs,
-        detector.positions(outputs),
+        detector.locations(outputs),
         inputs.make_boxes(setting, device),
         inputs.make_classes(setting, device),
         {f"{name} {level}": x for name, maps in named.items() for level, x in enumerate(maps)},
@@ -75,7 +75,7 @@ def make_detector_problem(setting: Setting, device: torch.device) -> DetectorPro
 def compare_targets(setting: Setting, device: torch.device) -> Comparison:
     """Make the comparison for one number of objects."""
     p = make_detector_problem(setting, device)
-    matrix = 4 * len(p.positions.locations) * setting.objects
+    matrix = 4 * len(p.locations) * setting.objects
     canvases = setting.objects * setting.height * setting.width
     return Comparison(
         "targets",
@@ -95,7 +95,7 @@ def compute_losses(p: DetectorProblem, setting: Setting) -> Results:
 def compute_baseline_losses(p: DetectorProblem, setting: Setting) -> Results:
     """Compute the losses with the baseline, including its selection of queries."""
     size = (setting.height, setting.width)
-    found = baseline.assign_targets(p.positions, p.boxes, p.classes, setting.classes, mass_center_size=size)
+    found = baseline.assign_targets(p.locations, p.boxes, p.classes, setting.classes, mass_center_size=size)
     logits, deltas, quality = (
         torch.cat([x.permute(0, 2, 3, 1).flatten(1, 2) for x in maps], dim=1)
         for maps in (p.outputs.logits, p.outputs.deltas, p.outputs.quality)

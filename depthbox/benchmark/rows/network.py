@@ -16,6 +16,8 @@ from torch import nn
 from ...config.defaults import add_depthbox_config
 from ...modeling import DepthBox
 from ...modeling.fcos import fcos as fcos_module
+from ...modeling.supervision.boxes import DEPTH, BoxSupervision
+from ...modeling.supervision.depth import DepthSupervision
 from .. import inputs
 from ..baselines import targets as baseline_targets
 from ..baselines.edges import BaselineSupervision
@@ -108,21 +110,21 @@ def train_step(options: Options) -> Iterator[Comparison]:
 @contextlib.contextmanager
 def use_baselines(network: DepthBox, image_size: tuple[int, int]) -> Iterator[None]:
     """Replace the operations of the network by the baselines within a block; the weights are shared."""
-    ours, supervision = network.criterion, network.supervision
+    boxes, depth = (kind.supervision for kind in network.criterion.kinds)
+    assert isinstance(boxes, BoxSupervision) and isinstance(depth, DepthSupervision)
     parts: dict[str, nn.Module] = {
         "mask_head": BaselineDynamicHead(network.mask_head),
-        "supervision": BaselineSupervision.like(supervision),
         "controller": DenseController(network.controller),
         "criterion": BaselineCriterion(
             image_size,
-            stride=ours.stride,
-            size=ours.size,
-            dilation=ours.dilation,
-            depth_weight=ours.depth_weight,
-            consistency_weight=ours.consistency_weight,
-            pseudo_weight=ours.pseudo_weight,
-            color_threshold=supervision.color_threshold,
-            depth_threshold=supervision.depth_threshold,
+            stride=boxes.stride,
+            size=boxes.size,
+            dilation=boxes.dilation,
+            depth_weight=depth.weight,
+            consistency_weight=boxes.pair_weights[DEPTH],
+            color_threshold=boxes.color_threshold,
+            depth_threshold=boxes.depth_threshold,
+            build_targets=BaselineSupervision.like(boxes).similarities,
         ),
     }
     before = {name: getattr(network, name) for name in parts}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,14 +11,17 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ...modeling.mask_head import DynamicMaskHead
-from ...modeling.supervision import MaskCriterion
-from ...modeling.supervision.targets import MaskSupervision
-from ...ops import color_similarity, depth_similarity, pack_edges, rgb_to_lab, unpack_edges
-from ...structures import MaskPredictions, MaskTargets, Queries
+from ...modeling.supervision import MaskCriterion, WeightedSupervision
+from ...modeling.supervision.boxes import COLOR, DEPTH, BoxSupervision, BoxTargets
+from ...modeling.supervision.criterion import WeightedTargets
+from ...modeling.supervision.depth import DepthSupervision, DepthTargets
+from ...modeling.supervision.pseudo_masks import PseudoMaskSupervision, PseudoMaskTargets
+from ...ops import box_extents, color_similarity, depth_similarity, pack_edges, rgb_to_lab, unpack_edges
+from ...structures import MaskPredictions, Queries
 from .. import inputs
 from ..baselines.edges import BaselineSupervision
 from ..baselines.head import BaselineDynamicHead
-from ..baselines.masks import BaselineCriterion
+from ..baselines.masks import BaselineCriterion, BaselineTargets
 from ..comparison import Comparison, Options
 from ..inputs import Setting
 from ..measure import Pass, Results
@@ -32,17 +35,16 @@ def choose_setting(options: Options) -> Setting:
     return _QUICK if options.quick else Setting()
 
 
-def make_supervision() -> MaskSupervision:
-    """Make the supervision that computes color and depth edges, with the defaults of the config."""
-    return MaskSupervision(
-        supervision="box",
+def make_supervision() -> BoxSupervision:
+    """Make the supervision by boxes with the defaults of the config."""
+    return BoxSupervision(
         stride=4,
         rgb=False,
         color_threshold=0.3,
         size=3,
         dilation=2,
         bottom_pixels_removed=0,
-        uses_depth_edges=True,
+        consistency_weight=1.0,
         depth_scale=100.0,
     )
 
@@ -55,8 +57,8 @@ class MaskProblem:
     params: Tensor
     queries: Queries
     predictions: MaskPredictions
-    targets: MaskTargets
-    baseline_targets: MaskTargets
+    targets: list[WeightedTargets]
+    baseline_targets: BaselineTargets
     head: DynamicMaskHead
     criterion: MaskCriterion
     baseline_criterion: BaselineCriterion
@@ -78,15 +80,15 @@ def make_mask_problem(setting: Setting, device: torch.device) -> MaskProblem:
     color_edges = _color_similarity(inputs.make_images(setting, device), depth.shape[1])
     depth_edges = depth_similarity(depth[:, None], torch.ones_like(depth, dtype=torch.bool), scale=100.0)
     pseudo = inputs.make_blob_logits(torch.cat(boxes), grid, setting.stride, generator) > 0
-    dense = MaskTargets(
-        torch.cat(boxes),
-        color_edges=color_edges,
-        depth_edges=depth_edges,
-        depth=depth,
-        pseudo_masks=pseudo[:, 0].float(),
-        pseudo_weights=torch.rand(len(pseudo), generator=generator).to(device),
+    labels = PseudoMaskTargets(pseudo[:, 0].float(), torch.rand(len(pseudo), generator=generator).to(device))
+    edges = {COLOR: pack_edges(color_edges >= 0.3), DEPTH: pack_edges(depth_edges > 0.5)}
+    rows, columns = box_extents(torch.cat(boxes), *grid, setting.stride)
+    targets = (BoxTargets(rows, columns, edges), DepthTargets(depth, rows, columns), labels)
+    kinds = (
+        make_supervision(),
+        DepthSupervision(stride=setting.stride),
+        PseudoMaskSupervision(stride=setting.stride, weight=4.0),
     )
-    packed = replace(dense, color_edges=pack_edges(color_edges >= 0.3), depth_edges=pack_edges(depth_edges > 0.5))
     weights: dict[str, Any] = {"depth_weight": 1.0, "consistency_weight": 1.0, "pseudo_weight": 4.0}
     return MaskProblem(
         features=normal(setting.images, setting.channels, *feature_size).requires_grad_(),
@@ -95,10 +97,12 @@ def make_mask_problem(setting: Setting, device: torch.device) -> MaskProblem:
         predictions=MaskPredictions(
             normal(count, 1, *grid, scale=3.0).requires_grad_(), normal(count, 1, *grid).requires_grad_()
         ),
-        targets=packed,
-        baseline_targets=dense,
+        targets=[WeightedTargets(target, None) for target in targets],
+        baseline_targets=BaselineTargets(
+            torch.cat(boxes), color_edges, depth_edges, depth, labels.masks, labels.weights
+        ),
         head=head,
-        criterion=MaskCriterion(supervision="box", stride=setting.stride, size=3, dilation=2, **weights),
+        criterion=MaskCriterion(kinds=[WeightedSupervision(kind) for kind in kinds]),
         baseline_criterion=BaselineCriterion((setting.height, setting.width), stride=setting.stride, **weights),
     )
 
@@ -151,7 +155,7 @@ def edges(options: Options) -> Iterator[Comparison]:
     valid = torch.ones((setting.images, *setting.grid), dtype=torch.bool, device=device)
     valid[:, -2:] = False
 
-    def both(maker: MaskSupervision) -> Results:
+    def both(maker: BoxSupervision) -> Results:
         return {"color": maker.color_edges(images, valid), "depth": maker.depth_edges(depth, valid)}
 
     def differing(mine: Results, other: Results) -> float:

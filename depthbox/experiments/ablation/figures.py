@@ -15,10 +15,10 @@ import pycocotools.mask as mask_util
 from numpy.typing import NDArray
 
 from ...evaluation.coco import RESULTS_FILE
-from ...evaluation.image_quality import Row, best_threshold, load_truth, read_candidates
+from ...evaluation.image_quality import CocoRecord, best_threshold, load_evaluated_dataset, read_candidates
+from ...io.coco_masks import segmentation_to_rle
 from ...io.files import atomic_open
-from ...io.media import read_picture
-from ...labeling.quality import to_rle
+from ...io.images import read_image
 from ...visualization.draw import Picture
 from ...visualization.review_sheet import ReviewItem, review_tile
 from ...visualization.sheet import Tile, make_sheet, save_sheet
@@ -105,8 +105,8 @@ class _TestSet:
 
     def __init__(self, run: AblationRun) -> None:
         self._name = run.cfg.DATASETS.TEST[0]
-        self._truth = load_truth(self._name, run.cfg.DATASETS.COCO_STYLE, run.folder)
-        self._objects: dict[Found, Row] = {}
+        self._truth = load_evaluated_dataset(self._name, run.cfg.DATASETS.COCO_STYLE, run.folder)
+        self._objects: dict[Found, CocoRecord] = {}
 
     def read_masks(self, run: AblationRun) -> Masks:
         """Read the predicted masks of the objects that a run finds.
@@ -124,12 +124,11 @@ class _TestSet:
         threshold = best_threshold(candidates)
         found: Masks = {}
         for candidate in candidates:
-            candidate.match(threshold)
-            for number, chosen in candidate.matched.items():
+            for number, chosen in candidate.match(threshold).matched.items():
                 given = candidate.objects[chosen]
                 if min(given["bbox"][2:]) >= _MIN_SIDE:
                     self._objects[candidate.image, chosen] = given
-                    mask = (float(candidate.overlaps[number, chosen]), candidate.rows[number]["segmentation"])
+                    mask = (float(candidate.overlaps[number, chosen]), candidate.detections[number]["segmentation"])
                     found[candidate.image, chosen] = mask
         return found
 
@@ -142,7 +141,7 @@ class _TestSet:
         tiles = []
         for image, number in [common[(2 * n + 1) * len(common) // (2 * count)] for n in range(count)]:
             record, given = self._truth.images[image], self._objects[image, number]
-            picture = read_picture(self._truth.folder / record["file_name"])
+            picture = read_image(self._truth.folder / record["file_name"])
             at = {name: masks[image, number] for name, masks in rows.items()}
             shown = [(f"true: {self._truth.classes.get(given['category_id'], '?')}", given["segmentation"])]
             shown += [(f"{name}: {100 * iou:.0f}", mask) for name, (iou, mask) in at.items()]
@@ -152,7 +151,7 @@ class _TestSet:
 
 def _draw_tile(picture: Picture, bbox: Sequence[float], segmentation: Any, caption: str) -> Tile:
     def mask() -> NDArray[np.bool_]:
-        return mask_util.decode(to_rle(segmentation, (picture.shape[0], picture.shape[1]))).astype(bool)
+        return mask_util.decode(segmentation_to_rle(segmentation, (picture.shape[0], picture.shape[1]))).astype(bool)
 
     x, y, width, height = bbox
     return review_tile(picture, ReviewItem(None, (x, y, x + width, y + height), mask, caption))

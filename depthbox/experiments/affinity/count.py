@@ -208,9 +208,8 @@ def count_dataset(
     """
     has_depth = all(record.get("depth_file_name") for record in records)
     resize = [T.ResizeShortestEdge(min_size, 2 * min_size)] if min_size else []
-    mapper = BoxDepthMapper(
-        True, augmentations=resize, image_format="RGB", mask_supervision="mixed", read_depth=has_depth
-    )
+    fields = ("gt_masks", "gt_has_mask", "depth") if has_depth else ("gt_masks", "gt_has_mask")
+    mapper = BoxDepthMapper(True, augmentations=resize, image_format="RGB", fields=fields)
     shape = (len(settings.color_levels) + 1, len(settings.depth_cutoffs) + 1, 3)
     counts, objects = torch.zeros(shape, dtype=torch.int64), 0
     for sample in map(mapper, progress(records)):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 Format = Literal["coco", "yolo", "voc", "cvat", "labelstudio", "labelme", "openimages"]
 CocoContent = dict[str, Any]
+T = TypeVar("T")
 # "repaired": corrected without doubt; "left out": not used; "contradiction": used, but probably not as meant.
 NoteKind = Literal["repaired", "left out", "contradiction"]
 MAX_EXAMPLES = 5
@@ -39,6 +41,13 @@ class Note:
     remedy: str = ""
 
 
+def format_note(note: Note) -> str:
+    """Format a note as one line: kind, count, text, examples and remedy."""
+    examples = f" (such as {', '.join(note.examples[:3])})" if note.examples else ""
+    remedy = f". Remedy: {note.remedy}" if note.remedy else ""
+    return f"{note.kind}: {note.count:,} {note.text}{examples}{remedy}"
+
+
 @dataclass(frozen=True)
 class RawAnnotations:
     """COCO content as a reader of one format found it, before ids and names are made canonical.
@@ -58,6 +67,27 @@ class RawAnnotations:
     notes: tuple[Note, ...] = ()
 
 
+class NumberedValues(Mapping[int, T], Generic[T]):
+    """Mapping of the canonical ids 1 to N to the N values of a list, in the memory of that list."""
+
+    def __init__(self, values: Sequence[T]) -> None:
+        self._values = values
+
+    def __getitem__(self, number: int) -> T:
+        if isinstance(number, int) and 1 <= number <= len(self._values):
+            return self._values[number - 1]
+        raise KeyError(number)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(1, len(self._values) + 1))
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        return f"NumberedValues({self._values!r})"
+
+
 @dataclass(frozen=True)
 class OriginalIds:
     """Canonical id -> id in the file of the user, of each of the three lists."""
@@ -75,7 +105,8 @@ class AnnotationSet:
     ``image_root``, with "/" and as the file is spelled on disk), ``height`` and ``width``. Each annotation has ``id``,
     ``image_id``, ``category_id``, ``bbox`` (x, y, width, height in pixels: finite, of positive area), ``area`` and
     ``iscrowd`` (0 or 1); ``segmentation`` is there only where it is a valid outline of the image's size. Each category
-    has ``id`` and a unique ``name``. Further keys of the user are kept.
+    has ``id`` and a unique ``name``. Further keys of the user are kept. Nested values are shared with ``original``:
+    treat all of it as read-only.
 
     Attributes:
         source, kind, image_root: as in ``RawAnnotations``.
@@ -96,3 +127,12 @@ class AnnotationSet:
     original: CocoContent
     missing: frozenset[int] = frozenset()
     notes: tuple[Note, ...] = field(default=())
+
+    def without_missing(self) -> AnnotationSet:
+        """Return the set without the images whose file does not exist, and without their annotations."""
+        if not self.missing:
+            return self
+        images = [entry for entry in self.content["images"] if entry["id"] not in self.missing]
+        objects = [entry for entry in self.content["annotations"] if entry["image_id"] not in self.missing]
+        content = {**self.content, "images": images, "annotations": objects}
+        return dataclasses.replace(self, content=content, missing=frozenset())

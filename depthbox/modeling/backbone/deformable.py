@@ -1,7 +1,7 @@
-"""ResNet with deformable 3x3 convolutions (v1, and modulated v2) on torchvision's operation.
+"""ResNet with deformable 3x3 convolutions (v1, and modulated v2) based on torchvision's operator.
 
-Detectron2's own block needs its compiled operation, on a GPU. Here the 3x3 convolutions of a plain network are
-exchanged, and parameters keep the names and shapes of Detectron2's, so that its published weights load.
+The operator of Detectron2's block runs on GPUs only. Here the 3x3 convolutions of a plain network are replaced. The
+parameters keep the names and shapes of Detectron2, so that its published weights load.
 """
 
 from __future__ import annotations
@@ -19,21 +19,24 @@ _STAGES = ("res2", "res3", "res4", "res5")
 
 
 class DeformableConv2d(Conv2d):
-    """Convolution that reads the input at shifted places, and weighs what it reads where a mask is given.
+    """Convolution that samples the input at shifted coordinates, with an optional weight per sample.
 
     Source: Dai et al., "Deformable Convolutional Networks"; Zhu et al., "Deformable ConvNets v2".
     """
 
     def forward(self, x: Tensor, offset: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Convolve, then norm and activation, where the layer has them.
+        """Convolve, then apply the norm and the activation of the layer, if it has them.
 
         Args:
-            x: (B, C, H, W).
-            offset: (B, 2 G K, H', W') in input pixels, K = kernel positions in row order: by group of input channels,
-                then by kernel position, dy before dx. Outside of the input lie zeros.
-            mask: (B, G K, H', W'), by group, then by kernel position; None = ones (v1).
+            x: (B, C, H, W) float; it is zero outside of the map.
+            offset: (B, 2 G K, H', W') float, in input pixels, for K kernel elements in row order: ordered by group of
+                input channels, then by kernel element, dy before dx.
+            mask: (B, G K, H', W') float, ordered by group, then by kernel element; None = ones (v1).
+
+        Returns:
+            (B, C', H', W') of the dtype of ``x``.
         """
-        # Older torchvision has no autocast rule here, nor a bfloat16 kernel; and places want the digits of float32.
+        # Older torchvision has neither an autocast rule nor a bfloat16 kernel, and coordinates need float32.
         dtype = torch.promote_types(x.dtype, torch.float32)
         with torch.autocast(device_type=x.device.type, enabled=False):
             out = deform_conv2d(
@@ -52,20 +55,20 @@ class DeformableConv2d(Conv2d):
 
 
 class DeformableBottleneck(CNNBlockBase):
-    """A bottleneck block of Detectron2 whose 3x3 convolution became deformable.
+    """Bottleneck block of Detectron2 with a deformable 3x3 convolution.
 
-    ``conv2_offset`` gives 18 G channels (v1), or 27 G (v2), of which the last 9 G are logits of the mask. It starts at
-    zero: no shift, and a mask of 1/2 everywhere. Detectron2 names the first two thirds x and y, but joins them again
-    unchanged, and its kernel reads them like torchvision's, which descends from the same code: (dy, dx) for each
-    kernel position. So the channels pass as they are.
+    ``conv2_offset`` has 18 G output channels (v1) or 27 G (v2), of which the last 9 G are logits of the mask. It is
+    initialized to zero: no shift, and a mask of 1/2. Detectron2 names the first two thirds x and y but concatenates
+    them again unchanged, and its kernel interprets them like torchvision's, which has the same origin: (dy, dx) per
+    kernel element. The channels are therefore passed on in their order.
 
     Args:
-        plain: the block to take the layers from; it must not be used any more.
+        plain: block whose layers are reused; it must not be used any more.
         modulated: v2 instead of v1.
-        groups: G, groups of input channels with offsets of their own.
+        groups: G, number of groups of input channels with separate offsets.
 
     Raises:
-        ValueError: the channels of the 3x3 convolution do not divide into so many groups.
+        ValueError: G does not divide the channels of the 3x3 convolution.
     """
 
     def __init__(self, plain: BottleneckBlock, *, modulated: bool = False, groups: int = 1) -> None:
@@ -80,10 +83,10 @@ class DeformableBottleneck(CNNBlockBase):
             "padding": old.padding,
             "dilation": old.dilation,
         }
-        positions = old.kernel_size[0] * old.kernel_size[1]
+        elements = old.kernel_size[0] * old.kernel_size[1]
         self.shortcut = plain.shortcut
         self.conv1 = plain.conv1
-        self.conv2_offset = Conv2d(old.in_channels, (3 if modulated else 2) * positions * groups, **shape)
+        self.conv2_offset = Conv2d(old.in_channels, (3 if modulated else 2) * elements * groups, **shape)
         nn.init.zeros_(self.conv2_offset.weight)
         nn.init.zeros_(self.conv2_offset.bias)
         self.conv2 = DeformableConv2d(
@@ -93,7 +96,7 @@ class DeformableBottleneck(CNNBlockBase):
         self.conv3 = plain.conv3
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) to (B, C', H / stride, W / stride)."""
+        """Map (B, C, H, W) to (B, C', H / stride, W / stride)."""
         out = F.relu(self.conv1(x))
         offset, mask = self.conv2_offset(out), None
         if self.modulated:
@@ -105,17 +108,17 @@ class DeformableBottleneck(CNNBlockBase):
 
 
 def build_deformable_resnet(cfg: CfgNode, input_shape: ShapeSpec) -> ResNet:
-    """Detectron2's ResNet of ``MODEL.RESNETS``, deformable in the stages of ``DEFORM_ON_PER_STAGE`` (res2 to res5).
+    """Build Detectron2's ResNet of ``MODEL.RESNETS``, deformable in the stages of ``DEFORM_ON_PER_STAGE``.
 
-    All else (strides, dilation, groups, norm, frozen stages, outputs) is what ``build_resnet_backbone`` makes of it.
+    Strides, dilation, groups, norm, frozen stages and outputs are those of ``build_resnet_backbone``.
 
     Raises:
-        ValueError: not one entry for each stage, a network of basic blocks (depth 18 or 34), or a wrong number of
-            groups.
+        ValueError: ``DEFORM_ON_PER_STAGE`` has not one entry per stage (res2 to res5), the network has basic blocks
+            (depth 18 or 34), or the number of groups does not divide the channels.
     """
     node = cfg.MODEL.RESNETS
     if len(node.DEFORM_ON_PER_STAGE) != len(_STAGES):
-        raise ValueError(f"MODEL.RESNETS.DEFORM_ON_PER_STAGE has an entry for each of {_STAGES}, in this order")
+        raise ValueError(f"MODEL.RESNETS.DEFORM_ON_PER_STAGE must have one entry for each of {', '.join(_STAGES)}")
     if node.DEPTH < 50:
         raise ValueError(
             f"MODEL.RESNETS.DEFORM_ON_PER_STAGE needs bottleneck blocks: DEPTH 50 or more, not {node.DEPTH}"
@@ -125,9 +128,9 @@ def build_deformable_resnet(cfg: CfgNode, input_shape: ShapeSpec) -> ResNet:
     plain.MODEL.RESNETS.DEFORM_ON_PER_STAGE = [False] * len(_STAGES)
     network = build_resnet_backbone(plain, input_shape)
     for name, deformable in zip(_STAGES, node.DEFORM_ON_PER_STAGE, strict=True):
-        stage = getattr(network, name, None)  # stages after the last output do not exist
+        stage = getattr(network, name, None)  # None for stages after the last output
         if deformable and stage is not None:
             for i, block in enumerate(stage):
                 stage[i] = DeformableBottleneck(block, modulated=node.DEFORM_MODULATED, groups=node.DEFORM_NUM_GROUPS)
-    network.freeze(cfg.MODEL.BACKBONE.FREEZE_AT)  # once more, for the new layers
+    network.freeze(cfg.MODEL.BACKBONE.FREEZE_AT)  # again, for the new layers
     return network

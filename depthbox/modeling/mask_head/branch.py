@@ -1,4 +1,4 @@
-"""Mask branch: features that all instances of an image share."""
+"""Mask branch: mask features that all instances of an image share."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from ...ops import aligned_upsample
 
 
 class MaskBranch(nn.Module):
-    """Fuse pyramid levels at the stride of the finest into a few channels (CondInst).
+    """Fusion of pyramid levels at the stride of the finest level (CondInst).
 
     Args:
         in_features: names of the levels, finest first.
-        in_channels: channels of each.
-        strides: input pixels per cell of each.
-        channels: width of the convolutions.
-        out_channels: channels of the result, C.
-        num_convs: convolutions after the fusion.
-        norm: their normalisation, any of Detectron2's.
+        in_channels: number of channels of each level.
+        strides: input pixels per cell of each level.
+        channels: number of channels of the convolutions.
+        out_channels: C, number of channels of the mask features.
+        num_convs: number of convolutions after the fusion.
+        norm: normalization of the convolutions, any name of Detectron2.
     """
 
     @configurable
@@ -46,6 +46,7 @@ class MaskBranch(nn.Module):
 
     @classmethod
     def from_config(cls, cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> dict[str, Any]:
+        """Read the arguments from ``MODEL.CONDINST.MASK_BRANCH``, for features of these shapes."""
         node = cfg.MODEL.CONDINST.MASK_BRANCH
         return {
             "in_features": list(node.IN_FEATURES),
@@ -58,7 +59,7 @@ class MaskBranch(nn.Module):
         }
 
     def forward(self, features: dict[str, Tensor]) -> Tensor:
-        """Mask features (B, C, H, W) at the finest level's stride."""
+        """Compute the mask features (B, C, H, W) at the stride of the finest level from features by name."""
         finest, *coarser = self.in_features
         fused = self.refine[0](features[finest])
         for name, refine, factor in zip(coarser, list(self.refine)[1:], self.factors[1:], strict=True):

@@ -1,4 +1,4 @@
-"""Controller: predicts each query's dynamic filters, at the queries' positions only."""
+"""Controller: prediction of the dynamic filters of each query."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from ...structures import Queries
 
 
 class Controller(nn.Conv2d):
-    """A 3x3 convolution of the box tower that is evaluated at a few positions (CondInst).
+    """3x3 convolution of the box tower that is evaluated at the locations of the queries only (CondInst).
 
-    Dense evaluation would cost a tenth of the whole head; its values at the chosen positions are the same.
+    The values equal those of the dense convolution, whose cost would be a tenth of the detection head's.
 
     Args:
-        in_channels: channels of the box tower.
-        num_params: G, numbers per query.
+        in_channels: number of channels of the box tower.
+        num_params: G, number of parameters per query.
     """
 
     def __init__(self, in_channels: int, num_params: int) -> None:
@@ -28,16 +28,16 @@ class Controller(nn.Conv2d):
         nn.init.zeros_(self.bias)
 
     def fill_up(self, state: dict[str, Any], prefix: str) -> int:
-        """Append the last numbers' initial filters to a state dict that lacks them, in place.
+        """Append the initial values of the last filters to a state dict that lacks them, in place.
 
-        So weights of a network without the depth layer start one with it.
+        Weights of a network without the depth layer can thus initialize a network with it.
 
         Args:
-            state: of a whole network, changed where it holds fewer filters than this controller has.
-            prefix: of this controller's names in it, such as "controller.".
+            state: state dict of a whole network; extended if it holds fewer filters than this controller has.
+            prefix: prefix of this controller's names, such as "controller.".
 
         Returns:
-            How many filters were appended.
+            Number of appended filters.
         """
         lacking = 0
         for name, own in self.named_parameters():
@@ -49,7 +49,7 @@ class Controller(nn.Conv2d):
         return lacking
 
     def forward(self, box_tower: list[Tensor], queries: Queries) -> Tensor:  # type: ignore[override]
-        """Filters (Q, G) of the queries from the box tower's (B, C, H, W) levels, finest first."""
+        """Compute the filters (Q, G) of the queries from the box tower (B, C, H, W) per level, finest first."""
         padded = [F.pad(x, (1, 1, 1, 1)) for x in box_tower]
         cells = torch.cat([x.permute(0, 2, 3, 1).flatten(0, 2) for x in padded])
         device = cells.device

@@ -1,4 +1,4 @@
-"""The layers of the dynamic mask head on the CPU: a few queries at a time, hidden units computed again for backward."""
+"""Layers of the dynamic mask head on the CPU: a few queries at a time, with hidden units recomputed in backward."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-_CACHED = 2**19  # hidden units of a layer that are computed together: 2 MB, which a core's cache holds
+_CACHED = 2**19  # hidden units of a layer that are computed together: 2 MB, which fit into the cache of a core
 
 
 def dynamic_layers(features: Tensor, weights: list[Tensor], biases: list[Tensor], counts: tuple[int, ...]) -> Tensor:
-    """Apply each query's own 1x1 convolutions, with ReLU between them, to the features of its image.
+    """Apply each query's own 1x1 convolutions, with ReLU in between, to the features of its image.
 
-    The same as one ``torch.baddbmm`` per layer, but only the arguments are kept for the backward pass.
+    The result equals one ``torch.baddbmm`` per layer, but only the arguments are saved for the backward pass.
 
     Args:
-        features: (B, C, P), float32 or float64.
-        weights: of each layer (Q, out, in), the first without bias (a constant feature takes its place).
-        biases: (Q, out) of the layers after the first.
-        counts: queries of each image, which come sorted by image.
+        features: (B, C, K) float32 or float64, for K cells.
+        weights: (Q, out, in) per layer; the first layer has no bias (a constant feature takes its place).
+        biases: (Q, out) per layer after the first.
+        counts: number of queries of each image; the queries are sorted by image.
 
     Returns:
-        (Q, out of the last layer, P).
+        (Q, out of the last layer, K).
     """
     result: Tensor = _DynamicLayers.apply(features, counts, *weights, *biases)
     return result
@@ -65,7 +65,7 @@ class _DynamicLayers(torch.autograd.Function):
 
 
 def _hidden(features: Tensor, weights: list[Tensor], biases: list[Tensor], part: slice) -> list[Tensor]:
-    """Units (q, out, P) of all layers but the last, after the ReLU."""
+    """Return the units (q, out, K) of all layers but the last, after the ReLU."""
     first = weights[0][part]
     units = [(first.flatten(0, 1) @ features).relu_().view(len(first), first.shape[1], -1)]
     for weight, bias in zip(weights[1:-1], biases[:-1], strict=True):
@@ -79,7 +79,7 @@ def _split(params: Any) -> tuple[list[Tensor], list[Tensor]]:
 
 
 def _parts(counts: tuple[int, ...], units: int) -> Iterator[tuple[int, slice]]:
-    """Image and rows of a few queries each, none of two images; ``units`` are those of a query's layer."""
+    """Yield an image and a slice of a few of its queries; ``units`` is the number of units of a layer per query."""
     step, start = max(_CACHED // max(units, 1), 1), 0
     for image, count in enumerate(counts):
         for first in range(start, start + count, step):

@@ -1,1 +1,1 @@
-"""Meta-architectures; importing registers them with Detectron2."""
+"""Meta-architectures; importing a module registers its architecture with Detectron2."""

@@ -1,4 +1,4 @@
-"""The meta-architecture: one network, one screen."""
+"""DepthBox: instance segmentation from boxes and pseudo depth (Fig. 3)."""
 
 from __future__ import annotations
 
@@ -19,33 +19,33 @@ from ..fcos.queries import detection_queries
 from ..mask_head import Controller, DynamicMaskHead, MaskBranch, mean_depth, paste_masks, paste_rles
 from ..supervision import MaskCriterion
 from ..supervision.annotations import AnnotationReader, Inputs
-from ..supervision.targets import MaskSupervision
-from ..training_stats import log_training, warmup_factor
+from ..training_stats import compute_training_stats, warmup_factor
 
 MASK_FORMATS = ("bitmask", "rle")
 
 
 @META_ARCH_REGISTRY.register()
 class DepthBox(nn.Module):
-    """Instance segmentation from boxes and pseudo depth: FCOS, and a dynamic mask head guided by depth.
+    """FCOS detector with a dynamic mask head whose masks are guided by the predicted depth.
 
     Args:
-        backbone: images (B, 3, H, W) to named features.
-        proposal_generator: the detector.
-        controller: filters of the mask head at the detector's positions.
-        mask_branch: mask features that all instances share.
-        mask_head: filters and features to masks and instance depth.
-        annotations: what a batch is annotated with.
-        supervision: what the masks are trained with.
-        criterion: the masks' losses.
-        pixel_mean, pixel_std: of each channel.
-        warmup_iters: iterations over which a loss grows to its full weight, by the loss's name.
-        channels_last: memory layout of images and convolutions; changes speed, not results.
-        mask_format: of the predicted masks: "bitmask" gives ``pred_masks`` (N, H, W) bool, "rle" gives
-            ``pred_masks_rle``, a list of N COCO RLEs of the same masks that needs little time and memory.
+        backbone: network from images (B, 3, H, W) to features by name.
+        proposal_generator: detector.
+        controller: predictor of the mask head's filters at the locations of the queries.
+        mask_branch: network from features to the mask features that all instances share.
+        mask_head: network from mask features and filters to masks and instance depth.
+        annotations: reader of the annotations that the criterion uses.
+        criterion: targets and losses of the masks.
+        pixel_mean, pixel_std: mean and standard deviation of each channel.
+        channels_last: use the channels-last memory format; it changes the speed, not the results.
+        mask_format: format of the predicted masks: "bitmask" (``pred_masks`` (N, H, W) bool) or "rle"
+            (``pred_masks_rle``, N COCO RLEs of the same masks, computed in less time and memory).
+
+    Attributes:
+        training_stats: statistics of the last training step, see ``compute_training_stats``.
 
     Raises:
-        ValueError: an unknown ``mask_format``.
+        ValueError: ``mask_format`` is unknown.
     """
 
     @configurable
@@ -58,26 +58,23 @@ class DepthBox(nn.Module):
         mask_branch: MaskBranch,
         mask_head: DynamicMaskHead,
         annotations: AnnotationReader,
-        supervision: MaskSupervision,
         criterion: MaskCriterion,
         pixel_mean: list[float],
         pixel_std: list[float],
-        warmup_iters: dict[str, int],
         channels_last: bool = False,
         mask_format: str = "bitmask",
     ) -> None:
         super().__init__()
         if mask_format not in MASK_FORMATS:
-            raise ValueError(f"TEST.MASK_FORMAT is one of {MASK_FORMATS}, not '{mask_format}'")
+            raise ValueError(f"TEST.MASK_FORMAT must be {' or '.join(MASK_FORMATS)}, got {mask_format!r}")
         self.backbone = backbone
         self.proposal_generator = proposal_generator
         self.controller = controller
         self.mask_branch = mask_branch
         self.mask_head = mask_head
         self.annotations = annotations
-        self.supervision = supervision
         self.criterion = criterion
-        self.warmup_iters = warmup_iters
+        self.training_stats: dict[str, Tensor | float] = {}
         self.mask_format = mask_format
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.pixel_mean: Tensor
@@ -87,6 +84,7 @@ class DepthBox(nn.Module):
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
+        """Build the parts of the network from ``MODEL``."""
         backbone = build_backbone(cfg)
         shapes = backbone.output_shape()
         node = cfg.MODEL.CONDINST
@@ -102,55 +100,63 @@ class DepthBox(nn.Module):
             depth_layer=cfg.MODEL.DEPTH.LAYER,
             triton=cfg.MODEL.TRITON,
         )
+        criterion = MaskCriterion(cfg)
         return {
             "backbone": backbone,
             "proposal_generator": FCOS(cfg, shapes),
             "controller": Controller(shapes[cfg.MODEL.FCOS.IN_FEATURES[0]].channels, mask_head.num_params),
             "mask_branch": mask_branch,
             "mask_head": mask_head,
-            "annotations": AnnotationReader(cfg),
-            "supervision": MaskSupervision(cfg),
-            "criterion": MaskCriterion(cfg),
+            "annotations": AnnotationReader(criterion.fields, criterion.optional_fields),
+            "criterion": criterion,
             "pixel_mean": list(cfg.MODEL.PIXEL_MEAN),
             "pixel_std": list(cfg.MODEL.PIXEL_STD),
-            "warmup_iters": {
-                "loss_color_pairwise": cfg.MODEL.BOXINST.PAIRWISE.WARMUP_ITERS,
-                "loss_depth_consistency": cfg.MODEL.DEPTH.WARMUP_ITERS,
-            },
             "channels_last": cfg.MODEL.CHANNELS_LAST,
             "mask_format": cfg.TEST.MASK_FORMAT,
         }
 
     @property
     def device(self) -> torch.device:
-        """Where the network is; inputs are moved there."""
+        """Device of the network, to which inputs are moved."""
         return self.pixel_mean.device
 
     def forward(self, batched_inputs: Inputs) -> Any:
-        """Losses by name in training; one ``{"instances": Instances}`` per image otherwise (Fig. 3).
+        """Compute the losses in training, and the instances of each image otherwise (Fig. 3).
 
         Args:
             batched_inputs: one dict per image: ``image`` (3, H, W) in [0, 255], ``height`` and ``width`` of the
-                original image, and in training ``instances`` with ``gt_boxes`` and ``gt_classes`` (plus ``gt_masks``
-                and ``gt_has_mask`` where masks are used, ``pseudo_masks`` and ``pseudo_weights`` where a teacher
-                labels), and ``depth`` (1, H, W) in [0, 1] where depth is used.
+                original image, and in training ``instances`` with ``gt_boxes`` and ``gt_classes``, and the further
+                annotations that the supervision uses (``criterion.fields``), such as ``gt_masks`` of the instances or
+                ``depth`` (1, H, W) in [0, 1].
+
+        Returns:
+            In training, 0-dim losses by name. Otherwise one ``{"instances": Instances}`` per image.
         """
         images, dense, mask_features = self.predict_dense(batched_inputs)
         if not self.training:
             return self._detect(batched_inputs, images, dense, mask_features)
 
-        truth = self.annotations(batched_inputs, self.device)
-        size = (images.tensor.shape[2], images.tensor.shape[3])
-        losses, queries = self.proposal_generator.losses(dense, truth.boxes, truth.classes, size)
+        annotations = self.annotations(batched_inputs, self.device)
+        boxes, padded = annotations.boxes, (images.tensor.shape[2], images.tensor.shape[3])
+        losses, queries = self.proposal_generator.losses(dense, boxes, annotations.classes, padded)
         predictions = self.mask_head(mask_features, self.controller(dense.box_tower, queries), queries)
-        targets = self.supervision(images.tensor, images.image_sizes, truth)
+        targets = self.criterion.targets(images.tensor, images.image_sizes, annotations)
         mask_losses = self.criterion(predictions, queries, targets)
-        warmups = {name: warmup_factor(n) for name, n in self.warmup_iters.items() if name in mask_losses}
-        log_training(mask_losses, warmups, predictions.logits, queries, targets, self.mask_head.out_stride)
+        warmups = {name: warmup_factor(iterations) for name, iterations in self.criterion.warmup_iters.items()}
+        self.training_stats = compute_training_stats(
+            mask_losses, warmups, predictions.logits, queries, torch.cat(boxes), self.mask_head.out_stride
+        )
         return {**losses, **{name: loss * warmups.get(name, 1.0) for name, loss in mask_losses.items()}}
 
     def predict_dense(self, batched_inputs: Inputs) -> tuple[ImageList, HeadOutputs, Tensor]:
-        """Images as one padded batch, the detector's predictions at all positions, and the mask features."""
+        """Encode a batch of images.
+
+        Args:
+            batched_inputs: one dict per image with ``image`` (3, H, W) in [0, 255].
+
+        Returns:
+            The images as a padded batch, the dense predictions of the detector, and the mask features (B, C, h, w).
+        """
         images = ImageList.from_tensors(
             [x["image"].to(self.device, non_blocking=True) for x in batched_inputs], self.backbone.size_divisibility
         )
@@ -161,17 +167,26 @@ class DepthBox(nn.Module):
     def predict_masks(
         self, dense: HeadOutputs, mask_features: Tensor, detections: list[Detections]
     ) -> Iterator[MaskPredictions]:
-        """Masks of the detections, one image after the other, so that only one image's are held at a time."""
+        """Predict the masks of detections, with the masks of one image in memory at a time.
+
+        Args:
+            dense: predictions of the detector for B images.
+            mask_features: (B, C, h, w) float.
+            detections: detections of each image.
+
+        Yields:
+            The predictions of each image.
+        """
         filters = self.controller(dense.box_tower, detection_queries(detections))
         parts = filters.split([len(found.scores) for found in detections])
         for features, params, found in zip(mask_features.split(1), parts, detections, strict=True):
             yield self.mask_head(features, params, detection_queries([found]))
 
     def fill_up_weights(self, state: dict[str, Any]) -> list[str]:
-        """Complete, in place, a state dict of a network without the depth layer; returns what was added, in words."""
+        """Add the depth layer to a state dict without it, in place; returns a description of the added filters."""
         given = state.get("controller.weight")
         if given is None or len(given) != self.mask_head.num_mask_params:
-            return []  # of another mask head altogether
+            return []  # the state dict of another mask head
         added = self.controller.fill_up(state, "controller.")
         return [f"{added} filters of the depth layer, at their initial values"] if added else []
 

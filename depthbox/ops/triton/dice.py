@@ -1,4 +1,4 @@
-"""The dice loss of logits as Triton kernels: two forward, one backward; no host sync."""
+"""Dice loss of logits as Triton kernels, two forward and one backward, without host synchronization."""
 
 from __future__ import annotations
 
@@ -8,34 +8,45 @@ import triton.language as tl
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .box import as_bytes, contiguous_maps
 from .math import sigmoid, sigmoid_slope
-from .support import next_power_of_two, on_device
+from .support import ceil_div, make_maps_contiguous, next_power_of_two, on_device, view_as_bytes
 
-_BLOCK = 2048  # cells of a program
+_BLOCK = 2048  # cells of one program
 
 
 def fits(logits: Tensor) -> bool:
-    """Whether the kernels take this: float32, with a cell at all."""
+    """Return whether the kernels support the logits: float32, not empty."""
     return logits.dtype == torch.float32 and logits.numel() > 0
 
 
 def dice_loss_from_logits(logits: Tensor, targets: Tensor, index: Tensor, eps: float) -> Tensor:
-    """``losses.dice_loss_from_logits`` of what ``fits``; kept is what is given and two numbers a row."""
-    return _DiceFromLogits.apply(logits, targets, index, eps)
+    """Compute ``losses.dice_loss_from_logits`` for logits that fit.
+
+    The arguments and two numbers per instance are saved for the backward pass.
+
+    Args:
+        logits: (N, 1, H, W) float32, before the sigmoid.
+        targets: (M, H, W) bool or any floating type, in [0, 1].
+        index: (N,) int64, target of each instance.
+        eps: as in ``losses.dice_loss``.
+
+    Returns:
+        (N,) float32 in [0, 1].
+    """
+    return _DiceLoss.apply(logits, targets, index, eps)
 
 
-class _DiceFromLogits(torch.autograd.Function):
+class _DiceLoss(torch.autograd.Function):
     @staticmethod
     def forward(ctx, logits, targets, index, eps):  # type: ignore[no-untyped-def]
-        logits = contiguous_maps(logits)
-        targets = as_bytes(targets) if targets.dtype == torch.bool else targets.contiguous()
+        logits = make_maps_contiguous(logits)
+        targets = view_as_bytes(targets) if targets.dtype == torch.bool else targets.contiguous()
         count, cells = len(logits), logits[0].numel()
-        blocks = -(-cells // _BLOCK)
+        blocks = ceil_div(cells, _BLOCK)
         parts, out = logits.new_empty((count, blocks, 3)), logits.new_empty((3, count))
         with on_device(logits):
             forward_kernel[(blocks, count)](logits, targets, index, parts, logits.stride(0), cells, _BLOCK, num_warps=4)
-            finish_kernel[(count,)](parts, out, blocks, count, eps, next_power_of_two(blocks), num_warps=1)
+            reduce_kernel[(count,)](parts, out, blocks, count, eps, next_power_of_two(blocks), num_warps=1)
         ctx.save_for_backward(logits, targets, index, out[1:])
         return out[0]
 
@@ -46,7 +57,7 @@ class _DiceFromLogits(torch.autograd.Function):
         count, cells = len(logits), logits[0].numel()
         total = torch.empty_like(logits, memory_format=torch.contiguous_format)
         with on_device(logits):
-            backward_kernel[(-(-cells // _BLOCK), count)](
+            backward_kernel[(ceil_div(cells, _BLOCK), count)](
                 logits, targets, index, factors, grad, total, logits.stride(0), grad.stride(0), cells, count, _BLOCK,
                 num_warps=4,
             )  # fmt: skip
@@ -54,21 +65,24 @@ class _DiceFromLogits(torch.autograd.Function):
 
 
 @triton.jit
-def forward_kernel(logits, targets, index, parts, row_stride, cells, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Sums of x t, x^2 and t^2 of one row over BLOCK cells, parts (N, T, 3)."""
+def forward_kernel(logits, targets, index, parts, map_stride, cells, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Sum x t, x^2 and t^2 of one instance over BLOCK cells; writes parts (N, T, 3) for T blocks."""
     block, n = tl.program_id(0), tl.program_id(1).to(tl.int64)
     at = block * BLOCK + tl.arange(0, BLOCK)
-    scores = sigmoid(tl.load(logits + n * row_stride + at, mask=at < cells, other=float("-inf")))
-    truth = tl.load(targets + tl.load(index + n) * cells + at, mask=at < cells, other=0).to(tl.float32)
+    scores = sigmoid(tl.load(logits + n * map_stride + at, mask=at < cells, other=float("-inf")))
+    target = tl.load(targets + tl.load(index + n) * cells + at, mask=at < cells, other=0).to(tl.float32)
     part = parts + (n * tl.num_programs(0) + block) * 3
-    tl.store(part, tl.sum(scores * truth, axis=0))
+    tl.store(part, tl.sum(scores * target, axis=0))
     tl.store(part + 1, tl.sum(scores * scores, axis=0))
-    tl.store(part + 2, tl.sum(truth * truth, axis=0))
+    tl.store(part + 2, tl.sum(target * target, axis=0))
 
 
 @triton.jit
-def finish_kernel(parts, out, blocks, count, eps, BLOCKS: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Loss of one row, and what its derivative by the score x adds up of: out[1] x + out[2] t."""
+def reduce_kernel(parts, out, blocks, count, eps, BLOCKS: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Reduce the partial sums of one instance; writes out (3, N).
+
+    out[0] is the loss; its derivative by the score x is out[1] x + out[2] t.
+    """
     n = tl.program_id(0).to(tl.int64)
     t = tl.arange(0, BLOCKS)
     part = parts + (n * blocks + t) * 3
@@ -82,13 +96,13 @@ def finish_kernel(parts, out, blocks, count, eps, BLOCKS: tl.constexpr):  # type
 
 @triton.jit
 def backward_kernel(  # type: ignore[no-untyped-def]
-    logits, targets, index, factors, grad, out, row_stride, grad_stride, cells, count, BLOCK: tl.constexpr
+    logits, targets, index, factors, grad, out, map_stride, grad_stride, cells, count, BLOCK: tl.constexpr
 ):
-    """Gradient (N, H * W) in BLOCK cells."""
+    """Compute the gradient (N, H * W) in BLOCK cells."""
     n = tl.program_id(1).to(tl.int64)
     at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    a = tl.load(logits + n * row_stride + at, mask=at < cells, other=0.0)
-    truth = tl.load(targets + tl.load(index + n) * cells + at, mask=at < cells, other=0).to(tl.float32)
-    slope = tl.load(factors + n) * sigmoid(a) + tl.load(factors + count + n) * truth
+    a = tl.load(logits + n * map_stride + at, mask=at < cells, other=0.0)
+    target = tl.load(targets + tl.load(index + n) * cells + at, mask=at < cells, other=0).to(tl.float32)
+    slope = tl.load(factors + n) * sigmoid(a) + tl.load(factors + count + n) * target
     upstream = tl.load(grad + n * grad_stride)
     tl.store(out + n * cells + at, upstream * slope * sigmoid_slope(a), mask=at < cells)

@@ -1,7 +1,7 @@
-"""Triton kernels of the dynamic mask head with three layers: all layers of a query in one tile of cells.
+"""Triton kernels of the dynamic mask head with three layers: one program computes all layers in one tile of cells.
 
-Units of the first layer are made one after the other from the features and consumed at once, so that no program needs a
-row of a tile that another of its threads holds. Numbers of a query lie in the order that ``DynamicMaskHead`` says.
+The units of the first layer are computed one at a time and added to the second layer immediately: no thread needs a row
+of the tile that another thread holds. The G numbers of a query are in the order that ``DynamicMaskHead`` documents.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ def forward_kernel(  # type: ignore[no-untyped-def]
     STRIDE: tl.constexpr, INPUTS: tl.constexpr, CHANNELS: tl.constexpr, DEPTH: tl.constexpr, NUMBERS: tl.constexpr,
     TILE: tl.constexpr
 ):  # fmt: skip
-    """Outputs (Q, 1 or 2, cells) in TILE cells, of ``group`` queries of one image."""
+    """Compute the outputs (Q, 1 or 2, cells) of ``group`` queries of one image in TILE cells."""
     at = tl.program_id(0) * TILE + tl.arange(0, TILE)
     maps, pixel_x, pixel_y = _tile(features, at, cells, width, STRIDE, INPUTS)
     first = tl.load(starts + tl.program_id(1)) + tl.program_id(2) * group
@@ -41,9 +41,10 @@ def backward_kernel(  # type: ignore[no-untyped-def]
     STRIDE: tl.constexpr, INPUTS: tl.constexpr, CHANNELS: tl.constexpr, DEPTH: tl.constexpr, NUMBERS: tl.constexpr,
     TILE: tl.constexpr
 ):  # fmt: skip
-    """Parts of the gradients in TILE cells, of ``group`` queries of one image; hidden units are computed again.
+    """Compute the contributions of ``group`` queries of one image to the gradients in TILE cells.
 
-    Writes grad_params (Q, T, G), the tile's part, and grad_features (groups, B, INPUTS, cells), the group's part.
+    Hidden units are recomputed. Writes grad_params (Q, T, G) per tile and grad_features (groups, B, INPUTS, cells) per
+    group of queries; the caller sums over T and over the groups.
     """
     at = tl.program_id(0) * TILE + tl.arange(0, TILE)
     maps, pixel_x, pixel_y = _tile(features, at, cells, width, STRIDE, INPUTS)
@@ -61,16 +62,14 @@ def backward_kernel(  # type: ignore[no-untyped-def]
         )
         by_hidden = tl.where(hidden > 0, by_hidden, 0.0)
         by_maps += _first_layers_backward(weights, slopes, maps, x, y, by_hidden, INPUTS, CHANNELS, TILE)
-    row = (tl.program_id(2) * tl.num_programs(1) + tl.program_id(1)).to(tl.int64) * INPUTS * cells
-    place = row + tl.arange(0, INPUTS)[:, None] * cells + at[None, :]
-    tl.store(grad_features + place, by_maps, mask=(at < cells)[None, :])
+    image = (tl.program_id(2) * tl.num_programs(1) + tl.program_id(1)).to(tl.int64)
+    tl.store(grad_features + _feature_cells(image, at, cells, INPUTS), by_maps, mask=(at < cells)[None, :])
 
 
 @triton.jit
 def _tile(features, at, cells, width, STRIDE: tl.constexpr, INPUTS: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Features (INPUTS, TILE) of the image, 0 beyond its end, and the input pixel (x, y) of each cell."""
-    row = tl.program_id(1).to(tl.int64) * INPUTS * cells
-    place = row + tl.arange(0, INPUTS)[:, None] * cells + at[None, :]
+    """Load the image's features (INPUTS, TILE), 0 after the last cell; return also each cell's input pixel (x, y)."""
+    place = _feature_cells(tl.program_id(1).to(tl.int64), at, cells, INPUTS)
     maps = tl.load(features + place, mask=(at < cells)[None, :], other=0.0).to(tl.float32)
     pixel_x = (at % width) * STRIDE + STRIDE // 2
     pixel_y = (at // width) * STRIDE + STRIDE // 2
@@ -78,7 +77,14 @@ def _tile(features, at, cells, width, STRIDE: tl.constexpr, INPUTS: tl.constexpr
 
 
 @triton.jit
+def _feature_cells(image, at, cells, INPUTS: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Return the indices (INPUTS, TILE) of some cells in features (B, INPUTS, cells); ``image`` is an int64."""
+    return image * INPUTS * cells + tl.arange(0, INPUTS)[:, None] * cells + at[None, :]
+
+
+@triton.jit
 def _relative(locations, level, sizes, q, pixel_x, pixel_y):  # type: ignore[no-untyped-def]
+    """Compute the relative coordinates (location - pixel) / size of query q."""
     size = tl.load(sizes + tl.load(level + q)).to(tl.float32)
     x = (tl.load(locations + 2 * q).to(tl.float32) - pixel_x) / size
     y = (tl.load(locations + 2 * q + 1).to(tl.float32) - pixel_y) / size
@@ -87,7 +93,7 @@ def _relative(locations, level, sizes, q, pixel_x, pixel_y):  # type: ignore[no-
 
 @triton.jit
 def _first_unit(weights, maps, x, y, j, INPUTS: tl.constexpr, CHANNELS: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Unit j of the first layer (TILE,) before its ReLU, and its weights of the features (INPUTS,)."""
+    """Compute unit j of the first layer (TILE,) before its ReLU; return also its weights of the features (INPUTS,)."""
     row = weights + j * (INPUTS + 2)
     weight = tl.load(row + 2 + tl.arange(0, INPUTS)).to(tl.float32)
     bias = tl.load(weights + CHANNELS * (INPUTS + 2 + CHANNELS + 1) + j).to(tl.float32)
@@ -97,14 +103,14 @@ def _first_unit(weights, maps, x, y, j, INPUTS: tl.constexpr, CHANNELS: tl.const
 
 @triton.jit
 def _second_weights(weights, j, INPUTS: tl.constexpr, CHANNELS: tl.constexpr):  # type: ignore[no-untyped-def]
-    """What the second layer's units (CHANNELS,) make of unit j of the first."""
+    """Load the weights (CHANNELS,) from unit j of the first layer to the units of the second layer."""
     column = weights + CHANNELS * (INPUTS + 2) + j
     return tl.load(column + tl.arange(0, CHANNELS) * CHANNELS).to(tl.float32)
 
 
 @triton.jit
 def _second_layer(weights, maps, x, y, INPUTS: tl.constexpr, CHANNELS: tl.constexpr, TILE: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Units (CHANNELS, TILE) of the second layer before their ReLU."""
+    """Compute the units (CHANNELS, TILE) of the second layer before their ReLU."""
     biases = weights + CHANNELS * (INPUTS + 2 + CHANNELS + 2) + tl.arange(0, CHANNELS)
     hidden = tl.zeros((CHANNELS, TILE), tl.float32) + tl.load(biases).to(tl.float32)[:, None]
     for j in range(CHANNELS):
@@ -115,7 +121,7 @@ def _second_layer(weights, maps, x, y, INPUTS: tl.constexpr, CHANNELS: tl.conste
 
 @triton.jit
 def _last_layer(weights, hidden, INPUTS: tl.constexpr, CHANNELS: tl.constexpr, DEPTH: tl.constexpr):  # type: ignore[no-untyped-def]
-    """M_m(F1) and M_d(F1), (TILE,) each; the first twice where there is no depth layer."""
+    """Compute M_m(F1) and M_d(F1) (eq. 1), (TILE,) each; without a depth layer, both are M_m(F1)."""
     mask_row = weights + CHANNELS * (INPUTS + 2 + CHANNELS)
     mask_bias = weights + CHANNELS * (INPUTS + 2 + CHANNELS + 3)
     o = tl.arange(0, CHANNELS)
@@ -131,7 +137,7 @@ def _last_layer(weights, hidden, INPUTS: tl.constexpr, CHANNELS: tl.constexpr, D
 def _last_layer_backward(  # type: ignore[no-untyped-def]
     weights, slopes, grad, at, cells, hidden, INPUTS: tl.constexpr, CHANNELS: tl.constexpr, DEPTH: tl.constexpr
 ):
-    """Gradient by the second layer's units (CHANNELS, TILE); writes that by the last layer's numbers."""
+    """Return the gradient of the second layer's units (CHANNELS, TILE); store that of the last layer's numbers."""
     mask_row = CHANNELS * (INPUTS + 2 + CHANNELS)
     mask_bias = CHANNELS * (INPUTS + 2 + CHANNELS + 3)
     o = tl.arange(0, CHANNELS)
@@ -156,7 +162,7 @@ def _last_layer_backward(  # type: ignore[no-untyped-def]
 def _first_layers_backward(  # type: ignore[no-untyped-def]
     weights, slopes, maps, x, y, by_hidden, INPUTS: tl.constexpr, CHANNELS: tl.constexpr, TILE: tl.constexpr
 ):
-    """Gradient by the features (INPUTS, TILE); writes that by the numbers of the first two layers."""
+    """Return the gradient of the features (INPUTS, TILE); store that of the numbers of the first two layers."""
     i, o = tl.arange(0, INPUTS), tl.arange(0, CHANNELS)
     by_maps = tl.zeros((INPUTS, TILE), tl.float32)
     biases = slopes + CHANNELS * (INPUTS + 2 + CHANNELS + 1)

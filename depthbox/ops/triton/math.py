@@ -1,4 +1,4 @@
-"""What several Triton kernels compute; imported only where Triton is."""
+"""Functions shared by the Triton kernels."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import triton.language as tl
 
 @triton.jit
 def sigmoid(x):  # type: ignore[no-untyped-def]
-    """1 / (1 + exp(-x)); exp never overflows."""
+    """Compute 1 / (1 + exp(-x)) without overflow."""
     decay = tl.exp(-tl.abs(x))
     return tl.where(x >= 0, 1.0, decay) / (1.0 + decay)
 
 
 @triton.jit
 def sigmoid_slope(x):  # type: ignore[no-untyped-def]
-    """Derivative of the sigmoid, without the cancellation of s (1 - s)."""
+    """Compute the derivative of the sigmoid, without the cancellation of s (1 - s)."""
     decay = tl.exp(-tl.abs(x))
     return decay / ((1.0 + decay) * (1.0 + decay))
 
 
 @triton.jit
 def probe(out):  # type: ignore[no-untyped-def]
-    """The smallest kernel: shows that compiling and launching work."""
+    """Write 1 to ``out``: the smallest kernel, launched to test that compilation works."""
     tl.store(out, 1.0)

@@ -193,8 +193,8 @@ def test_the_json_registers_and_feeds_the_mapper(root, boxes_only):
     records = DatasetCatalog.get(name)
     assert len(records) == 6 and MetadataCatalog.get(name).has_masks is not boxes_only
     assert MetadataCatalog.get(name).thing_classes == [category["name"] for category in CATEGORIES]
-    supervision = "box" if boxes_only else "mask"
-    mapper = BoxDepthMapper(True, augmentations=[], image_format="BGR", mask_supervision=supervision, read_depth=True)
+    fields = ("depth",) if boxes_only else ("gt_masks", "depth")
+    mapper = BoxDepthMapper(True, augmentations=[], image_format="BGR", fields=fields)
     result = mapper(records[3])
     assert result["instances"].gt_boxes.tensor.tolist() == [[2, 5, 22, 17], [15, 9, 30, 20]]
     assert result["instances"].gt_classes.tolist() == [2, 2] and result["depth"].shape == (1, HEIGHT, WIDTH)

@@ -20,7 +20,7 @@ from depthbox.experiments.affinity.count import (
 )
 from depthbox.experiments.affinity.plot import save_affinity_plot
 from depthbox.experiments.affinity.report import best_cutoff, encode_json, evaluate_rules, format_markdown, format_table
-from depthbox.modeling.supervision.targets import MaskSupervision
+from depthbox.modeling.supervision.boxes import BoxSupervision
 from depthbox.ops import box_masks, depth_on_grid, depth_similarity, neighbor_offsets, unpack_edges
 
 HEIGHT, WIDTH = 46, 57  # not multiples of the stride
@@ -45,8 +45,7 @@ def slow_counts(image, boxes, masks, depth, removed, color_threshold, cutoff):
     height, width = math.ceil(HEIGHT / stride), math.ceil(WIDTH / stride)
     padded = torch.zeros(1, 3, height * stride, width * stride)
     padded[0, :, :HEIGHT, :WIDTH] = image
-    supervision = MaskSupervision(
-        supervision="box",
+    supervision = BoxSupervision(
         stride=stride,
         rgb=True,
         color_threshold=color_threshold,
@@ -54,7 +53,7 @@ def slow_counts(image, boxes, masks, depth, removed, color_threshold, cutoff):
         dilation=2,
         bottom_pixels_removed=removed,
     )
-    valid = supervision._valid(padded, [(HEIGHT, WIDTH)], [HEIGHT])
+    valid = supervision.valid_cells(padded, [(HEIGHT, WIDTH)], [HEIGHT])
     alike = unpack_edges(supervision.color_edges(padded, valid))[0]
     kept = [0, 0, 0]
     for box, mask in zip(boxes.tolist(), masks, strict=True):

@@ -1,4 +1,4 @@
-"""Backbones: five levels at the right strides, at any input size."""
+"""Backbones: five levels at the right strides, for any input size."""
 
 import pytest
 import torch

@@ -27,7 +27,7 @@ def make_plain(seed=0, **options):
 
 
 def read_between(image: Tensor, y: float, x: float) -> Tensor:
-    """Values of all channels of (C, H, W) between four pixels; outside lie zeros."""
+    """Return the values (C,) of a map (C, H, W) between four pixels; it is zero outside."""
     y0, x0 = math.floor(y), math.floor(x)
     value = torch.zeros(len(image), dtype=image.dtype)
     for row in (y0, y0 + 1):
@@ -38,7 +38,7 @@ def read_between(image: Tensor, y: float, x: float) -> Tensor:
 
 
 def loops(x: Tensor, field: Tensor, conv: nn.Conv2d, modulated: bool, groups: int) -> Tensor:
-    """The deformable convolution of one image in loops; ``field`` = output of conv2_offset."""
+    """Compute the deformable convolution of one image in loops; ``field`` is the output of conv2_offset."""
     (stride, _), (padding, _), (dilation, _) = conv.stride, conv.padding, conv.dilation
     out = torch.zeros((1, conv.out_channels, *field.shape[2:]), dtype=x.dtype)
     per_deformable, per_group = x.shape[1] // groups, x.shape[1] // conv.groups
@@ -72,7 +72,7 @@ def test_values_are_those_of_the_loops(modulated, groups, options):
     x = torch.randn(1, 4, 7, 6, dtype=torch.float64)
     inner = block.conv1(x).relu()
     field = block.conv2_offset(inner)
-    assert field[:, : 18 * groups].abs().max() > 2  # also beyond the border
+    assert field[:, : 18 * groups].abs().max() > 2  # samples beyond the border too
     wanted = block.conv3(block.conv2.norm(loops(inner, field, block.conv2, modulated, groups)).relu())
     wanted = (wanted + block.shortcut(x)).relu()
     assert torch.allclose(block(x), wanted, atol=1e-12)
@@ -80,7 +80,7 @@ def test_values_are_those_of_the_loops(modulated, groups, options):
 
 @pytest.mark.parametrize("modulated", [False, True])
 @torch.no_grad()
-def test_it_starts_as_the_plain_block(modulated):
+def test_the_initial_block_equals_the_plain_block(modulated):
     plain, source = make_plain(stride=2), make_plain(stride=2)
     if modulated:
         plain.conv2.weight *= 0.5  # the mask is sigmoid(0)
@@ -101,7 +101,7 @@ def test_gradients_reach_every_parameter_from_the_start(modulated):
 def test_gradients_are_right():
     conv = DeformableConv2d(2, 2, 3, padding=1, bias=True).double()
     x = torch.randn(1, 2, 4, 3, dtype=torch.float64, requires_grad=True)
-    # Places away from the pixels themselves, where reading has a kink.
+    # Coordinates away from the pixel centers, at which bilinear interpolation is not differentiable.
     offset = (torch.randint(-2, 2, (1, 18, 4, 3)) + 0.2 + 0.6 * torch.rand(1, 18, 4, 3)).double().requires_grad_()
     mask = torch.rand(1, 9, 4, 3, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(conv, (x, offset, mask))
@@ -133,14 +133,14 @@ def make_cfg(**keys):
     return cfg
 
 
-def described(network):
-    """What each layer with parameters is, by name."""
+def describe(network):
+    """Return a description of each layer with parameters, by name."""
     result = {}
     for name, module in network.named_modules():
         parameters = {key: (p.shape, p.requires_grad) for key, p in module.named_parameters(recurse=False)}
         buffers = {key: b.shape for key, b in module.named_buffers(recurse=False)}
         if parameters or buffers:
-            # Detectron2's modulated layer keeps single numbers.
+            # Detectron2's modulated layer stores numbers instead of pairs.
             pairs = [getattr(module, key, None) for key in ("stride", "padding", "dilation")]
             pairs = [(value, value) if isinstance(value, int) else value for value in pairs]
             result[name] = (parameters, buffers, pairs, getattr(module, "groups", None))
@@ -157,11 +157,11 @@ def described(network):
     ],
     ids=["modulated", "frozen", "dilated", "short"],
 )
-def test_network_is_detectron2s_but_for_the_operation(keys):
+def test_network_equals_detectron2s_except_for_the_operator(keys):
     cfg = make_cfg(**keys)
     cfg.freeze()
     mine, theirs = (build(cfg, ShapeSpec(channels=3)) for build in (build_deformable_resnet, build_resnet_backbone))
-    assert described(mine) == described(theirs)
+    assert describe(mine) == describe(theirs)
     assert mine.output_shape() == theirs.output_shape()
     assert any(isinstance(module, DeformableBottleneck) for module in mine.modules())
     mine.load_state_dict(theirs.state_dict())
@@ -215,7 +215,7 @@ def test_channels_last_changes_nothing():
     [
         ({"MODEL__RESNETS__DEPTH": 18}, "DEPTH 50 or more"),
         ({"MODEL__RESNETS__DEFORM_NUM_GROUPS": 3}, "DEFORM_NUM_GROUPS = 3"),
-        ({"MODEL__RESNETS__DEFORM_ON_PER_STAGE": [True, True]}, "an entry for each"),
+        ({"MODEL__RESNETS__DEFORM_ON_PER_STAGE": [True, True]}, "one entry for each"),
     ],
 )
 def test_faults_are_named(keys, message):

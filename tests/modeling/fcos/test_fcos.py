@@ -58,7 +58,7 @@ def flat(levels: list[Tensor]) -> Tensor:
 def test_losses_and_gradients(quality: str, counts: tuple[int, ...]) -> None:
     fcos, outputs, (boxes, classes) = detector(quality), predictions(3), objects(counts)
     losses, queries = fcos.losses(outputs, boxes, classes, (64, 96))
-    targets = assign_targets(fcos.positions(outputs), boxes, classes, CLASSES)
+    targets = assign_targets(fcos.locations(outputs), boxes, classes, CLASSES)
     labels = targets.labels.flatten()
     positive, found = labels != CLASSES, targets.deltas.flatten(0, 1)[labels != CLASSES].double()
     logits, deltas, scores = (flat(x) for x in (outputs.logits, outputs.deltas, outputs.quality))
@@ -87,13 +87,13 @@ def test_losses_and_gradients(quality: str, counts: tuple[int, ...]) -> None:
 def test_queries_are_the_positives_of_the_best_score() -> None:
     fcos, outputs, (boxes, classes) = detector(), predictions(2), objects((1, 2))
     _, queries = fcos.losses(outputs, boxes, classes, (64, 96))
-    targets = assign_targets(fcos.positions(outputs), boxes, classes, CLASSES)
+    targets = assign_targets(fcos.locations(outputs), boxes, classes, CLASSES)
     scores = (flat(outputs.logits).sigmoid().amax(1) * flat(outputs.quality)[:, 0].sigmoid()).view(2, -1)
     mine = scores[0].masked_fill(targets.labels[0] == CLASSES, -1)
     number = min(6, int((targets.labels[0] != CLASSES).sum()))
     best = mine.topk(number).indices
     assert queries.counts[0] == number
-    assert torch.equal(queries.locations[:number], fcos.positions(outputs).locations[best])
+    assert torch.equal(queries.locations[:number], fcos.locations(outputs).xy[best])
 
 
 def test_no_object_at_all() -> None:
@@ -113,7 +113,7 @@ def test_box_loss_is_that_of_the_boxes() -> None:
     low, high = torch.maximum(boxes, truth)[:, :2], torch.minimum(boxes, truth)[:, 2:]
     shared = (high - low).prod(1)
     torch.testing.assert_close(iou, (shared + 1) / (area[0] + area[1] - shared + 1))
-    # torchvision's has no +1 in its IoU; the rest of the generalised IoU is the same.
+    # torchvision's has no +1 in its IoU; the rest of the generalized IoU is the same.
     plain = shared / (area[0] + area[1] - shared)
     torch.testing.assert_close(1 - giou - (plain - iou), generalized_box_iou_loss(boxes, truth))
     torch.testing.assert_close(box_loss(deltas, targets, "iou"), -iou.log())

@@ -1,28 +1,28 @@
-"""Selection of the positions whose masks are trained."""
+"""Selection of the queries in training."""
 
 import torch
 
 from depthbox.modeling.fcos.queries import select_queries
-from depthbox.modeling.fcos.targets import assign_targets, pyramid_positions
+from depthbox.modeling.fcos.targets import assign_targets, pyramid_locations
 
 SIZES, STRIDES = [(8, 12), (4, 6), (2, 3), (1, 2), (1, 1)], [8, 16, 32, 64, 128]
 
 
 def scene(counts):
     torch.manual_seed(0)
-    positions = pyramid_positions(SIZES, STRIDES, (64, 128, 256, 512), "cpu")
+    locations = pyramid_locations(SIZES, STRIDES, (64, 128, 256, 512), "cpu")
     boxes = []
     for count in counts:
         low = torch.rand(count, 2) * torch.tensor([70.0, 40.0])
         boxes.append(torch.cat((low, low + 10 + 10 * torch.rand(count, 2)), 1))
-    assignment = assign_targets(positions, boxes, [torch.zeros(c, dtype=torch.int64) for c in counts], 1)
-    image_index, position_index = torch.nonzero(assignment.labels != 1, as_tuple=True)
-    return positions, assignment, image_index, position_index, torch.rand(len(image_index))
+    assignment = assign_targets(locations, boxes, [torch.zeros(c, dtype=torch.int64) for c in counts], 1)
+    image_index, location_index = torch.nonzero(assignment.labels != 1, as_tuple=True)
+    return locations, assignment, image_index, location_index, torch.rand(len(image_index))
 
 
 def test_each_object_keeps_its_best_up_to_its_quota():
-    positions, assignment, image, cell, scores = scene([3, 0, 2])
-    queries = select_queries(positions, assignment, image, cell, scores, 8)
+    locations, assignment, image, cell, scores = scene([3, 0, 2])
+    queries = select_queries(locations, assignment, image, cell, scores, 8)
     owner = assignment.target_index[image, cell]
     assert queries.counts[1] == 0 and sum(queries.counts) == len(queries.image_index)
     assert torch.equal(queries.image_index, queries.image_index.sort().values)
@@ -33,8 +33,8 @@ def test_each_object_keeps_its_best_up_to_its_quota():
             mine = scores[owner == target].sort(descending=True).values
             chosen = queries.target_index == target
             assert int(chosen.sum()) == min(quota, len(mine))
-            locations = positions.locations[cell[owner == target]][scores[owner == target].argsort(descending=True)]
-            expected = {tuple(x) for x in locations[:quota].tolist()}
+            own = locations.xy[cell[owner == target]][scores[owner == target].argsort(descending=True)]
+            expected = {tuple(x) for x in own[:quota].tolist()}
             assert {tuple(x) for x in queries.locations[chosen].tolist()} == expected
 
 

@@ -1,4 +1,4 @@
-"""Target assignment against a dense comparison of every position with every object."""
+"""Target assignment against a dense comparison of every location with every object."""
 
 import math
 from collections.abc import Sequence
@@ -9,58 +9,58 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from depthbox.modeling.fcos import claims
-from depthbox.modeling.fcos.locations import Positions, level_locations, pyramid_positions
+from depthbox.modeling.fcos import smallest_object
+from depthbox.modeling.fcos.locations import Locations, level_locations, pyramid_locations
 from depthbox.modeling.fcos.targets import Assignment, assign_targets
 from depthbox.ops import integer_box_centers
 
 HEIGHT, WIDTH, CLASSES = 160, 224, 5
 STRIDES, SIZES = (8, 16, 32, 64, 128), (32, 64, 128, 256)
-POSITIONS = pyramid_positions([(math.ceil(HEIGHT / s), math.ceil(WIDTH / s)) for s in STRIDES], STRIDES, SIZES, "cpu")
+LOCATIONS = pyramid_locations([(math.ceil(HEIGHT / s), math.ceil(WIDTH / s)) for s in STRIDES], STRIDES, SIZES, "cpu")
 # center_sample, radius, mass_center_size
 WAYS = {
     "box": (True, 1.5, None),
     "mass": (True, 1.5, (HEIGHT, WIDTH)),
     "half": (True, 0.5, None),
     "odd": (True, 1.3, None),
-    "far": (True, 6.0, None),  # beyond the whole of the coarse levels: compared with all positions
+    "far": (True, 6.0, None),  # larger than the coarse levels: compared with all locations
     "anywhere": (False, 1.5, None),
 }
 
 
-def dense(positions: Positions, boxes: Tensor, classes: Tensor, way: tuple) -> tuple[Tensor, Tensor, Tensor]:
-    """Labels, objects and distances in strides of one image, position by position and object by object."""
+def dense(locations: Locations, boxes: Tensor, classes: Tensor, way: tuple) -> tuple[Tensor, Tensor, Tensor]:
+    """Return labels, objects and distances in strides of one image, computed location by location."""
     center_sample, radius, mass = way
     centers = (boxes[:, :2] + boxes[:, 2:]) / 2 if mass is None else integer_box_centers(boxes, *mass)
-    locations = positions.locations
-    sides = torch.cat((locations[:, None] - boxes[None, :, :2], boxes[None, :, 2:] - locations[:, None]), dim=-1)
+    xy = locations.xy
+    sides = torch.cat((xy[:, None] - boxes[None, :, :2], boxes[None, :, 2:] - xy[:, None]), dim=-1)
     accepts = sides.amin(-1) > 0
     if center_sample:
-        accepts &= ((locations[:, None] - centers).abs() < radius * positions.stride[:, None, None]).all(-1)
-    largest, bounds = sides.amax(-1), positions.size_range
+        accepts &= ((xy[:, None] - centers).abs() < radius * locations.stride[:, None, None]).all(-1)
+    largest, bounds = sides.amax(-1), locations.size_range
     accepts &= (largest >= bounds[:, :1]) & (largest <= bounds[:, 1:])
     areas = ((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])).tolist()
-    labels, owners = torch.full((len(locations),), CLASSES), torch.zeros(len(locations), dtype=torch.int64)
-    deltas = torch.zeros(len(locations), 4)
-    for position, row in enumerate(accepts):
+    labels, owners = torch.full((len(xy),), CLASSES), torch.zeros(len(xy), dtype=torch.int64)
+    deltas = torch.zeros(len(xy), 4)
+    for location, row in enumerate(accepts):
         found = row.nonzero().flatten().tolist()
         if found and min(areas[n] for n in found) < math.inf:
             owner = min(found, key=lambda n: (areas[n], n))
-            labels[position], owners[position] = classes[owner], owner
-            deltas[position] = sides[position, owner] / positions.stride[position]
+            labels[location], owners[location] = classes[owner], owner
+            deltas[location] = sides[location, owner] / locations.stride[location]
     return labels, owners, deltas
 
 
-def check(boxes: Sequence[Tensor], way: tuple, positions: Positions = POSITIONS) -> Assignment:
-    """Compare bit by bit with the dense reference; returns the assignment."""
+def check(boxes: Sequence[Tensor], way: tuple, locations: Locations = LOCATIONS) -> Assignment:
+    """Compare the assignment with the dense reference bit by bit, and return it."""
     classes = [torch.randint(0, CLASSES, (len(x),)) for x in boxes]
     center_sample, radius, mass = way
     result = assign_targets(
-        positions, boxes, classes, CLASSES, center_sample=center_sample, radius=radius, mass_center_size=mass
+        locations, boxes, classes, CLASSES, center_sample=center_sample, radius=radius, mass_center_size=mass
     )
     before = 0
     for b, (image_boxes, image_classes) in enumerate(zip(boxes, classes, strict=True)):
-        labels, owners, deltas = dense(positions, image_boxes, image_classes, way)
+        labels, owners, deltas = dense(locations, image_boxes, image_classes, way)
         assert torch.equal(result.labels[b], labels)
         assert torch.equal(result.target_index[b], (owners + before).masked_fill(labels == CLASSES, 0))
         assert torch.equal(result.deltas[b], deltas)
@@ -69,7 +69,7 @@ def check(boxes: Sequence[Tensor], way: tuple, positions: Positions = POSITIONS)
 
 
 def random_boxes(count: int, whole: bool = False) -> Tensor:
-    """Boxes of all sizes, some over the border or thin."""
+    """Return boxes (count, 4) of all sizes, some thin or beyond the border."""
     low = torch.rand(count, 2) * torch.tensor([WIDTH + 20.0, HEIGHT + 20.0]) - 20
     size = torch.exp(torch.rand(count, 2) * 5.5)
     boxes = torch.cat((low, low + size), 1)
@@ -117,7 +117,7 @@ def test_strange_boxes(way: str) -> None:
 
 @pytest.mark.parametrize("way", list(WAYS))
 def test_centers_on_the_edge_of_the_radius(way: str) -> None:
-    # Cells lie exactly 1.5 (and 0.5) strides from these centres: just outside, whatever the rounding.
+    # Cells lie exactly 1.5 (and 0.5) strides from these centers: just outside, whatever the rounding.
     center = torch.tensor([[x, y] for x in (56.0, 60.0, 64.0) for y in (48.0, 52.0, 60.0)])
     half = torch.tensor([20.0, 24.0])
     edges = torch.cat((center - half, center + half), 1)
@@ -129,34 +129,34 @@ def test_images_without_objects(way: str) -> None:
     empty = torch.zeros(0, 4)
     check([empty, random_boxes(9), empty], WAYS[way])
     result = check([empty, empty], WAYS[way])
-    assert result.labels.shape == (2, len(POSITIONS)) and (result.labels == CLASSES).all()
+    assert result.labels.shape == (2, len(LOCATIONS)) and (result.labels == CLASSES).all()
 
 
 def test_a_few_objects_at_a_time_are_all_objects(monkeypatch: pytest.MonkeyPatch) -> None:
     boxes = [random_boxes(25), random_boxes(7)]
-    for comparisons in (1, 3 * 2 * len(POSITIONS), 10**9):
-        monkeypatch.setattr(claims, "COMPARISONS", comparisons)
+    for comparisons in (1, 3 * 2 * len(LOCATIONS), 10**9):
+        monkeypatch.setattr(smallest_object, "COMPARISONS", comparisons)
         check(boxes, WAYS["anywhere"])
         check(boxes, WAYS["far"])
 
 
 def test_odd_strides_and_levels_smaller_than_the_radius() -> None:
-    positions = pyramid_positions([(21, 30), (7, 10), (1, 1)], [5, 15, 105], (30, 60), "cpu")
+    locations = pyramid_locations([(21, 30), (7, 10), (1, 1)], [5, 15, 105], (30, 60), "cpu")
     for radius in (0.7, 1.5, 2.5):
-        check([random_boxes(30), random_boxes(30, whole=True)], (True, radius, None), positions)
+        check([random_boxes(30), random_boxes(30, whole=True)], (True, radius, None), locations)
 
 
-def test_positions_are_level_major_then_row_major() -> None:
-    positions = pyramid_positions([(2, 3), (1, 2)], [8, 16], (64,), "cpu")
-    assert positions.level.tolist() == [0] * 6 + [1] * 2
-    assert positions.row.tolist() == [0, 0, 0, 1, 1, 1, 0, 0]
-    assert positions.column.tolist() == [0, 1, 2, 0, 1, 2, 0, 1]
-    assert positions.stride.tolist() == [8.0] * 6 + [16.0] * 2
-    assert torch.equal(positions.locations[:6], level_locations(2, 3, 8))
-    assert torch.equal(positions.locations[6:], torch.tensor([[8.0, 8.0], [24.0, 8.0]]))
-    assert positions.size_range[0].tolist() == [-1.0, 64.0]
-    assert positions.size_range[7].tolist() == pytest.approx([64.0, 1e8])
-    assert positions.sizes == ((2, 3), (1, 2)) and positions.strides == (8, 16) and len(positions) == 8
+def test_locations_are_level_major_then_row_major() -> None:
+    locations = pyramid_locations([(2, 3), (1, 2)], [8, 16], (64,), "cpu")
+    assert locations.level.tolist() == [0] * 6 + [1] * 2
+    assert locations.row.tolist() == [0, 0, 0, 1, 1, 1, 0, 0]
+    assert locations.column.tolist() == [0, 1, 2, 0, 1, 2, 0, 1]
+    assert locations.stride.tolist() == [8.0] * 6 + [16.0] * 2
+    assert torch.equal(locations.xy[:6], level_locations(2, 3, 8))
+    assert torch.equal(locations.xy[6:], torch.tensor([[8.0, 8.0], [24.0, 8.0]]))
+    assert locations.size_range[0].tolist() == [-1.0, 64.0]
+    assert locations.size_range[7].tolist() == pytest.approx([64.0, 1e8])
+    assert locations.sizes == ((2, 3), (1, 2)) and locations.strides == (8, 16) and len(locations) == 8
 
 
 class Largest(TorchDispatchMode):
@@ -174,15 +174,15 @@ class Largest(TorchDispatchMode):
 
 @pytest.mark.parametrize("way", ["box", "mass", "anywhere"])
 def test_a_crowded_large_image_needs_little_memory(way: str) -> None:
-    positions = pyramid_positions([(math.ceil(800 / s), math.ceil(1344 / s)) for s in STRIDES], STRIDES, SIZES, "cpu")
+    locations = pyramid_locations([(math.ceil(800 / s), math.ceil(1344 / s)) for s in STRIDES], STRIDES, SIZES, "cpu")
     boxes = [random_boxes(300) * 6 for _ in range(2)]
     center_sample, radius, _ = WAYS[way]
     with Largest() as largest:
         assign_targets(
-            *(positions, boxes, [torch.zeros(300, dtype=torch.int64)] * 2, 1),
+            *(locations, boxes, [torch.zeros(300, dtype=torch.int64)] * 2, 1),
             center_sample=center_sample,
             radius=radius,
             mass_center_size=(800, 1344) if way == "mass" else None,
         )
-    # A float32 for every position and object would take 54 MB for both images.
+    # A float32 for every location and object would take 54 MB for both images.
     assert largest.nbytes <= (2**24 if way == "anywhere" else 2**20)

@@ -1,4 +1,4 @@
-"""The controller at chosen positions equals the dense convolution there."""
+"""Controller at the locations of queries against the dense convolution."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""The dynamic mask head with its depth layer (eq. 1) against one small network per instance, in loops."""
+"""Dynamic mask head with its depth layer (eq. 1) against one small network per instance, in loops."""
 
 import pytest
 import torch
@@ -27,7 +27,7 @@ def queries(counts: tuple[int, ...]) -> Queries:
 def reference(
     head: DynamicMaskHead, features: Tensor, params: Tensor, asked: Queries, depth_layer: bool
 ) -> tuple[Tensor, Tensor]:
-    """Mask logit M_m(F1) * P_depth and depth logit M_d(F1) at every cell, one cell and one instance after the other."""
+    """Compute the mask logit M_m(F1) * P_depth and the depth logit M_d(F1) cell by cell and instance by instance."""
     _, _, height, width = features.shape
     masks = torch.zeros(len(params), 1, height, width, dtype=features.dtype)
     depths = torch.zeros_like(masks)
@@ -94,7 +94,7 @@ def test_no_queries_stay_on_the_graph() -> None:
 
 
 @pytest.mark.parametrize("cached", [1, 2 * WIDTH * 4 * 5, 10**6])
-def test_on_the_cpu_gives_what_one_product_per_layer_gives(cached: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cpu_form_equals_one_product_per_layer(cached: int, monkeypatch: pytest.MonkeyPatch) -> None:
     head = DynamicMaskHead(in_channels=CHANNELS, channels=WIDTH, depth_layer=True)
     asked = queries((3, 0, 4, 1))
     inputs = torch.randn(4, CHANNELS, 4, 5, dtype=torch.float64), torch.randn(8, head.num_params, dtype=torch.float64)

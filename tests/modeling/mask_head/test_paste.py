@@ -1,4 +1,4 @@
-"""Pasting of masks: each lands where the definition puts it, as bools and as RLEs alike, in little memory."""
+"""Pasting of masks against its definition, as bools and as RLEs, and its memory."""
 
 import subprocess
 import sys
@@ -15,19 +15,19 @@ from depthbox.ops import aligned_upsample
 
 
 def dense_scores(logits, stride, image_size, output_size):
-    """The definition: all masks at full size, as probabilities."""
+    """Compute all masks (N, height, width) at full size, as probabilities."""
     scores = aligned_upsample(logits.float().sigmoid(), stride)[:, :, : image_size[0], : image_size[1]]
     return F.interpolate(scores, size=output_size, mode="bilinear", align_corners=False)[:, 0]
 
 
 def encode(masks):
-    """COCO's own coder, on whole images."""
+    """Encode whole masks (N, height, width) with pycocotools."""
     rles = [mask_util.encode(np.asfortranarray(mask.numpy().astype(np.uint8))) for mask in masks]
     return [{"size": rle["size"], "counts": rle["counts"].decode()} for rle in rles]
 
 
 def blobs(n, height, width, generator, steepness=2.0):
-    """Logits of discs, some of which leave the grid."""
+    """Return logits (N, 1, H, W) of discs, some of which extend beyond the grid."""
     y, x = torch.meshgrid(torch.arange(float(height)), torch.arange(float(width)), indexing="ij")
     center = torch.rand((n, 2), generator=generator) * torch.tensor([height, width])
     radius = torch.rand(n, generator=generator) * max(height, width) / 2
@@ -36,7 +36,7 @@ def blobs(n, height, width, generator, steepness=2.0):
 
 
 def assert_as_defined(logits, stride, image_size, output_size, threshold=0.5, **options):
-    """Masks are the definition's but for scores within 1e-6 of the threshold; RLEs are the masks'."""
+    """Assert that masks equal the definition except for scores within 1e-6 of the threshold, and RLEs the masks."""
     masks = paste_masks(logits, stride, image_size, output_size, threshold=threshold, **options)
     scores = dense_scores(logits, stride, image_size, output_size)
     clear = (scores - threshold).abs() > 1e-6
@@ -79,7 +79,9 @@ def test_borders_and_single_cells(output_size):
     logits[0] = 4
     logits[1, :, :1], logits[2, :, -1:], logits[3, ..., :1], logits[4, ..., -1:] = 4, 4, 4, 4
     logits[5, :, 0, 0] = logits[6, :, -1, -1] = logits[7, :, 7, 11] = 4
-    logits[8, :, :, ::3] = 4  # whole columns: where one run ends at the foot and none begins at the next head
+    logits[8, :, :, ::3] = (
+        4  # whole columns: a run ends at the bottom of a column and none starts at the top of the next
+    )
     masks = assert_as_defined(logits, 4, (64, 96), output_size)
     assert (
         masks[0].all() and masks[1, 0].all() and masks[2, -1].all() and masks[3, :, 0].all() and masks[4, :, -1].all()
@@ -143,7 +145,7 @@ def test_mean_depth_is_that_of_the_masks_cells_and_continuous():
         expected.append(sum(weight * d for weight, d in cells) / sum(weight for weight, _ in cells))
     found = mean_depth(logits, depths)
     assert found.tolist() == pytest.approx([*expected, 0], abs=1e-6)
-    # A cell that rounding puts on either side of the mask's border changes nothing.
+    # A cell that is rounded to either side of the mask's border has no influence.
     near = logits.clone()
     near[:, :, 0, 0] = 1e-6
     other = near.clone()

@@ -1,4 +1,4 @@
-"""Contracts of the meta-architecture."""
+"""Meta-architecture: names of losses, gradients, formats of the results, and the role of depth."""
 
 import numpy as np
 import pycocotools.mask as mask_util
@@ -43,7 +43,7 @@ def test_mask_losses_move_controller_and_branch(make_model, make_input):
     assert model.mask_branch.tower[-1].weight.grad.abs().sum() > 0
 
 
-def test_mixed_equals_box_or_mask_where_all_objects_are_alike(make_model, make_input):
+def test_mixed_equals_box_or_mask_if_all_objects_have_the_same_annotation(make_model, make_input):
     mixed = make_model(MODEL__MASK_SUPERVISION="mixed")
     box, mask = make_model(), make_model(MODEL__MASK_SUPERVISION="mask")
     all_masks, no_masks = [make_input(3)], [make_input(3, has_mask=[False] * 3)]
@@ -88,7 +88,7 @@ def test_masks_as_rle_are_the_same_masks(make_model, make_input):
         assert np.array_equal(decoded.astype(bool), dense.pred_masks.numpy()) and decoded.any()
 
 
-def test_an_image_is_detected_alike_alone_and_in_a_batch(make_model, make_input):
+def test_detections_do_not_depend_on_the_batch(make_model, make_input):
     model = make_model(MODEL__FCOS__INFERENCE_TH=0.0).eval()
     inputs = [make_input(0, seed) for seed in range(3)]
     with torch.no_grad():
@@ -161,7 +161,7 @@ def test_with_depth_off_it_is_boxinst(make_model, make_input):
     assert plain.controller.weight.shape[0] == 233
 
 
-def test_depth_changes_only_what_reads_it(make_model, make_input):
+def test_depth_changes_only_the_depth_losses(make_model, make_input):
     model = make_model(**DEPTH)
     batch = [make_input(3)]
     changed = [{**batch[0], "depth": batch[0]["depth"].flip(1)}]
@@ -190,14 +190,14 @@ def test_missing_depth_is_named(make_model, make_input):
         make_model(**DEPTH)([x])
 
 
-def test_inference_needs_no_depth_and_tells_it(make_model, make_input):
+def test_inference_predicts_depth_without_depth_input(make_model, make_input):
     model = make_model(**DEPTH, MODEL__FCOS__INFERENCE_TH=0.0).eval()
     instances = model([{"image": make_input(1)["image"], "height": 128, "width": 192}])[0]["instances"]
     assert len(instances) > 0 and instances.pred_depths.shape == (len(instances),)
     assert instances.pred_depths.min() >= 0 and instances.pred_depths.max() <= 1
 
 
-def test_weights_without_the_depth_layer_start_one_with_it(make_model, make_input, tmp_path, caplog):
+def test_weights_without_the_depth_layer_initialize_a_network_with_it(make_model, make_input, tmp_path, caplog):
     plain, guided = make_model(), make_model(**DEPTH)
     torch.nn.init.normal_(plain.controller.weight)
     torch.save({"model": plain.state_dict()}, tmp_path / "boxinst.pth")
