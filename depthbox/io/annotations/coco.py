@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ..folders import is_hidden
-from .canonical.notes import shorten
 from .json_file import load_json
+from .notes import shorten
 from .records import AnnotationError, RawAnnotations
 
 SPLITS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from depthbox.io.annotations.canonical.notes import RULES, NoteCounter, shorten
+from depthbox.io.annotations.notes import RULES, NoteCounter, shorten
 from depthbox.io.annotations.records import MAX_EXAMPLES
 
 
