@@ -87,6 +87,16 @@ def page_count(path: str | os.PathLike[str]) -> int:
         return int(getattr(image, "n_frames", 1))
 
 
+def is_deep(path: str | os.PathLike[str]) -> bool:
+    """Return whether an image file has more than 8 bits per channel, so that ``read_image`` scales its range.
+
+    Raises:
+        ImageError: as ``image_size``.
+    """
+    with _open_image(path) as image:
+        return _is_deep_color(image) or image.mode[0] in "IF"
+
+
 def list_images(folder: str | os.PathLike[str]) -> list[str]:
     """List the image files below a folder by their suffix.
 
