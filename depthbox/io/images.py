@@ -16,7 +16,9 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from .folders import is_hidden, list_files
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".gif"})
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".gif"}
+)
 # Pillow refuses larger images as possible decompression bombs.
 MAX_PIXELS = 178_956_970
 _REMEDY = "Copy or download the file again, or remove it and its annotations"

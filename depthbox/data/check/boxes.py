@@ -49,8 +49,7 @@ def fit_as_corners(table: BoxTable) -> Mask:
     """Return (N,) bool: whether the numbers of a box are corners x0, y0, x1, y1 of a box in its image."""
     sizes = np.array([image.size for image in table.images], dtype=np.float64).reshape(-1, 2)[table.image]
     limits = sizes[:, ::-1] + _TOLERANCE
-    fitting: Mask = ((table.boxes[:, 2:] > table.boxes[:, :2]) & (table.boxes[:, 2:] <= limits)).all(1)
-    return fitting
+    return np.asarray(((table.boxes[:, 2:] > table.boxes[:, :2]) & (table.boxes[:, 2:] <= limits)).all(1))
 
 
 def _check_normalized(table: BoxTable, sizes: Values, findings: Findings) -> bool:

@@ -124,7 +124,7 @@ def check_dataset(settings: CheckSettings, annotations: AnnotationSet | None = N
     check_boxes(table, findings, settings.min_size, settings.max_size)
     check_outlines(annotations, table, findings)
     objects = check_objects(table, annotations, findings)
-    check_unlisted(table.images, annotations.image_root, findings)
+    check_unlisted(annotations, findings)
     existing = [image for image in table.images if image.number not in annotations.missing]
     depth = find_depth_files(existing, settings.depth, findings) if settings.depth else {}
     chosen = choose_evenly(existing, settings.max_images)

@@ -54,15 +54,15 @@ def inspect_depth(
     except DepthFileError as error:
         problem = str(error).removeprefix(f"{path}: ")
         kind = next((kind for phrase, kind in _PROBLEMS if phrase in problem), "depth_unreadable")
-        return [(kind, _example(image, f"{path.name}: {to_line(problem.split('. Depth files are')[0])}"))], None
+        return [(kind, _example(image, path, to_line(problem.split(". Depth files are")[0])))], None
     except Exception as error:  # decoders of broken files raise nearly anything
-        return [("depth_unreadable", _example(image, f"{path.name}: {to_line(error)}"))], None
+        return [("depth_unreadable", _example(image, path, to_line(error)))], None
     if depth.max() - depth.min() < _FLAT:
-        return [("depth_constant", _example(image, f"{path.name} is {depth.flat[0]:.3f} everywhere"))], None
+        return [("depth_constant", _example(image, path, f"the depth is {depth.flat[0]:.3f} everywhere"))], None
     low, high = depth.min(), depth.max()
-    detail = f"{path.name}: values {low * 65535:.0f} to {high * 65535:.0f} of 65535"
+    detail = f"values {low * 65535:.0f} to {high * 65535:.0f} of 65535"
     sensor = path.suffix.lower() == ".png" and _may_be_sensor(depth)
-    return [], DepthFacts(_example(image, detail), sensor, _compare_thirds(depth) > 0)
+    return [], DepthFacts(_example(image, path, detail), sensor, _compare_thirds(depth) > 0)
 
 
 def judge_depth(facts: Sequence[DepthFacts], findings: Findings) -> None:
@@ -106,5 +106,6 @@ def _compare_thirds(depth: NDArray[np.float32]) -> int:
     return int(np.sign(difference)) if clear else 0
 
 
-def _example(image: ImageRecord, detail: str) -> Example:
-    return Example(detail, image.file_name, depth=True)
+def _example(image: ImageRecord, path: Path, detail: str) -> Example:
+    same = path.name == Path(image.file_name).name
+    return Example(detail if same else f"{path.name}: {detail}", image.file_name, depth=True)

@@ -6,18 +6,25 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from ...io.annotations.records import AnnotationSet
 from ...io.folders import is_hidden, list_files
-from ...io.images import list_images
+from ...io.images import ImageError, image_size, list_images
 from ..depth_io import DEPTH_SUFFIXES
 from .findings import Example, Findings
 from .records import ImageRecord
 
+# Formats whose annotation file lists the images; readers of the others name images without annotations themselves.
+_LISTING = ("coco", "cvat", "labelstudio", "openimages")
 
-def check_unlisted(images: Sequence[ImageRecord], folder: Path, findings: Findings) -> None:
+
+def check_unlisted(annotations: AnnotationSet, findings: Findings) -> None:
     """Find image files that the annotations do not list."""
-    listed = {os.path.normpath(image.file_name) for image in images}
-    for name in list_images(folder):
-        if name not in listed:
+    if annotations.kind not in _LISTING:
+        return
+    listed = {os.path.normpath(entry["file_name"]) for entry in annotations.content["images"]}
+    some_unreadable = findings.count("image_unreadable") > 0  # these are listed, but left out
+    for name in list_images(annotations.image_root):
+        if name not in listed and not (some_unreadable and _is_unreadable(annotations.image_root / name)):
             findings.add("image_unlisted", Example("", name))
 
 
@@ -50,3 +57,11 @@ def find_depth_files(images: Sequence[ImageRecord], folder: Path, findings: Find
     for name in sorted(unused):
         findings.add("depth_unused", Example("", name, depth=True))
     return found
+
+
+def _is_unreadable(path: Path) -> bool:
+    try:
+        image_size(path)
+    except ImageError:
+        return True
+    return False

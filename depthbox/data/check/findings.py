@@ -26,6 +26,7 @@ class Example:
         box: (x, y, width, height) in pixels of the image; None = there is no usable box.
         depth: whether the case concerns the depth map of ``file``.
         declared_size: (height, width) in the annotations if the image has another size.
+        count: number of cases that this one stands for.
     """
 
     detail: str
@@ -34,6 +35,7 @@ class Example:
     box: Box | None = None
     depth: bool = False
     declared_size: tuple[int, int] | None = None
+    count: int = 1
 
     @property
     def where(self) -> str:

@@ -57,4 +57,5 @@ def _to_example(case: NoteCase) -> Example:
         annotation_id=case.annotation_id,
         box=case.box,
         declared_size=case.declared_size,
+        count=case.count,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,6 +25,8 @@ FORMAT_NAMES: dict[Format, str] = {
     "labelme": "LabelMe",
     "openimages": "Open Images",
 }
+# A command that fits on a line, which stays whole.
+_COMMAND = re.compile(rf"`depthbox [^`]{{,{WIDTH - 22}}}`")
 _SHOWN = 3
 _SHOWN_CLASSES = 8
 
@@ -122,8 +125,9 @@ def _format_finding(finding: Finding) -> list[str]:
     shown = [example for example in finding.first[:_SHOWN] if str(example)]
     for example in shown:
         lines += _wrap(f"- {printable(str(example))}", " " * 8, " " * 10)
-    if shown and finding.count > len(shown):
-        lines.append(f"{' ' * 8}- and {finding.count - len(shown)} more")
+    more = finding.count - sum(example.count for example in shown)
+    if shown and more > 0:
+        lines.append(f"{' ' * 8}- and {more} more")
     return lines + (_wrap(f"> {printable(rule.remedy)}", " " * 8, " " * 10) if rule.remedy else [])
 
 
@@ -156,4 +160,6 @@ def _count(number: int, noun: str) -> str:
 
 def _wrap(text: str, first: str, others: str | None = None) -> list[str]:
     rest = first if others is None else others
-    return textwrap.wrap(text, WIDTH, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False)
+    text = _COMMAND.sub(lambda match: match[0].replace(" ", "\xa0"), text)  # textwrap does not break at \xa0
+    lines = textwrap.wrap(text, WIDTH, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False)
+    return [line.replace("\xa0", " ") for line in lines]

@@ -31,7 +31,7 @@ def check_splits(
     """Check splits one after the other, and find images that are in several of them.
 
     Args:
-        settings: the data; the depth maps are checked for training images only.
+        settings: the data; of several splits, only the training split has depth maps.
         splits: as ``find_splits`` returns them.
         show: called with each result as soon as it is there.
 
@@ -43,7 +43,8 @@ def check_splits(
     """
     reports: dict[str, CheckReport] = {}
     for split in splits:
-        own = replace(settings, split=split or "train", depth=settings.depth if split in ("", "train") else None)
+        depth = settings.depth if len(splits) == 1 or split == "train" else None
+        own = replace(settings, split=split or "train", depth=depth)
         report = _with_overlap(check_dataset(own), reports)
         reports[split] = report
         if show is not None:

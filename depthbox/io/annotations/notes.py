@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .records import MAX_EXAMPLES, Note, NoteCase, NoteKind
@@ -93,7 +93,12 @@ _RULES = (
     NoteRule("left out", "box_not_finite", "boxes with NaN, infinite or absurdly large numbers", _CORRECT),
     NoteRule("left out", "box_no_area", "boxes whose width or height is not positive", _CORRECT),
     NoteRule("left out", "box_outside", "boxes that lie outside their image", _SEE),
-    NoteRule("contradiction", "box_beyond_border", "boxes that pass the border of their image"),
+    NoteRule(
+        "contradiction",
+        "box_beyond_border",
+        "boxes that pass the border of their image",
+        "nothing to do for a few, which are clipped; many of them mean a wrong image size or box format",
+    ),
     NoteRule("repaired", "area_invalid", "objects whose area is not a positive number, computed anew"),
     NoteRule("contradiction", "crowd_invalid", "objects whose iscrowd is neither 0 nor 1, taken as 0", _CORRECT),
     NoteRule("left out", "crowd", "objects marked iscrowd, which are regions to ignore"),
@@ -101,7 +106,7 @@ _RULES = (
     NoteRule(
         "contradiction",
         "all_crowds",
-        "objects, that is all, are marked iscrowd or ignore, so that nothing is left to learn",
+        "objects, all of them marked iscrowd or ignore, so that nothing is left to learn",
         "if they are single objects, set iscrowd to 0 (tools that export masks as RLE often write 1)",
     ),
     NoteRule("repaired", "outline_repaired", "outlines that are not lists of polygons, wrapped or converted"),
@@ -145,7 +150,7 @@ class NoteCounter:
         cases = self._cases.setdefault(rule, [])
         if case and len(cases) < MAX_EXAMPLES:
             found = case() if callable(case) else case
-            cases.append(found if isinstance(found, NoteCase) else NoteCase(found))
+            cases.append(replace(found if isinstance(found, NoteCase) else NoteCase(found), count=count))
 
     def count(self, rule: NoteRule | str) -> int:
         """Return the number of cases of a rule."""

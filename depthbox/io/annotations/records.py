@@ -31,6 +31,7 @@ class NoteCase:
         annotation_id: id of the annotation in the user's file; None = there is none.
         box: (x, y, width, height) in pixels of the image, finite; None = unknown.
         declared_size: (height, width) in the annotations if the image file has another size.
+        count: number of cases that this one stands for, such as the lines of a file.
     """
 
     detail: str = ""
@@ -39,6 +40,7 @@ class NoteCase:
     annotation_id: int | float | str | None = None
     box: tuple[float, float, float, float] | None = None
     declared_size: tuple[int, int] | None = None
+    count: int = 1
 
     def __str__(self) -> str:
         file = repr(self.file_name) if self.file_name else ""

@@ -194,7 +194,8 @@ class ObjectReader:
         flag = read_crowd(entry)
         new["iscrowd"] = flag.value
         if flag.rule:
-            self._note(flag.rule, entry, lambda: f"iscrowd {shorten(entry.get('iscrowd'))}")
+            key = "ignore" if flag.rule == "ignored" else "iscrowd"
+            self._note(flag.rule, entry, lambda: f"{key} {shorten(entry.get(key))}")
 
     def _measure_rles(self) -> None:
         """Drop the outlines that are bad RLEs."""
