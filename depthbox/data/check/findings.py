@@ -6,7 +6,8 @@ import heapq
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from .rules import RULES, SEVERITIES, Rule, Severity
+from ...io.annotations.notes import RULES as NOTE_RULES
+from .rules import RULES, SEVERITIES, Rule, Severity, rule_of_note
 
 FIRST = 10
 WORST = 6
@@ -84,10 +85,11 @@ class Findings:
         """Count a case; of equal ``badness`` the earlier case is the worse.
 
         Raises:
-            KeyError: a kind that is neither in ``RULES`` nor was added with its rule.
+            KeyError: a kind that is neither in ``RULES`` nor a rule of the annotation readers.
         """
-        cases = self._cases.get(kind) or self._cases.setdefault(kind, _Cases(RULES[kind]))
-        cases.add(example, badness)
+        if kind not in self._cases:
+            self._cases[kind] = _Cases(RULES.get(kind) or rule_of_note(NOTE_RULES[kind]))
+        self._cases[kind].add(example, badness)
 
     def add_all(self, rule: Rule, count: int, examples: Sequence[Example]) -> None:
         """Count several cases of any rule, of which only some are given as examples."""

@@ -14,7 +14,7 @@ from .check import CheckReport
 from .records import make_table
 from .report import WIDTH, printable
 
-# Errors that the annotations are not the reason of.
+# Errors of depth maps, which do not concern the annotations.
 _DEPTH = "depth_"
 
 
@@ -26,7 +26,7 @@ def write_fixed(report: CheckReport, path: Path) -> list[str]:
         path: the file.
 
     Returns:
-        Lines of at most 79 columns: what was repaired and left out, or why nothing was written.
+        Lines of at most 79 columns, apart from paths: the repairs, or the reason that nothing was written.
 
     Raises:
         ValueError: the file is the annotation file that was read.
@@ -54,7 +54,7 @@ def write_fixed(report: CheckReport, path: Path) -> list[str]:
     lines = [f"fixed    {path}: {len(content['images'])} images, {len(content['annotations'])} annotations"]
     lines += _describe(report, report.annotations, corners)
     folder = shlex.quote(str(report.image_root))
-    return [*lines, f"         use it as --data {shlex.quote(str(path))} --images {folder}"]
+    return [*lines, f"next     depthbox train --data {shlex.quote(str(path))} --images {folder}"]
 
 
 def _are_corners(report: CheckReport, annotations: AnnotationSet) -> bool:

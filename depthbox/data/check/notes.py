@@ -1,31 +1,17 @@
-"""Severity of the notes of annotation readers, and their conversion to findings."""
+"""Notes of annotation readers as findings."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from ...io.annotations.notes import NoteRule
 from ...io.annotations.records import Note, NoteCase
 from .findings import Example, Findings
-from .rules import Rule, Severity
+from .rules import rule_of_note
 
 # A larger share of missing or unreadable images means that the image folder is wrong.
 MOST = 0.5
-LOST_IMAGES = ("image_missing", "image_unreadable", "image_size_unknown", "annotation_without_image")
-
-_BY_KIND: dict[str, Severity] = {"repaired": "info", "left out": "warning", "contradiction": "warning"}
-# Contradictions at which training stops or learns nonsense.
-_ERRORS = ("image_size_differs", "image_turned", "all_crowds")
-# Left out as intended, or without a loss.
-_INTENDED = ("crowd", "ignored", "category_unused_root", "image_tags", "split_not_found")
-
-
-def note_severity(rule: NoteRule | Note) -> Severity:
-    """Return the severity of a note, apart from its number of cases."""
-    name = rule.rule if isinstance(rule, Note) else rule.name
-    if name in _ERRORS:
-        return "error"
-    return "info" if name in _INTENDED else _BY_KIND[rule.kind]
+LOST_IMAGES = ("image_missing", "image_unreadable", "image_size_unknown")
 
 
 def add_notes(notes: Sequence[Note], findings: Findings, images: int) -> None:
@@ -39,14 +25,11 @@ def add_notes(notes: Sequence[Note], findings: Findings, images: int) -> None:
     lost = sum(note.count for note in notes if note.rule in LOST_IMAGES)
     left_out = sum(note.count for note in notes if note.rule in LOST_IMAGES and note.rule != "image_missing")
     for note in notes:
-        severity = note_severity(note)
+        rule = rule_of_note(note)
         if note.rule in LOST_IMAGES and lost > MOST * (images + left_out):
-            severity = "error"
-        remedy = note.remedy[:1].upper() + note.remedy[1:].rstrip(".") + "." if note.remedy else ""
+            rule = replace(rule, severity="error")
         cases = note.cases or tuple(NoteCase(text) for text in note.examples)
-        findings.add_all(
-            Rule(note.rule, severity, note.text, remedy), note.count, [_to_example(case) for case in cases]
-        )
+        findings.add_all(rule, note.count, [_to_example(case) for case in cases])
 
 
 def _to_example(case: NoteCase) -> Example:

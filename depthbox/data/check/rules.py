@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from ...io.annotations.notes import NoteRule
+from ...io.annotations.records import Note, NoteKind
+
 Severity = Literal["error", "warning", "info"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
 
@@ -179,3 +182,18 @@ RULES: dict[str, Rule] = {
     for rules in (_DATASET_RULES, _BOX_RULES, _OUTLINE_RULES, _IMAGE_RULES, _DEPTH_RULES)
     for rule in rules
 }
+
+
+_BY_KIND: dict[NoteKind, Severity] = {"repaired": "info", "left out": "warning", "contradiction": "warning"}
+# Contradictions at which training stops or learns nonsense.
+_ERRORS = ("image_size_differs", "image_turned", "all_crowds")
+# Left out as intended, or without a loss.
+_INTENDED = ("crowd", "ignored", "category_unused_root", "image_tags", "split_not_found")
+
+
+def rule_of_note(note: NoteRule | Note) -> Rule:
+    """Return the kind of finding that a note of a reader is, with its severity apart from the number of cases."""
+    name = note.rule if isinstance(note, Note) else note.name
+    severity: Severity = "error" if name in _ERRORS else "info" if name in _INTENDED else _BY_KIND[note.kind]
+    remedy = f"{note.remedy[:1].upper()}{note.remedy[1:].rstrip('.')}." if note.remedy else ""
+    return Rule(name, severity, note.text, remedy)
