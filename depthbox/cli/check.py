@@ -17,9 +17,8 @@ STOPPED = "stopped; nothing was changed"
 EXAMPLES = """
 examples:
   boxes and images:     %(prog)s --data boxes.json --images photos
-  other formats:        %(prog)s --data data.yaml   (YOLO; also a folder of
-                        Pascal VOC, CVAT, LabelMe, Open Images, COCO, or an
-                        export of Label Studio)
+  YOLO:                 %(prog)s --data data.yaml
+  Pascal VOC, CVAT, ...: %(prog)s --data FILE_OR_FOLDER
   depth maps as well:   ... --depth depth
   images of cases:      ... --output look   (a page: look/index.html)
   a repaired copy:      ... --fix fixed.json

@@ -58,7 +58,7 @@ def test_a_repaired_copy_passes_the_check_without_notes(data):
         assert part in text
     again = check(data, name="out/fixed.json")
     assert again.errors == 0
-    assert {finding.rule.kind for finding in again.findings} <= {"class_rare", "outline_missing"}
+    assert {finding.rule.kind for finding in again.findings} <= {"class_rare", "outline_missing", "image_unlisted"}
     assert fixed["annotations"][0]["bbox"] == [4, 6, 20, 12] and fixed["images"][2]["height"] == 48
 
 

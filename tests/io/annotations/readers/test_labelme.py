@@ -130,7 +130,7 @@ def test_what_cannot_be_used_is_noted(tmp_path):
 
 @pytest.mark.parametrize(
     "path",
-    ["000.png", r"..\images\000.png", "../images/000.png", r"C:\fruits\000.png", "/home/x/000.jpg", "old.png", ""],
+    ["000.png", r"..\images\000.png", "../images/000.png", r"C:\fruits\000.png", "/srv/x/000.jpg", "old.png", ""],
 )
 def test_the_image_of_a_file(tmp_path, path):
     write_labelme(tmp_path, path=path or " ", place="labels", images="images")

@@ -93,7 +93,7 @@ def test_a_path_of_another_machine(both, path):
     assert yolo_splits(both) == ("train", "val")
 
 
-@pytest.mark.parametrize("entry", ["/home/me/fruits/images/train", r"D:\fruits\images\train", "fruits/images/train"])
+@pytest.mark.parametrize("entry", ["/srv/me/fruits/images/train", r"D:\fruits\images\train", "fruits/images/train"])
 def test_an_entry_of_another_machine(both, entry):
     with_yaml(both, f"train: {entry}\nval: images/val\nnames: [a, b]\n")
     raw = read_yolo(both)
@@ -147,7 +147,7 @@ def test_lists_of_folders(tmp_path):
         "images/train/{name}",
         "./images/train/{name}",
         "{folder}/images/train/{name}",
-        "/mnt/disk/fruits/images/train/{name}",
+        "/srv/disk/fruits/images/train/{name}",
         r"C:\fruits\images\train\{name}",
         "../fruits/images/train/{name}",
         "data/somewhere/{name}",
