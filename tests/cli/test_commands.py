@@ -15,10 +15,11 @@ from depthbox.data.pseudo_depth.model import INVERT, SHORT_NAMES
 
 
 def test_check_has_the_defaults_of_the_package():
-    arguments = parse(check, ["--json", "a", "--images", "b"])
-    settings = CheckSettings(Path("a"), Path("b"))
-    for name in ("min_size", "max_size", "max_images", "workers", "depth"):
+    arguments = parse(check, ["--data", "a"])
+    settings = CheckSettings(Path("a"))
+    for name in ("data", "images", "min_size", "max_size", "max_images", "workers", "depth"):
         assert getattr(arguments, name) == getattr(settings, name), name
+    assert parse(check, ["--json", "a", "--images", "b"]).data == Path("a"), "the old name of the option"
 
 
 def test_check_tells_and_gives_the_status(scenes, capsys, tmp_path):
