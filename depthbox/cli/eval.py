@@ -179,7 +179,10 @@ def _data_words(arguments: argparse.Namespace, cfg: CfgNode) -> list[str]:
     split = next((name for name in ("test", "val", "train") if name in splits), "test")
     raw = read_raw(arguments.data, arguments.images, split)
     assert raw is not None  # a split of the dataset
-    annotations = canonicalize(raw, check_files=True, check_sizes=True).without_missing()
+    annotations = canonicalize(raw, check_files=True, check_sizes=True)
+    if len(annotations.missing) == len(annotations.content["images"]):
+        raise ValueError(f"no image of {arguments.data} exists in {raw.image_root}: correct --images")
+    annotations = annotations.without_missing()
     classes = find_classes(cfg)
     if classes.known:
         annotations = remap_classes(annotations, classes.names)
