@@ -136,13 +136,15 @@ def test_neither_data_nor_config(capsys):
 
 def test_faulty_data_stop_it_with_what_was_found(scenes, tmp_path, capsys):
     content = json.loads((scenes / "boxes.json").read_text())
-    content["annotations"][0]["category_id"] = 99
+    for entry in content["annotations"]:
+        entry["category_id"] = 99
     bad = tmp_path / "bad.json"
     bad.write_text(json.dumps(content))
     more = ["--data", bad, "--device", "cpu", "--output", tmp_path / "out"]
     assert main(words(scenes, *more)) == 2
     shown = capsys.readouterr()
-    assert "[category_unknown]" in shown.out and "depthbox check --json" in shown.err
+    assert "[nothing_to_learn]" in shown.out and "[category_unknown]" in shown.out
+    assert "depthbox check --data" in shown.err
     assert not (tmp_path / "out").exists()
 
 

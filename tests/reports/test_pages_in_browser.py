@@ -129,7 +129,7 @@ def make_report() -> RunReport:
                       [["masks", *numbers], ["filled boxes", *numbers]], "In percent."),
                 ReportTable("AP by class", ["", "masks", "boxes"], [[LONG, "1.0", "2.0"]] * 40)],
         marks={"teacher starts": 12000},
-        best=shown, worst=shown, images_note="How they were chosen.",
+        best=cards, worst=cards, images_note="How they were chosen.",
         command=f"depthbox train --data {LONG}.json --images photos SEED 77",
         config=f"MODEL:\n  WEIGHTS: {LONG}\n", messages=[f"[2026-01-02] WARNING: {LONG}"],
     )  # fmt: skip
