@@ -101,7 +101,7 @@ def test_no_sheet_is_written_without_objects(scenes):
     assert "not a single object that all rows find" in save_mask_sheet(runs, folder / "out") and not sheet.exists()
     (folder / "images" / "1.png").unlink()
     message = save_mask_sheet(runs[:2], folder / "out")
-    assert "1.png cannot be read" in message and not sheet.exists()
+    assert "images/1.png" in message and not sheet.exists()
 
 
 def test_rows_without_masks_are_reported(scenes):
