@@ -23,7 +23,7 @@ from ..modeling.fcos.inference import Detections
 from ..modeling.mask_head import paste_masks
 from ..modeling.meta_arch.depthbox import DepthBox
 from ..ops import aligned_upsample
-from ..visualization.draw import Objects, Picture, colorize, draw_objects, resize_image, resize_objects
+from ..visualization.draw import DrawnObjects, Picture, colorize, draw_objects, resize_image, resize_objects
 from ..visualization.sheet import Tile, make_sheet
 
 IMAGES = 2  # of a batch at most
@@ -166,7 +166,7 @@ class _Tiles:
         labels: Sequence[str],
         masks: NDArray[np.bool_] | None = None,
     ) -> None:
-        moved = resize_objects(Objects(boxes, labels, masks), self._size, self._shown)
+        moved = resize_objects(DrawnObjects(boxes, labels, masks), self._size, self._shown)
         self.tiles.append(Tile(draw_objects(self._picture, moved, boxes=masks is None), caption))
 
     def map(self, caption: str, values: NDArray[np.floating]) -> None:

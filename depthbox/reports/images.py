@@ -45,9 +45,7 @@ class BestAndWorst:
     threshold: float = 0.0
 
 
-def draw_best_and_worst(
-    predictions: Sequence[CocoRecord], dataset: EvaluatedDataset, count: int = 6
-) -> BestAndWorst:
+def draw_best_and_worst(predictions: Sequence[CocoRecord], dataset: EvaluatedDataset, count: int = 6) -> BestAndWorst:
     """Draw the images of highest and lowest quality.
 
     Args:
@@ -67,9 +65,9 @@ def draw_best_and_worst(
     half = min(count, (len(ranked) + 1) // 2)
     kind = "masks" if candidates[0].masks else "boxes"
     note = (
-        f"Quality of an image: sum of the IoUs of the found {kind} (right class, IoU of at least {MATCH:g}), divided by "
-        f"the mean of the number of objects and of detections. {len(ranked)} images with objects were compared. Shown "
-        f"are detections with a score of at least {threshold:.2f}, the threshold of the highest F1 score. White: "
+        f"Quality of an image: sum of the IoUs of the found {kind} (right class, IoU of at least {MATCH:g}), divided "
+        f"by the mean of the number of objects and of detections. {len(ranked)} images with objects were compared. "
+        f"Shown are detections with a score of at least {threshold:.2f}, the threshold of the highest F1 score. White: "
         "ground-truth boxes; color: predictions."
     )
     worst = ranked[:half]
@@ -78,9 +76,7 @@ def draw_best_and_worst(
     return BestAndWorst(cards[0], cards[1], note, threshold)
 
 
-def _draw_card(
-    candidate: ImageDetections, match: ImageMatch, dataset: EvaluatedDataset, threshold: float
-) -> ImageCard:
+def _draw_card(candidate: ImageDetections, match: ImageMatch, dataset: EvaluatedDataset, threshold: float) -> ImageCard:
     """Draw the ground-truth boxes and predictions of an image, on gray if the image cannot be read."""
     record = dataset.images[candidate.image]
     size = (record["height"], record["width"])
