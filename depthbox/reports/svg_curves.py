@@ -73,8 +73,10 @@ def draw_curves(
     marks = {label: iteration for label, iteration in (marks or {}).items() if (first or -1) < iteration <= last}
     values = [y for points in averaged for _, y in points]
     ticks = round_ticks(min(0.0, min(values)), max(values))
-    area = _PlotArea((first, last), (ticks[0], max(ticks[-1], max(values))), _TOP + (_MARK_ROW if marks else 0))
-    parts = [_draw_grid(ticks, [tick for tick in round_ticks(first, last, 4) if first <= tick <= last], area)]
+    # The last iteration of a run of 6000 is 5999; its axis is still labeled with 6000.
+    iterations = [tick for tick in round_ticks(first, last, 4) if first <= tick <= last + 0.005 * (last - first)]
+    area = _PlotArea((first, last), (ticks[0], ticks[-1]), _TOP + (_MARK_ROW if marks else 0))
+    parts = [_draw_grid(ticks, iterations, area)]
     parts += [_draw_mark(label, area.x(iteration)) for label, iteration in marks.items()]
     parts += [_draw_line(points, f"var(--c{number % COLORS})", area) for number, points in enumerate(averaged)]
     return (
@@ -92,13 +94,13 @@ def average_points(points: Points, count: int = MAX_POINTS) -> list[tuple[float,
 
 
 def round_ticks(low: float, high: float, count: int = 5) -> list[float]:
-    """Return about ``count`` round numbers, from at most ``low`` to near or beyond ``high``."""
+    """Return about ``count`` round numbers, from at most ``low`` to at least ``high``."""
     span = high - low if high > low else max(abs(high), 1.0)
     rough = span / count
     unit = 10.0 ** math.floor(math.log10(rough))
     step = next(factor * unit for factor in (1, 2, 2.5, 5, 10) if factor * unit >= rough * 0.999)
-    first = math.floor(low / step + 1e-9)
-    return [round(number * step, 12) for number in range(first, math.floor((low + span) / step + 1e-9) + 1)]
+    first, last = math.floor(low / step + 1e-9), math.ceil((low + span) / step - 1e-9)
+    return [round(number * step, 12) for number in range(first, last + 1)]
 
 
 def _draw_line(points: Sequence[tuple[float, float]], color: str, area: _PlotArea) -> str:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 Points = Sequence[tuple[int, float]]
 Series = Mapping[str, Points]
 
+_DOTS = 12  # curves of fewer points are drawn with dots
 _AP_LABELS = {"bbox/AP": "boxes", "segm/AP": "masks", "boxfill/AP": "filled boxes as masks"}
 
 
@@ -106,7 +107,7 @@ def save_curves(series: Series, path: str | os.PathLike[str], marks: Mapping[str
     rows = (len(panels) + 1) // 2
     figure = Figure(figsize=(12, 3.2 * rows), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
-    grid = figure.subplots(rows, 2, squeeze=False).flatten()
+    grid = figure.subplots(rows, 2, squeeze=False, sharex=True).flatten()
     for axes, (panel, curves) in zip(grid, panels.items(), strict=False):
         _draw(axes, curves, marks or {})
         axes.set_title(PANELS[panel].title, fontsize=10)
@@ -151,15 +152,15 @@ def legend_label(name: str) -> str:
 def _draw(axes: Axes, curves: Series, marks: Mapping[str, int]) -> None:
     for name, points in curves.items():
         steps, values = zip(*points, strict=True)
-        marker = "o" if len(points) < 3 else None
+        marker = "o" if len(points) < _DOTS else None
         axes.plot(steps, values, label=legend_label(name), linewidth=1.4, marker=marker, markersize=4)
     for label, iteration in marks.items():
         axes.axvline(iteration, color="#888888", linewidth=0.9, linestyle=":")
         axes.annotate(label, (iteration, 1), xycoords=("data", "axes fraction"), xytext=(3, -10),
                       textcoords="offset points", fontsize=7, color="#666666")  # fmt: skip
     low, high = axes.get_ylim()
-    axes.set_ylim(min(low, 0.0), high)
+    axes.set_ylim(min(low, 0.0), high + (0.08 * (high - min(low, 0.0)) if marks else 0.0))  # space for the labels
     axes.set_xlabel("iteration", fontsize=8)
-    axes.tick_params(labelsize=8)
+    axes.tick_params(labelsize=8, labelbottom=True)
     axes.grid(alpha=0.25)
     axes.legend(fontsize=8, loc="best")

@@ -112,10 +112,8 @@ def make_report() -> RunReport:
     """Return a report with every part of the page, long words and large numbers."""
     steps = range(19, 24000, 200)
     curves = {name: [(n, 4e4 * math.exp(-n / 4000) + k) for n in steps] for k, name in enumerate(("raw/a", LONG))}
-    shown = [
-        ImageCard(make_image(n), f"{LONG}.png", "quality 0.12, 3 of 4 objects found, other detections: 2")
-        for n in (0, 1)
-    ]
+    detail = "quality 0.12, 3 of 4 objects found, other detections: 2"
+    cards = [ImageCard(make_image(n), f"{LONG}.png", detail) for n in (0, 1)]
     numbers = ["12.3", "45.6", "78.9", "1.2", "-", "100.0"]
     return RunReport(
         title=f"Training run {LONG}",

@@ -178,10 +178,14 @@ def test_points_and_marks_are_at_their_values():
     draw_curves({"below": [(5, -3.0), (6, -3.0)]})
 
 
-@pytest.mark.parametrize(("low", "high", "expected"), [(0, 1, [0, 0.2, 0.4, 0.6, 0.8, 1]), (0, 0, [0]), (-1, 1, [-1])])
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [(0, 1, [0, 0.2, 0.4, 0.6, 0.8, 1]), (0, 0, [0]), (-1, 1, [-1]), (0, 0.97, [0, 0.2, 0.4, 0.6, 0.8, 1])],
+)
 def test_ticks_are_round_numbers(low, high, expected):
     ticks = round_ticks(low, high)
-    assert ticks[: len(expected)] == pytest.approx(expected) and ticks[0] <= low and len(ticks) <= 8
+    assert ticks[: len(expected)] == pytest.approx(expected) and len(ticks) <= 8
+    assert ticks[0] <= low and ticks[-1] >= high
 
 
 def test_long_curves_are_averaged():
@@ -212,3 +216,4 @@ def test_axes_are_labeled_and_marks_outside_the_axis_are_left_out():
     text = draw_curves({"a": [(100, 12000.0), (300, 0.0)]}, {"early": 50, "at the start": 100, "in": 200}, (100, 300))
     assert ">in<" in text and ">early<" not in text and ">at the start<" not in text
     assert ">10k<" in text and ">200<" in text and ">0<" in text
+    assert ">6k<" in draw_curves({"a": [(19, 1.0), (5999, 2.0)]}), "the end of a run of 6000 iterations"
