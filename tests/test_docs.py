@@ -22,9 +22,9 @@ PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "datasets/READ
 
 # Of the messages that docs/troubleshooting.md quotes, the parts without numbers and names.
 MESSAGES = (
-    "the masks fill their boxes (fraction ",
+    "the masks fill ",
     "they have collapsed to filled boxes, ",
-    "hardly any position stands for an object (",
+    "hardly any location is assigned to an object (",
     "the loss is not finite at iteration ",
     "The last good checkpoint is ",
     " What helps: a lower SOLVER.BASE_LR (it belongs to the batch size), a longer SOLVER.WARMUP_ITERS, "

@@ -58,15 +58,10 @@ ALLOWED: dict[str, set[str]] = {
 EXCEPTIONS = {("depthbox/modeling/mask_head/__init__.py", "modeling.supervision")}
 # Imports that the layout does not allow and that still have to be removed; never add one.
 PENDING = {
-    ("depthbox/benchmark/summary.py", "experiments"),
-    ("depthbox/evaluation/image_quality.py", "labeling"),
     ("depthbox/export/job.py", "engine"),
     ("depthbox/inference/predictor.py", "engine"),
     ("depthbox/labeling/loading.py", "engine"),
     ("depthbox/ops/triton/dynamic.py", "structures"),
-    ("depthbox/reports/diagnosis.py", "engine"),
-    ("depthbox/reports/images.py", "labeling"),
-    ("depthbox/reports/training.py", "engine"),
 }
 # Packages whose __init__ names what lies inside, lazily or for registration: no edge of the graph of packages.
 NAMES_ONLY = {"modeling", ""}

@@ -13,7 +13,7 @@ import pycocotools.mask as mask_util
 from PIL import Image
 
 from ..inference.classes import ClassList
-from ..visualization.draw import Color, Objects, Picture, colorize, draw_objects, instance_color, resize_image
+from ..visualization.draw import Color, DrawnObjects, Picture, colorize, draw_objects, instance_color, resize_image
 from .boxes import coco_sides
 
 # Pixels of the long side of what is drawn: small pictures are enlarged, large ones are not sent whole.
@@ -103,7 +103,7 @@ def draw_result(picture: Picture, result: Result, by: str = "masks") -> Picture:
     scale = np.array([shown[1] / result.size[1], shown[0] / result.size[0]] * 2)
     boxes = np.array([found.corners for found in result.objects]) * scale
     masks = decode_masks(result.objects, result.size, shown)
-    objects = Objects(boxes, [""] * len(boxes), masks, colors)
+    objects = DrawnObjects(boxes, [""] * len(boxes), masks, colors)
     return draw_objects(canvas, objects, fill=0.85 if by == "depth" else 0.45, boxes=by != "depth")
 
 

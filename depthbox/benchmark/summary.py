@@ -14,8 +14,8 @@ from typing import Any
 
 import torch
 
-from ..experiments.ablation.results import hardware
 from ..io.files import atomic_open
+from ..reports.run_folder import device_name
 from .comparison import Row
 from .plots import save_bars, save_curve
 from .report import markdown
@@ -90,7 +90,7 @@ class Summary:
         if device.type not in self._fresh:
             self._fresh.add(device.type)
             self.machines[device.type] = {
-                "name": hardware(device.type),
+                "name": device_name(device.type),
                 "threads": torch.get_num_threads(),
                 "copy_bandwidth": bandwidth(device),
                 "matrix_rate": rate(device),

@@ -23,7 +23,7 @@ from ..modeling.fcos.inference import Detections
 from ..modeling.mask_head import paste_masks
 from ..modeling.meta_arch.depthbox import DepthBox
 from ..ops import aligned_upsample
-from ..visualization.draw import Objects, Picture, colorize, draw_objects, resize_image, resize_objects
+from ..visualization.draw import DrawnObjects, Picture, colorize, draw_objects, resize_image, resize_objects
 from ..visualization.sheet import Tile, make_sheet
 
 IMAGES = 2  # maximum number per batch
@@ -181,7 +181,7 @@ class _TileDrawer:
         labels: Sequence[str],
         masks: NDArray[np.bool_] | None = None,
     ) -> None:
-        resized = resize_objects(Objects(boxes, labels, masks), self._size, self._tile_size)
+        resized = resize_objects(DrawnObjects(boxes, labels, masks), self._size, self._tile_size)
         self.tiles.append(Tile(draw_objects(self._image, resized, boxes=masks is None), caption))
 
     def add_map(self, caption: str, values: NDArray[np.floating]) -> None:

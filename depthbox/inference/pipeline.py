@@ -14,7 +14,7 @@ from detectron2.structures import Instances
 from tqdm import tqdm
 
 from ..io.media import Frame, MediaError, Source, batches, count_frames, read_frames
-from ..visualization.draw import Color, Objects, Picture, colorize, draw_objects, instance_color
+from ..visualization.draw import Color, DrawnObjects, Picture, colorize, draw_objects, instance_color
 from .classes import ClassList
 from .outputs import CocoStream, OverlayWriter, coco_stream, write_cutouts
 
@@ -148,7 +148,7 @@ class _Writer:
                 self._summary.files.append(folder)
 
 
-def to_objects(instances: Instances, classes: ClassList, color_by: str = "class") -> Objects:
+def to_objects(instances: Instances, classes: ClassList, color_by: str = "class") -> DrawnObjects:
     """What is drawn of a prediction: class, score and depth as the label.
 
     Colours by "class" are those of ``instance_color``. By "instance" the hue also moves slowly with the place in the
@@ -174,7 +174,7 @@ def to_objects(instances: Instances, classes: ClassList, color_by: str = "class"
     else:
         colors = [instance_color(number) for number in instances.pred_classes.tolist()]
     masks = instances.pred_masks.numpy() if instances.has("pred_masks") else None
-    return Objects(boxes, labels, masks, colors)
+    return DrawnObjects(boxes, labels, masks, colors)
 
 
 def _place_color(number: int, place: np.ndarray) -> Color:

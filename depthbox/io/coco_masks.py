@@ -114,3 +114,12 @@ def rle_to_polygons(segmentation: dict[str, Any]) -> list[list[float]]:
     left, top, width, height = (round(value) for value in mask_util.toBbox(segmentation))
     mask = mask_util.decode(segmentation).astype(bool)
     return to_polygons(mask[top : top + height, left : left + width], left, top)
+
+
+def segmentation_to_rle(segmentation: Any, size: Any) -> dict[str, Any]:
+    """Convert polygons or an RLE, compressed or not, to a compressed RLE."""
+    if isinstance(segmentation, list):
+        return mask_util.merge(mask_util.frPyObjects(segmentation, *size))
+    if isinstance(segmentation["counts"], list):
+        return mask_util.frPyObjects(dict(segmentation), *segmentation["size"])
+    return segmentation

@@ -115,15 +115,15 @@ def test_pictures_show_the_case(data):
     (beyond,) = worst["box_outside"]
     partly = worst["box_partly_outside"][-1]
     for kind, example in (("box_tiny", small), ("box_outside", beyond), ("box_partly_outside", partly)):
-        pixels = np.asarray(draw_example(report, kind, example)).astype(int)
+        pixels = np.asarray(draw_example(report, example)).astype(int)
         red = (np.abs(pixels - (230, 30, 50)).sum(-1) < 30).sum()
         assert pixels.shape[0] <= 270 and pixels.shape[1] <= 360
         assert red > 20, kind
-    enlarged = np.asarray(draw_example(report, "box_tiny", small))
+    enlarged = np.asarray(draw_example(report, small))
     assert enlarged.shape[0] > 200, "a window of 32 pixels, eight times as large"
-    grey = (np.asarray(draw_example(report, "box_outside", beyond)) == 128).all(-1).mean()
+    grey = (np.asarray(draw_example(report, beyond)) == 128).all(-1).mean()
     assert 0.1 < grey < 0.5, "what lies beyond the image is grey"
-    assert draw_example(report, "box_partly_outside", worst["box_partly_outside"][0]).width <= 360
+    assert draw_example(report, worst["box_partly_outside"][0]).width <= 360
 
 
 def test_depth_is_shown_beside_its_image_and_wrong_sizes_as_frames(data):
@@ -132,13 +132,13 @@ def test_depth_is_shown_beside_its_image_and_wrong_sizes_as_frames(data):
     Image.fromarray(np.full((30, 40, 3), 90, np.uint8)).save(data / "images" / NASTY)
     report = check_dataset(CheckSettings(data / "boxes.json", data / "images", data / "depth", progress=False))
     worst = {finding.rule.kind: finding.worst for finding in report.findings}
-    picture = draw_example(report, "depth_constant", worst["depth_constant"][0])
+    picture = draw_example(report, worst["depth_constant"][0])
     assert picture.width > 1.9 * picture.height
-    framed = np.asarray(draw_example(report, "image_size_differs", worst["image_size_differs"][0]))
+    framed = np.asarray(draw_example(report, worst["image_size_differs"][0]))
     assert (framed == (255, 210, 0)).all(-1).sum() > 500 and (framed == 128).all(-1).mean() > 0.4
     assert make_page(report).count("<figure><img") == len([e for cases in worst.values() for e in cases])
     (data / "images" / "a.png").write_bytes(b"gone")
-    assert draw_example(report, "depth_constant", worst["depth_constant"][0]) is None
+    assert draw_example(report, worst["depth_constant"][0]) is None
 
 
 def test_help_shows_examples(tool, capsys):

@@ -1,4 +1,4 @@
-"""tools/visualize.py and tools/demo.py as they are called."""
+"""tools/visualize.py and tools/demo.py on the command line."""
 
 import importlib.util
 import json
@@ -38,7 +38,7 @@ def test_ground_truth_sheet(visualize, scenes, tmp_path, capsys):
     visualize.main(["--output", str(output), "--columns", "1", *scenes])
     assert capsys.readouterr().out.split() == [str(output)]
     pixels = np.asarray(Image.open(output).convert("RGB"))
-    # Truth, colour edges and depth side by side: three tiles of 640 x 480 and their gaps; three rows.
+    # Ground truth, color edges and depth side by side: three tiles of 640 x 480 and their gaps, in three rows.
     assert 3 * 640 < pixels.shape[1] <= 2400 and pixels.shape[0] > 3 * 480
     assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 1000
 
@@ -52,7 +52,7 @@ def test_chosen_images_in_a_folder(visualize, scenes, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--dataset", "nowhere"], "unknown data set 'nowhere'"),
+        (["--dataset", "nowhere"], "'nowhere'"),
         (["--ids", "77"], "no image with the id 77"),
         (["--config-file", "none.yaml"], "none.yaml"),
         (["--columns", "900"], "do not fit"),
@@ -63,7 +63,7 @@ def test_mistakes_end_with_one_line(visualize, scenes, tmp_path, words, message)
         visualize.main([*words, "--output", str(tmp_path), *scenes])
 
 
-def test_no_data_set_and_missing_weights(visualize, scenes, tmp_path):
+def test_a_missing_dataset_and_missing_weights_are_named(visualize, scenes, tmp_path):
     with pytest.raises(SystemExit, match="--dataset"):
         visualize.main(["DATASETS.TEST", "()"])
     words = ["--weights", str(tmp_path / "no.pth"), "MODEL.DEVICE", "cpu", "MODEL.META_ARCHITECTURE"]
@@ -78,7 +78,7 @@ def test_help_shows_examples(visualize, capsys):
     assert "examples:" in shown and "--score-threshold" in shown and "[KEY VALUE ...]" in shown
 
 
-def test_demo_continues_starts_over_and_spares_foreign_files(tmp_path):
+def test_demo_continues_or_starts_over_and_keeps_foreign_files(tmp_path):
     settings = DemoSettings("some.yaml")
     assert not prepare_output(tmp_path, settings)
     (tmp_path / "data").mkdir()

@@ -25,6 +25,7 @@ class Example:
         image_id, annotation_id: as in the json; None = does not apply.
         box: (x, y, width, height) in pixels of the image, None = no usable box.
         depth: whether it is about the depth map of ``file``.
+        declared_size: (height, width) in the annotations if the image has another size.
     """
 
     detail: str
@@ -33,6 +34,7 @@ class Example:
     annotation_id: int | float | str | None = None
     box: tuple[float, float, float, float] | None = None
     depth: bool = False
+    declared_size: tuple[int, int] | None = None
 
     @property
     def where(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -96,7 +97,8 @@ def inspect_image(image: ImageRecord, folder: Path) -> tuple[Found, tuple[int, i
         says = f"the file is {width} x {height}, the json says {image.size[1]} x {image.size[0]} (width x height)"
         turned = image.size == stored
         says += f"; EXIF orientation {orientation}" if turned else ""
-        found.append(("image_turned" if turned else "image_size_differs", _example(image, says)))
+        example = replace(_example(image, says), declared_size=image.size)
+        found.append(("image_turned" if turned else "image_size_differs", example))
         return found, None
     return found, (height, width)
 

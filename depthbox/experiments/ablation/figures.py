@@ -12,7 +12,7 @@ import pycocotools.mask as mask_util
 from numpy.typing import NDArray
 
 from ...evaluation.coco import RESULTS_FILE
-from ...evaluation.image_quality import Row, best_threshold, load_truth, read_candidates
+from ...evaluation.image_quality import CocoRecord, best_threshold, load_evaluated_dataset, read_candidates
 from ...io.media import read_picture
 from ...labeling.quality import to_rle
 from ...visualization.draw import Picture
@@ -74,8 +74,8 @@ class _Data:
 
     def __init__(self, run: AblationRun) -> None:
         self._name = run.cfg.DATASETS.TEST[0]
-        self._truth = load_truth(self._name, run.cfg.DATASETS.COCO_STYLE, run.folder)
-        self._objects: dict[Found, Row] = {}
+        self._truth = load_evaluated_dataset(self._name, run.cfg.DATASETS.COCO_STYLE, run.folder)
+        self._objects: dict[Found, CocoRecord] = {}
 
     def masks(self, run: AblationRun) -> Masks:
         """What a run finds: from image and object to the mask."""
@@ -88,12 +88,11 @@ class _Data:
         threshold = best_threshold(candidates)
         found: Masks = {}
         for candidate in candidates:
-            candidate.match(threshold)
-            for number, chosen in candidate.matched.items():
+            for number, chosen in candidate.match(threshold).matched.items():
                 given = candidate.objects[chosen]
                 if min(given["bbox"][2:]) >= _LEAST:
                     self._objects[candidate.image, chosen] = given
-                    mask = (float(candidate.overlaps[number, chosen]), candidate.rows[number]["segmentation"])
+                    mask = (float(candidate.overlaps[number, chosen]), candidate.detections[number]["segmentation"])
                     found[candidate.image, chosen] = mask
         return found
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import platform
 import re
 import statistics
 import subprocess
@@ -13,13 +12,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
 from tabulate import tabulate
 
 from ...data.datasets import register_from_config
 from ...io.files import atomic_open
+from ...reports.run_folder import device_name
 from .plan import ORIGIN, AblationRun, final_metrics, find_value
 from .plot import save_ablation_plot
 
@@ -38,7 +37,7 @@ def write_origin(run: AblationRun, device: str) -> None:
         "overrides": " ".join(run.overrides),
         "commit": _git("rev-parse", "HEAD") or "unknown",
         "uncommitted_changes": bool(_git("status", "--porcelain", "--untracked-files=no")),
-        "hardware": hardware(device),
+        "hardware": device_name(device),
         "generator": generator(run.cfg),
     }
     with atomic_open(run.folder / ORIGIN) as file:
@@ -94,17 +93,6 @@ def table(content: dict[str, Any], style: str = "simple") -> str:
         lines.append([row["name"], len(row["seeds"]), *figures, f"{mean - first:+.2f}" if known else ""])
     right = ("left", *["right"] * (len(_HEADERS) - 1))
     return tabulate(lines, _HEADERS, tablefmt=style, colalign=right, disable_numparse=True)
-
-
-def hardware(device: str) -> str:
-    """The device's name, such as "NVIDIA H200" or "AMD EPYC 7763, 8 cores"."""
-    if device.startswith("cuda"):
-        return torch.cuda.get_device_name(device)
-    try:
-        names = re.findall(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-    except OSError:
-        names = []
-    return f"{names[0] if names else platform.processor() or platform.machine()}, {os.cpu_count()} cores"
 
 
 def generator(cfg: CfgNode) -> str:
