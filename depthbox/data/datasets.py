@@ -1,4 +1,4 @@
-"""Datasets with or without masks and depth, registered in Detectron2's catalog."""
+"""Registration of datasets, with or without masks and depth, in Detectron2's catalog."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from detectron2.structures import BoxMode
 from ..io.annotations.canonical import canonicalize, repaired_coco
 from ..io.annotations.detect import read_raw
 from ..io.annotations.records import AnnotationError, AnnotationSet, CocoContent, format_note
-from .depth_io import DEPTH_SUFFIXES, DEPTH_TOOL, DepthFileError
+from .depth_io import DEPTH_COMMAND, DEPTH_SUFFIXES, DepthFileError
 
 DatasetDict = dict[str, Any]
 
@@ -57,7 +57,7 @@ def register_coco_style(
 
 
 def register_from_config(cfg: CfgNode) -> None:
-    """Register each ``[name, json file, image folder, depth folder or ""]`` of ``DATASETS.COCO_STYLE``.
+    """Register each ``[name, JSON file, image folder, depth folder or ""]`` of ``DATASETS.COCO_STYLE``.
 
     ``~`` and environment variables in the paths are expanded. Calling it again has no effect.
 
@@ -67,7 +67,7 @@ def register_from_config(cfg: CfgNode) -> None:
     for entry in cfg.DATASETS.COCO_STYLE:
         if isinstance(entry, str) or len(entry) not in (3, 4) or not all(isinstance(part, str) for part in entry):
             raise ValueError(
-                f"an entry of DATASETS.COCO_STYLE is [name, json file, image folder, depth folder or ''], not {entry!r}"
+                f"an entry of DATASETS.COCO_STYLE is [name, JSON file, image folder, depth folder or ''], not {entry!r}"
             )
         name, *paths = entry
         register_coco_style(name, *(_expand(path) for path in paths))
@@ -103,9 +103,11 @@ def read_coco_style(name: str, json_file: str, image_root: str) -> AnnotationSet
         AnnotationError: the annotations cannot be read.
     """
     if not os.path.exists(json_file):
-        raise FileNotFoundError(f"dataset '{name}': the JSON file {json_file} does not exist; {_how_to_correct(name)}")
+        raise FileNotFoundError(f"dataset '{name}': the JSON file {json_file} does not exist; {_format_remedy(name)}")
     if not os.path.isdir(image_root):
-        raise FileNotFoundError(f"dataset '{name}': there is no image folder {image_root}; {_how_to_correct(name)}")
+        raise FileNotFoundError(
+            f"dataset '{name}': the image folder {image_root} does not exist; {_format_remedy(name)}"
+        )
     raw = read_raw(json_file, image_root)
     if raw is None:
         raise AnnotationError(f"dataset '{name}': {json_file} has no training split: name one annotation file")
@@ -115,7 +117,7 @@ def read_coco_style(name: str, json_file: str, image_root: str) -> AnnotationSet
         example = os.path.join(image_root, listed[0]["file_name"])
         raise FileNotFoundError(
             f"dataset '{name}': none of the {len(listed)} images exists in {image_root} (such as {example}); "
-            f"{_how_to_correct(name)}"
+            f"{_format_remedy(name)}"
         )
     return annotations.without_missing()
 
@@ -197,12 +199,11 @@ def _add_depth_files(name: str, dicts: Sequence[DatasetDict], image_root: str, d
         shown = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
         raise DepthFileError(
             f"dataset '{name}': {len(missing)} of {len(dicts)} depth files are missing (.png or .npy): "
-            f"{shown}. Generate them with {DEPTH_TOOL} (see --help), or register the dataset without a "
-            "depth folder."
+            f"{shown}. Generate them with {DEPTH_COMMAND}, or register the dataset without a depth folder."
         )
 
 
-def _how_to_correct(name: str) -> str:
+def _format_remedy(name: str) -> str:
     return (
         f"correct the paths of '{name}' (DATASETS.COCO_STYLE in the config, the registering code, or the "
         "environment variable DETECTRON2_DATASETS for the built-in names)"

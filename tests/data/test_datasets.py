@@ -164,7 +164,7 @@ def test_missing_depth_files_are_counted_and_the_first_are_named(name, root):
     (root / "depth" / "sub" / "c.npy").unlink()
     with pytest.raises(DepthFileError) as error:
         load(name, root)
-    for part in (name, "1 of 2", str(root / "depth" / "sub" / "c.png"), "tools/generate_pseudo_depth.py"):
+    for part in (name, "1 of 2", str(root / "depth" / "sub" / "c.png"), "`depthbox depth`"):
         assert part in str(error.value)
 
 
