@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ...evaluation.coco_ground_truth import GroundTruth
+from ...evaluation.coco_ground_truth import GroundTruth, read_annotations_alone
 from ..baselines.evaluation import pycocotools_stats
 from ..comparison import Contest, Options
 from ..measure import Pass
@@ -111,7 +111,7 @@ def _contest(op: str, task: str, options: Options) -> Iterator[Contest]:
             results = make_results(shapes, write_truth(path, shapes, count), per_image)
             rows = [{key: row[key] for key in keys} for row in results]
             return (
-                Pass(lambda: _named(GroundTruth(str(path)).average_precision(rows, task)[0])),
+                Pass(lambda: _named(GroundTruth(read_annotations_alone(path)).average_precision(rows, task)[0])),
                 Pass(lambda: _named(pycocotools_stats(str(path), rows, task))),
             )
 
