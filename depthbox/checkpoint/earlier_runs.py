@@ -55,8 +55,9 @@ def set_aside_run(folder: str | os.PathLike[str]) -> Path | None:
     for path in _matches(folder, RUN_FILES):
         if not (partial / path.name).exists():
             path.rename(partial / path.name)
-    for path in sorted(folder.glob("data/*.json")):
-        _copy_whole(path, partial / "data" / path.name)
+    for path in (folder / "data" / f"{name}.json" for name in ("train", "val")):
+        if path.is_file():
+            _copy_whole(path, partial / "data" / path.name)
     target = partial.with_name(partial.name.removesuffix(_INCOMPLETE))
     _adjust_config(partial, folder, target)
     sync_folder(partial)

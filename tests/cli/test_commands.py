@@ -51,9 +51,9 @@ def test_visualize_draws_the_data(scenes, tmp_path, capsys):
     ("words", "message"),
     [
         ([], "--run or a config"),
-        (["--run", "gone"], "no folder of a training"),
+        (["--run", "gone"], "not the folder of a training run"),
         (["--config-file", "a.yaml", "--weights", "gone.pth"], "no checkpoint gone.pth"),
-        (["--config-file", "a.yaml", "--data", "x.json"], "--data and --images belong together"),
+        (["--config-file", "a.yaml", "--images", "x"], "--images goes with --data"),
         (["--config-file", "a.yaml", "--data", "x.json", "--images", "."], "there is no x.json"),
         (["--config-file", "gone.yaml"], "no config file gone.yaml"),
     ],

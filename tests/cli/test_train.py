@@ -7,12 +7,14 @@ import shutil
 
 import pytest
 import yaml
+from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from depthbox import add_depthbox_config
 from depthbox.checkpoint.run_weights import find_weights
 from depthbox.cli import train
 from depthbox.cli.main import main, parse
 from depthbox.config import load_config
+from depthbox.data import datasets
 
 TINY = ["--model", "tiny", "--device", "cpu", "--size", "64", "--batch-size", "2", "--iterations", "3"]
 
@@ -168,6 +170,14 @@ def list_files(folder):
     return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+def forget_datasets():
+    """Unregister the datasets of runs, as a new process would."""
+    for name in [name for name in datasets._registered if not name.startswith("coco_2017")]:
+        DatasetCatalog.remove(name)
+        MetadataCatalog.pop(name)
+        del datasets._registered[name]
+
+
 def test_a_dry_run_and_refused_commands_leave_a_run_as_it_is(scenes, trained, tmp_path, capsys):
     output = tmp_path / "run"
     shutil.copytree(trained, output)
@@ -192,7 +202,9 @@ def test_a_second_run_sets_the_first_aside_usable_as_it_was(scenes, trained, tmp
     kept = json.loads((earlier / "data" / "train.json").read_text())
     new = json.loads((output / "data" / "train.json").read_text())
     assert (len(kept["images"]), len(new["images"])) == (6, 4)
+    forget_datasets()
     assert main(["eval", "--run", str(earlier)]) == 0
+    forget_datasets()
     assert main(["eval", "--run", str(output)]) == 0
 
 

@@ -2,6 +2,6 @@
 
 from ..notes import RULES, NoteCounter, NoteRule
 from .dataset import canonicalize
-from .write import repaired_coco, write_coco
+from .write import repaired_coco, repaired_ids, write_coco
 
-__all__ = ["RULES", "NoteCounter", "NoteRule", "canonicalize", "repaired_coco", "write_coco"]
+__all__ = ["canonicalize", "repaired_coco", "repaired_ids", "write_coco"]
