@@ -156,10 +156,10 @@ def test_options_are_compared_with_the_plain_network(monkeypatch):
 
 def test_the_baselines_are_removed_after_a_failure():
     model = network.build_network(network.make_config(torch.device("cpu"), 5, MODEL__FPN__OUT_CHANNELS=32))
-    parts = (model.mask_head, model.supervision, model.controller, model.criterion)
+    parts = (model.mask_head, model.controller, model.criterion)
     with pytest.raises(RuntimeError, match="stop"), network.use_baselines(model, (64, 64)):
         raise RuntimeError("stop")
-    assert parts == (model.mask_head, model.supervision, model.controller, model.criterion)
+    assert parts == (model.mask_head, model.controller, model.criterion)
 
 
 def test_an_interrupted_tool_says_what_is_kept(tool, tmp_path, monkeypatch, capsys):
