@@ -55,6 +55,9 @@ def set_aside_run(folder: str | os.PathLike[str]) -> Path | None:
     for path in _matches(folder, RUN_FILES):
         if not (partial / path.name).exists():
             path.rename(partial / path.name)
+    for path in (folder / "data" / f"{name}.json" for name in ("train", "val")):
+        if path.is_file():
+            _copy_whole(path, partial / "data" / path.name)
     target = partial.with_name(partial.name.removesuffix(_INCOMPLETE))
     _adjust_config(partial, folder, target)
     sync_folder(partial)
@@ -149,12 +152,16 @@ def _copy_annotations(entry: list[str], folder: Path, partial: Path, target: Pat
     inside = Path(os.path.relpath(source, folder))
     if not source.is_file() or inside.parts[0] == os.pardir or _NUMBER.fullmatch(inside.parts[0]):
         return entry
-    copy = partial / inside
+    _copy_whole(source, partial / inside)
+    return [entry[0], os.path.abspath(target / inside), *entry[2:]]
+
+
+def _copy_whole(source: Path, copy: Path) -> None:
+    """Copy a file, complete or not at all."""
     copy.parent.mkdir(parents=True, exist_ok=True)
     temporary = copy.with_name(f".{copy.name}.tmp")
     shutil.copy2(source, temporary)
     temporary.replace(copy)
-    return [entry[0], os.path.abspath(target / inside), *entry[2:]]
 
 
 def follow_weights(weights: str, aside: Path | None) -> str:

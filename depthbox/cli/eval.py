@@ -73,6 +73,10 @@ def run(arguments: argparse.Namespace) -> int:
     from ..config import load_config
 
     config, weights = _find_run(arguments)
+    if arguments.images is not None and arguments.data is None:
+        raise ValueError("--images goes with --data: give both, or neither")
+    if arguments.data is not None and not arguments.data.exists():
+        raise ValueError(f"there is no {arguments.data}: correct --data")
     words = list(arguments.overrides)
     if weights:
         words += ["MODEL.WEIGHTS", weights]
@@ -81,8 +85,6 @@ def run(arguments: argparse.Namespace) -> int:
     cfg = load_config(add_depthbox_config, config, words)
     if arguments.data is not None:
         cfg = load_config(add_depthbox_config, config, [*words, *_data_words(arguments, cfg)])
-    elif arguments.images is not None:
-        raise ValueError("--images goes with --data: give both, or neither")
     elif not cfg.DATASETS.TEST:
         raise ValueError(f"{config} has no test images: name annotations with --data (and --images)")
     command = shlex.join(sys.argv)
@@ -173,13 +175,14 @@ def _data_words(arguments: argparse.Namespace, cfg: CfgNode) -> list[str]:
     from ..io.annotations.detect import read_raw, splits_of
     from ..io.annotations.records import format_note
 
-    if not arguments.data.exists():
-        raise ValueError(f"there is no {arguments.data}: correct --data")
     splits = splits_of(arguments.data)
     split = next((name for name in ("test", "val", "train") if name in splits), "test")
     raw = read_raw(arguments.data, arguments.images, split)
     assert raw is not None  # a split of the dataset
-    annotations = canonicalize(raw, check_files=True, check_sizes=True).without_missing()
+    annotations = canonicalize(raw, check_files=True, check_sizes=True)
+    if len(annotations.missing) == len(annotations.content["images"]):
+        raise ValueError(f"no image of {arguments.data} exists in {raw.image_root}: correct --images")
+    annotations = annotations.without_missing()
     classes = find_classes(cfg)
     if classes.known:
         annotations = remap_classes(annotations, classes.names)

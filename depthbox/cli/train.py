@@ -8,7 +8,7 @@ import functools
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -185,11 +185,20 @@ def _written_data(own: OwnRun, arguments: argparse.Namespace) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        if earlier is not None and not is_run(folder):
-            for path in written:
-                path.unlink(missing_ok=True)
-            restore_run(folder, earlier, content)
+        if not is_run(folder):
+            _remove_data(written)
+            if earlier is not None:
+                restore_run(folder, earlier, content)
         raise
+
+
+def _remove_data(written: Sequence[Path]) -> None:
+    """Remove the JSON files of a refused run, and its folders if they are empty then."""
+    for path in written:
+        path.unlink(missing_ok=True)
+    for folder in (written[0].parent, written[0].parent.parent):
+        with contextlib.suppress(OSError):  # not empty
+            folder.rmdir()
 
 
 def _load_file(arguments: argparse.Namespace, options: Mapping[str, Any], words: list[str]) -> CfgNode:

@@ -40,7 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--config-file", default="", metavar="FILE", help="YAML file with the settings of the run")
     add("--weights", default="", metavar="FILE", help="checkpoint to predict with (default: draw the data only)")
-    add("--dataset", default="", metavar="NAME", help="dataset to draw (default: the first of DATASETS.TEST)")
+    add(
+        "--dataset", default="", metavar="NAME", help="dataset to draw (default: first test set, else training set)"
+    )
     add("--count", type=int, default=16, metavar="N", help="number of images, chosen at random (default 16)")
     add("--seed", "--split-seed", type=int, default=0, metavar="N", help="seed of the choice (default 0)")
     add("--ids", nargs="+", default=[], metavar="ID", help="ids of the images; another option ends the list")
@@ -83,7 +85,7 @@ def draw(arguments: argparse.Namespace, cfg: CfgNode) -> list[Path]:
     from ..visualization import choose_records
 
     register_from_config(cfg)
-    name = arguments.dataset or (cfg.DATASETS.TEST[0] if cfg.DATASETS.TEST else "")
+    name = arguments.dataset or next(iter((*cfg.DATASETS.TEST, *cfg.DATASETS.TRAIN)), "")
     if not name:
         raise ValueError("no dataset: name one with --dataset, or set DATASETS.TEST in the config")
     records = choose_records(load_records([name], filter_empty=False), arguments.count, arguments.ids, arguments.seed)

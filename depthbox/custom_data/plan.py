@@ -70,8 +70,9 @@ class OwnTraining:
             if options.get(name, 1) <= 0:
                 raise ConfigError(f"--{name.replace('_', '-')} is {options[name]}: it must be more than 0")
         data = Path(options["data"])
-        paths = {name: Path(options[name]) for name in _DATA_PATHS if name in options}
-        own = OwnData(data, **paths, **{_DATA_KEYS[name]: options[name] for name in _DATA_KEYS if name in options})
+        given: dict[str, Any] = {name: Path(options[name]) for name in _DATA_PATHS if name in options}
+        given |= {key: options[name] for name, key in _DATA_KEYS.items() if name in options}
+        own = OwnData(data, **given)
         fields = {name: options[name] for name in _FIELDS if name in options}
         output = str(options.get("output", Path("output") / _run_name(data)))
         return cls(own, output=output, processes=processes, **fields)

@@ -222,6 +222,7 @@ def _check_settings(own: OwnData, place: int, min_size: int, max_size: int) -> C
         min_size=min_size,
         max_size=max_size,
         max_images=CHECKED_IMAGES,
+        split="val" if place else "train",
     )
 
 

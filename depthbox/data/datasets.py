@@ -1,7 +1,8 @@
-"""Datasets with or without masks and depth, registered in Detectron2's catalog."""
+"""Registration of datasets, with or without masks and depth, in Detectron2's catalog."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from collections.abc import Sequence
@@ -12,14 +13,14 @@ from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.structures import BoxMode
 
-from ..io.annotations.canonical import canonicalize, repaired_coco
+from ..io.annotations.canonical import canonicalize, repaired_ids
+from ..io.annotations.coco import read_coco
 from ..io.annotations.detect import read_raw
-from ..io.annotations.records import AnnotationError, AnnotationSet, CocoContent, format_note
-from .depth_io import DEPTH_SUFFIXES, DEPTH_TOOL, DepthFileError
+from ..io.annotations.json_file import without_garbage_collection
+from ..io.annotations.records import AnnotationError, AnnotationSet, OriginalIds, RawAnnotations, format_note
+from .depth_io import DEPTH_COMMAND, DEPTH_SUFFIXES, DepthFileError
 
 DatasetDict = dict[str, Any]
-
-_ANNOTATION_KEYS = ("id", "iscrowd", "bbox", "segmentation")
 
 # name -> (JSON file, image root, depth root) of the datasets registered in this process.
 _registered: dict[str, tuple[str, str, str]] = {}
@@ -57,7 +58,7 @@ def register_coco_style(
 
 
 def register_from_config(cfg: CfgNode) -> None:
-    """Register each ``[name, json file, image folder, depth folder or ""]`` of ``DATASETS.COCO_STYLE``.
+    """Register each ``[name, JSON file, image folder, depth folder or ""]`` of ``DATASETS.COCO_STYLE``.
 
     ``~`` and environment variables in the paths are expanded. Calling it again has no effect.
 
@@ -67,7 +68,7 @@ def register_from_config(cfg: CfgNode) -> None:
     for entry in cfg.DATASETS.COCO_STYLE:
         if isinstance(entry, str) or len(entry) not in (3, 4) or not all(isinstance(part, str) for part in entry):
             raise ValueError(
-                f"an entry of DATASETS.COCO_STYLE is [name, json file, image folder, depth folder or ''], not {entry!r}"
+                f"an entry of DATASETS.COCO_STYLE is [name, JSON file, image folder, depth folder or ''], not {entry!r}"
             )
         name, *paths = entry
         register_coco_style(name, *(_expand(path) for path in paths))
@@ -90,6 +91,11 @@ def register_builtin(root: str | None = None) -> None:
         )
 
 
+def is_coco_style(name: str) -> bool:
+    """Return whether a dataset was registered by ``register_coco_style``, so that ``load_coco_style`` loads it."""
+    return name in _registered
+
+
 def read_coco_style(name: str, json_file: str, image_root: str) -> AnnotationSet:
     """Read the annotations of a dataset in canonical form; images that do not exist are left out.
 
@@ -103,21 +109,39 @@ def read_coco_style(name: str, json_file: str, image_root: str) -> AnnotationSet
         AnnotationError: the annotations cannot be read.
     """
     if not os.path.exists(json_file):
-        raise FileNotFoundError(f"dataset '{name}': the JSON file {json_file} does not exist; {_how_to_correct(name)}")
+        raise FileNotFoundError(f"dataset '{name}': {json_file} does not exist; {_format_remedy(name)}")
     if not os.path.isdir(image_root):
-        raise FileNotFoundError(f"dataset '{name}': there is no image folder {image_root}; {_how_to_correct(name)}")
-    raw = read_raw(json_file, image_root)
-    if raw is None:
-        raise AnnotationError(f"dataset '{name}': {json_file} has no training split: name one annotation file")
-    annotations = canonicalize(raw, check_files=True)
+        raise FileNotFoundError(
+            f"dataset '{name}': the image folder {image_root} does not exist; {_format_remedy(name)}"
+        )
+    annotations = canonicalize(read_annotation_file(json_file, image_root), check_files=True)
     listed = annotations.content["images"]
     if len(annotations.missing) == len(listed):
         example = os.path.join(image_root, listed[0]["file_name"])
         raise FileNotFoundError(
             f"dataset '{name}': none of the {len(listed)} images exists in {image_root} (such as {example}); "
-            f"{_how_to_correct(name)}"
+            f"{_format_remedy(name)}"
         )
     return annotations.without_missing()
+
+
+def read_annotation_file(json_file: str, image_root: str | None = None) -> RawAnnotations:
+    """Read annotations of any format that are not divided, or the training split of a dataset.
+
+    Args:
+        json_file: annotation file or folder.
+        image_root: image folder; None = as the format defines it.
+
+    Raises:
+        AnnotationError: the annotations cannot be read.
+    """
+    if json_file.lower().endswith(".json"):
+        with contextlib.suppress(AnnotationError):  # COCO is by far the most frequent format; it is parsed only once
+            return read_coco(json_file, image_root)
+    raw = read_raw(json_file, image_root)
+    if raw is None:
+        raise AnnotationError(f"{json_file} has no training split: name one annotation file")
+    return raw
 
 
 def load_coco_style(name: str, json_file: str, image_root: str, depth_root: str = "") -> list[DatasetDict]:
@@ -129,8 +153,8 @@ def load_coco_style(name: str, json_file: str, image_root: str, depth_root: str 
         json_file, image_root, depth_root: as in ``register_coco_style``.
 
     Returns:
-        One dict per image. Annotations keep their ``id``, categories are contiguous from 0. With ``depth_root``, each
-        dict has ``depth_file_name``. Ids that are not integers are numbered from 1.
+        One dict per image, in the order of image ids. Annotations keep their ``id``, categories are contiguous from 0.
+        With ``depth_root``, each dict has ``depth_file_name``. Ids that are not integers are numbered from 1.
 
     Raises:
         FileNotFoundError: the annotations or the image folder do not exist, or no image does.
@@ -138,47 +162,50 @@ def load_coco_style(name: str, json_file: str, image_root: str, depth_root: str 
         DepthFileError: depth files are missing.
     """
     annotations = read_coco_style(name, json_file, image_root)
+    logger = logging.getLogger(__name__)
     for note in annotations.notes:
         if note.kind != "repaired":
-            logging.getLogger(__name__).warning("%s: %s", name, format_note(note))
-    content = repaired_coco(annotations)
-    dicts = _build_dicts(content, image_root)
+            logger.log(logging.WARNING if note.remedy else logging.INFO, "%s: %s", name, format_note(note))
+    ids = repaired_ids(annotations)
+    with without_garbage_collection():
+        dicts = _build_dicts(annotations, ids, image_root)
     if depth_root:
         _add_depth_files(name, dicts, image_root, depth_root)
-    categories = sorted(content["categories"], key=lambda category: category["id"])
-    has_masks = any("segmentation" in annotation for annotation in content["annotations"])
+    categories = annotations.content["categories"]
+    has_masks = any("segmentation" in annotation for annotation in annotations.content["annotations"])
     MetadataCatalog.get(name).set(
         thing_classes=[category["name"] for category in categories],
-        thing_dataset_id_to_contiguous_id={category["id"]: index for index, category in enumerate(categories)},
+        thing_dataset_id_to_contiguous_id={ids.categories[c["id"]]: index for index, c in enumerate(categories)},
         has_masks=has_masks,
     )
-    logging.getLogger(__name__).info(
-        "%s: %d images, %s masks, %s depth",
-        name,
-        len(dicts),
-        *("with" if x else "without" for x in (has_masks, depth_root)),
-    )
+    contents = ("with" if part else "without" for part in (has_masks, depth_root))
+    logger.info("%s: %d images, %s masks, %s depth", name, len(dicts), *contents)
     return dicts
 
 
-def _build_dicts(content: CocoContent, image_root: str) -> list[DatasetDict]:
-    """Convert canonical COCO content to Detectron2's dicts, in the order of image ids."""
-    order = sorted(category["id"] for category in content["categories"])
-    contiguous = {category: index for index, category in enumerate(order)}
+def _build_dicts(annotations: AnnotationSet, ids: OriginalIds, image_root: str) -> list[DatasetDict]:
+    """Convert canonical annotations to Detectron2's dicts; canonical images and categories are in the order of ids."""
     records: dict[int, DatasetDict] = {
         image["id"]: {
             "file_name": os.path.join(image_root, image["file_name"]),
             "height": image["height"],
             "width": image["width"],
-            "image_id": image["id"],
+            "image_id": ids.images[image["id"]],
             "annotations": [],
         }
-        for image in sorted(content["images"], key=lambda image: image["id"])
+        for image in annotations.content["images"]
     }
-    for entry in content["annotations"]:
-        annotation = {key: entry[key] for key in _ANNOTATION_KEYS if key in entry}
-        annotation["bbox_mode"] = BoxMode.XYWH_ABS
-        annotation["category_id"] = contiguous[entry["category_id"]]
+    numbers = ids.annotations
+    for entry in annotations.content["annotations"]:
+        annotation = {
+            "id": numbers[entry["id"]],
+            "iscrowd": entry["iscrowd"],
+            "bbox": entry["bbox"],
+            "bbox_mode": BoxMode.XYWH_ABS,
+            "category_id": entry["category_id"] - 1,
+        }
+        if "segmentation" in entry:
+            annotation["segmentation"] = entry["segmentation"]
         records[entry["image_id"]]["annotations"].append(annotation)
     return list(records.values())
 
@@ -197,12 +224,11 @@ def _add_depth_files(name: str, dicts: Sequence[DatasetDict], image_root: str, d
         shown = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
         raise DepthFileError(
             f"dataset '{name}': {len(missing)} of {len(dicts)} depth files are missing (.png or .npy): "
-            f"{shown}. Generate them with {DEPTH_TOOL} (see --help), or register the dataset without a "
-            "depth folder."
+            f"{shown}. Generate them with {DEPTH_COMMAND}, or register the dataset without a depth folder."
         )
 
 
-def _how_to_correct(name: str) -> str:
+def _format_remedy(name: str) -> str:
     return (
         f"correct the paths of '{name}' (DATASETS.COCO_STYLE in the config, the registering code, or the "
         "environment variable DETECTRON2_DATASETS for the built-in names)"

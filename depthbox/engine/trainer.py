@@ -6,7 +6,7 @@ import contextlib
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -129,8 +129,8 @@ class Trainer(TrainerBase):
     def train(self, on_start: Callable[[CfgNode], None] | None = None) -> Results:
         """Train from the current to the last iteration, then evaluate.
 
-        An earlier training run in OUTPUT_DIR is set aside first, unless this run resumes it. A mistake in the data
-        is raised before that, with OUTPUT_DIR unchanged.
+        An earlier training run in OUTPUT_DIR is set aside first, unless this run resumes it. Errors of the data are
+        raised before that.
 
         Args:
             on_start: called with the config in every process, when OUTPUT_DIR is ready for this run.
@@ -208,24 +208,26 @@ class Trainer(TrainerBase):
         )
         return self.results
 
+    @classmethod
+    def build_train_loader(cls, cfg: CfgNode, start_iter: int = 0, seed: int = 0) -> Iterable[Batch]:
+        """Build the endless loader of this process's share of each global batch."""
+        return build_train_loader(cfg, BoxDepthMapper(cfg, is_train=True), start_iter, seed)
+
     def _parts(self) -> TrainingParts:
         return TrainingParts(self.network, self.optimizer, self.scaler, self.cfg)
 
     def _open_data(self) -> None:
-        """Open the training data, and read the test data once: a mistake in them must not surface after hours."""
+        """Open the training data, and read the test data once."""
         if self.start_iter < self.max_iter:
-            mapper = BoxDepthMapper(self.cfg, is_train=True)
-            self._batches = iter(build_train_loader(self.cfg, mapper, self.start_iter, self.seed))
+            self._batches = iter(self.build_train_loader(self.cfg, self.start_iter, self.seed))
         check_test_data(self.cfg)
 
     def _set_aside_earlier_run(self) -> None:
         aside = set_aside_run(self.cfg.OUTPUT_DIR) if comm.is_main_process() else None
         aside = comm.all_gather(aside)[0]
-        weights = follow_weights(self.cfg.MODEL.WEIGHTS, aside)
-        if weights != self.cfg.MODEL.WEIGHTS:
-            self.cfg.defrost()
-            self.cfg.MODEL.WEIGHTS = weights
-            self.cfg.freeze()
+        self.cfg.defrost()
+        self.cfg.MODEL.WEIGHTS = follow_weights(self.cfg.MODEL.WEIGHTS, aside)
+        self.cfg.freeze()
 
     def _accumulate(self, batch: Batch, monitor: LossMonitor, last: bool) -> None:
         """Forward and backward pass of one micro-batch; gradients are exchanged with the last one."""

@@ -17,7 +17,7 @@ from detectron2.utils import comm
 from detectron2.utils.logger import create_small_table
 
 from ..io.files import atomic_open
-from .coco_ground_truth import GroundTruth, sort_ids
+from .coco_ground_truth import GroundTruth, read_evaluated_annotations, sort_ids
 from .coco_results import Result, fill_boxes, instances_to_results
 
 TASKS = ("bbox", "segm")
@@ -48,30 +48,28 @@ class CocoEvaluator(DatasetEvaluator):
     ) -> None:
         """
         Args:
-            dataset_name: registered dataset whose metadata name a ``json_file``.
+            dataset_name: registered dataset whose metadata name a ``json_file``. The ground truth is read as the
+                dataset itself, see ``data.datasets.read_coco_style``.
             tasks: subset of "bbox" and "segm"; None = both, "segm" only if predictions have masks.
             output_dir: folder for ``coco_instances_results.json``; None = the file is not written.
             fast: compute AP with faster-coco-eval, which reproduces the values of pycocotools; False = pycocotools.
             filled_box: add the task "boxfill": the mask AP of each prediction's filled box.
 
         Raises:
-            ValueError: an unknown task, a dataset without ``json_file``, or a broken file.
-            FileNotFoundError: the JSON file does not exist.
+            ValueError: an unknown task, a dataset without ``json_file``, or a file that cannot be used.
+            FileNotFoundError: the annotations or the images do not exist.
         """
         unknown = sorted(set(tasks or ()) - set(TASKS))
         if unknown:
             raise ValueError(
                 f"unknown evaluation tasks {unknown}; known are {TASKS}, and filled_box=True for 'boxfill'"
             )
-        metadata = MetadataCatalog.get(dataset_name)
-        if not metadata.get("json_file"):
-            raise ValueError(f"dataset '{dataset_name}' has no json_file; register it with register_coco_style")
         self._name = dataset_name
         self._tasks = tasks
         self._output_dir = None if output_dir is None else Path(output_dir)
         self._filled_box = filled_box
-        self._ground_truth = GroundTruth(metadata.json_file, fast=fast)
-        to_contiguous = metadata.get("thing_dataset_id_to_contiguous_id")
+        self._ground_truth = GroundTruth(read_evaluated_annotations(dataset_name), fast=fast)
+        to_contiguous = MetadataCatalog.get(dataset_name).get("thing_dataset_id_to_contiguous_id")
         self._category_ids = _list_category_ids(to_contiguous, self._ground_truth)
         self._logger = logging.getLogger(__name__)
         self.reset()
@@ -95,8 +93,11 @@ class CocoEvaluator(DatasetEvaluator):
         for image, output in zip(inputs, outputs, strict=True):
             image_id = image["image_id"]
             if image_id not in self._ground_truth.image_sizes:
-                file = self._ground_truth.json_file
-                raise ValueError(f"image id {image_id} is not in {file}, the ground truth of '{self._name}'")
+                source = self._ground_truth.source
+                raise ValueError(
+                    f"the image id {image_id} is not in the ground truth {source} of '{self._name}', or this image "
+                    "cannot be used: register the dataset with register_coco_style, or examine it with `depthbox check`"
+                )
             self._predictions[image_id] = instances_to_results(output["instances"], image_id, self._category_ids)
 
     def evaluate(self) -> OrderedDict[str, dict[str, float]]:
@@ -110,11 +111,12 @@ class CocoEvaluator(DatasetEvaluator):
         if not comm.is_main_process():
             return OrderedDict()
         predictions = {image_id: results for part in gathered for image_id, results in part.items()}
-        results = list(itertools.chain.from_iterable(predictions[image_id] for image_id in sort_ids(predictions)))
-        self._write(results)
         truth = self._ground_truth
+        order = (image_id for image_id in truth.image_sizes if image_id in predictions)
+        results = list(itertools.chain.from_iterable(predictions[image_id] for image_id in order))
+        self._write(results)
         if not truth.has_annotations:
-            self._logger.info("%s has no annotations: predictions are written, not evaluated.", truth.json_file)
+            self._logger.info("%s has no annotations: predictions are written, not evaluated.", truth.source)
             return OrderedDict()
         if len(predictions) < len(truth.image_sizes):
             count = len(predictions), len(truth.image_sizes), self._name
@@ -123,12 +125,12 @@ class CocoEvaluator(DatasetEvaluator):
 
     def _select_tasks(self, results: Sequence[Result]) -> list[str]:
         tasks = list(self._tasks or TASKS) + (["boxfill"] if self._filled_box else [])
-        file = self._ground_truth.json_file
+        source = self._ground_truth.source
         if not self._ground_truth.has_objects:
-            self._logger.warning("%s has no objects other than crowds: every AP is nan.", file)
+            self._logger.warning("%s has no objects other than crowds: every AP is nan.", source)
             return tasks
         if not self._ground_truth.has_masks and tasks != ["bbox"]:
-            self._logger.info("%s has no masks: only the box AP is computed.", file)
+            self._logger.info("%s has no masks: only the box AP is computed.", source)
             return ["bbox"] if "bbox" in tasks else []
         if "segm" in tasks and results and not any("segmentation" in result for result in results):
             self._logger.info("The predictions have no masks: no mask AP is computed.")
@@ -144,15 +146,25 @@ class CocoEvaluator(DatasetEvaluator):
         return values | {f"AP-{name}": value for name, value in precision.by_class.items()}
 
     def _write(self, results: Sequence[Result]) -> None:
+        """Write the predictions with the ids of the user's file."""
         if self._output_dir is None:
             return
+        images, categories = self._ground_truth.original_images, self._ground_truth.original_categories
+        original = [
+            {
+                **result,
+                "image_id": images[result["image_id"]],
+                "category_id": categories.get(result["category_id"], result["category_id"]),
+            }
+            for result in results
+        ]
         with atomic_open(self._output_dir / RESULTS_FILE) as file:
-            file.write(json.dumps(results).encode())
+            file.write(json.dumps(original).encode())
         self._logger.info("Predictions are written to %s", self._output_dir / RESULTS_FILE)
 
 
 def _list_category_ids(to_contiguous: Mapping[Any, int] | None, truth: GroundTruth) -> list[Any]:
-    """Return the JSON file's category id of each class, in the order of the dataset loader."""
+    """Return the category id of each class, in the order of the dataset loader."""
     if to_contiguous is None:
-        return list(truth.categories)
+        return sort_ids(truth.categories)
     return [category for category, _ in sorted(to_contiguous.items(), key=lambda item: item[1])]

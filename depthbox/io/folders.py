@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+_HIDDEN = (".", "__MACOSX")
+
 
 def list_files(folder: str | os.PathLike[str]) -> list[str]:
     """List the files below a folder.
 
-    Hidden folders (".name") are left out. Linked folders are followed; a folder that contains itself through a link is
-    listed once. Folders that may not be read are left out.
+    Hidden folders (".name", and "__MACOSX" of unpacked archives) are left out. Linked folders are followed; a folder
+    that contains itself through a link is listed once. Folders that may not be read are left out.
 
     Args:
         folder: the top folder.
@@ -34,7 +36,7 @@ def list_files(folder: str | os.PathLike[str]) -> list[str]:
         for entry in entries:
             if not _is_folder(entry):
                 found.append(prefix + entry.name)
-            elif not entry.name.startswith("."):
+            elif not entry.name.startswith(_HIDDEN):
                 waiting.append((entry.path, f"{prefix}{entry.name}/"))
     return sorted(found)
 

@@ -17,7 +17,9 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from .folders import is_hidden, list_files
 
 RGBImage = NDArray[np.uint8]  # (H, W, 3)
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".gif"})
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".gif"}
+)
 # Pillow refuses larger images as possible decompression bombs.
 MAX_PIXELS = 178_956_970
 _REMEDY = "Copy or download the file again, or remove it and its annotations"
@@ -86,6 +88,16 @@ def page_count(path: str | os.PathLike[str]) -> int:
     """
     with _open_image(path) as image:
         return int(getattr(image, "n_frames", 1))
+
+
+def is_deep(path: str | os.PathLike[str]) -> bool:
+    """Return whether an image file has more than 8 bits per channel, so that ``read_image`` scales its range.
+
+    Raises:
+        ImageError: as ``image_size``.
+    """
+    with _open_image(path) as image:
+        return _is_deep_color(image) or image.mode[0] in "IF"
 
 
 def list_images(folder: str | os.PathLike[str]) -> list[str]:

@@ -6,14 +6,14 @@ import os
 from pathlib import Path
 
 import numpy as np
-from detectron2.data import detection_utils
 from PIL import Image, ImageDraw
 
-from ..data.check.check import Box, CheckReport
-from ..data.check.findings import Example, Finding
+from ..data.check.check import CheckReport
+from ..data.check.findings import Box, Example, Finding
 from ..data.check.report import verdict
 from ..data.depth_io import DEPTH_SUFFIXES
 from ..io.files import atomic_open
+from ..io.images import ImageError, read_image
 from .html import escape, make_document, make_image_tag
 
 PAGE = "index.html"
@@ -23,6 +23,7 @@ _MAX_ZOOM = 8.0
 _REACH = 3  # maximum number of image widths and heights drawn beyond the image
 _RED, _BLUE, _YELLOW, _OUTSIDE = (230, 30, 50), (110, 190, 255), (255, 210, 0), (128, 128, 128)
 _STYLE = """
+.info { color: var(--note); }
 .tag { flex: none; font-size: .8rem; font-weight: 700; text-transform: uppercase; }
 h2, nav a { display: flex; gap: 10px; align-items: baseline; }
 nav ul { list-style: none; padding: 0; } nav li { margin: 3px 0; } nav .tag { width: 5.6em; text-decoration: none; }
@@ -38,7 +39,7 @@ nav a { text-decoration: none; } nav a span + span { text-decoration: underline;
 _KEY = (
     (_RED, "this case"),
     (_BLUE, "other boxes"),
-    (_YELLOW, "size in the JSON file"),
+    (_YELLOW, "size in the annotations"),
     (_OUTSIDE, "outside the image"),
 )
 
@@ -55,13 +56,13 @@ def write_page(report: CheckReport, folder: str | os.PathLike[str]) -> Path:
 def make_page(report: CheckReport) -> str:
     """Return the page as one HTML text with embedded images and without external resources.
 
-    A drawing shows the image on gray, the faulty box in red, the other boxes in blue, and a wrong size of the JSON
-    file in yellow. Small boxes are enlarged.
+    A drawing shows the image on gray, the faulty box in red, the other boxes in blue, and a wrong size of the
+    annotations in yellow. Small boxes are enlarged.
     """
     settings, counts = report.settings, report.counts
     facts = ", ".join(f"{name}: {number}" for name, number in counts.items())
-    folders = f"images: {settings.images}" + (f", depth: {settings.depth}" if settings.depth else "")
-    title = f"Check of {settings.json_file.name}"
+    folders = f"images: {report.image_root}" + (f", depth: {settings.depth}" if settings.depth else "")
+    title = f"Check of {report.source.name or report.source.resolve().name}"
     contents = "".join(
         f'<li><a href="#{f.rule.kind}">{_make_tag(f)}<span>{escape(f.rule.title)}: {f.count}</span></a></li>'
         for f in report.findings
@@ -69,8 +70,8 @@ def make_page(report: CheckReport) -> str:
     sections = "".join(_make_section(report, finding) for finding in report.findings)
     body = f"""<header>
 <h1>{escape(title)}</h1>
-<p class="verdict {"error" if report.errors else "note"}">{escape(verdict(report))}</p>
-<p class="soft">{escape(facts)}<br>{escape(str(settings.json_file))}<br>{escape(folders)}</p>
+<p class="verdict {"error" if report.errors else "info"}">{escape(verdict(report))}</p>
+<p class="soft">{escape(facts)}<br>{escape(str(report.source))}<br>{escape(folders)}</p>
 </header>
 <nav><ul>{contents}</ul></nav>
 <main>
@@ -120,16 +121,15 @@ def _make_classes(report: CheckReport) -> str:
 
 def draw_example(report: CheckReport, example: Example) -> Image.Image | None:
     """Draw one case; None if it has no readable image."""
+    if not example.file or report.image_root is None:
+        return None
     try:
-        path = report.settings.images / example.file
-        if not (example.file and path.is_file()):
-            return None
-        image = Image.fromarray(np.ascontiguousarray(detection_utils.read_image(str(path), format="RGB")))
-    except Exception:  # decoders raise nearly any exception for broken files; the text names the problem
+        image = Image.fromarray(read_image(report.image_root / example.file))
+    except ImageError:  # the text of the case names the problem
         return None
     size = example.declared_size
     frame = None if size is None else (0.0, 0.0, float(size[1]), float(size[0]))
-    boxes = () if example.image_id is None else report.boxes.get(example.image_id, ())
+    boxes = report.boxes.get(example.file, ())
     drawing = _draw_boxes(image, example.box, boxes, frame)
     depth = _read_depth(report.settings.depth, example.file) if example.depth else None
     return drawing if depth is None else _join(drawing, depth)
@@ -195,7 +195,7 @@ def _read_depth(folder: Path | None, file: str) -> Image.Image | None:
                 values = np.nan_to_num(values.astype(np.float64), nan=0, posinf=0, neginf=0)
                 values -= values.min()
                 return Image.fromarray((255 * values / max(values.max(), 1e-9)).astype(np.uint8)).convert("RGB")
-        except Exception:  # as in draw_example
+        except Exception:  # decoders raise nearly any exception for broken files
             return None
     return None
 

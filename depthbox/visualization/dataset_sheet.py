@@ -18,10 +18,10 @@ from torch.nn import functional as F
 
 from ..data.annotations import transform_mask
 from ..data.depth_io import read_depth, resize_depth
+from ..io.images import RGBImage
 from ..ops import color_similarity, rgb_to_lab
 from .draw import (
     DrawnObjects,
-    Picture,
     colorize,
     compute_iou,
     draw_objects,
@@ -119,7 +119,7 @@ class DatasetSheet:
             tiles.append(Tile(colorize(depth), "pseudo depth, bright = near"))
         return tiles
 
-    def _draw_edges(self, image: Picture, shown: tuple[int, int]) -> Tile:
+    def _draw_edges(self, image: RGBImage, shown: tuple[int, int]) -> Tile:
         resize = T.ResizeShortestEdge(self._cfg.INPUT.MIN_SIZE_TEST, self._cfg.INPUT.MAX_SIZE_TEST)
         resized = resize.get_transform(image).apply_image(image)
         share = color_edge_share(self._cfg, resized, image.shape[0])
@@ -150,7 +150,7 @@ class DatasetSheet:
         return self._classes[number] if number < len(self._classes) else f"class {number}"
 
 
-def color_edge_share(cfg: CfgNode, image: Picture, original_height: int) -> NDArray[np.float32]:
+def color_edge_share(cfg: CfgNode, image: RGBImage, original_height: int) -> NDArray[np.float32]:
     """Compute the share of similar neighbors of each cell of the mask grid, as in training.
 
     Args:
@@ -198,7 +198,7 @@ def _decode_mask(annotation: Record, size: tuple[int, int], file_name: str) -> n
         raise ValueError(f"{where} has a broken segmentation: {error}") from error
 
 
-def _read_image(record: Record) -> Picture:
+def _read_image(record: Record) -> RGBImage:
     file_name = record["file_name"]
     try:
         image = detection_utils.read_image(file_name, format="RGB")

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-Picture = NDArray[np.uint8]
+from ..io.images import RGBImage
+
 Color = tuple[int, int, int]
 Rectangle = tuple[int, int, int, int]  # first and last pixel: left, top, right, bottom
 
@@ -68,7 +69,7 @@ def is_bright(color: Color) -> bool:
     return 0.3 * color[0] + 0.59 * color[1] + 0.11 * color[2] > 120
 
 
-def colorize(values: NDArray[np.floating]) -> Picture:
+def colorize(values: NDArray[np.floating]) -> RGBImage:
     """Convert a map to colors from dark violet (0) to pale yellow (1).
 
     Args:
@@ -87,7 +88,7 @@ def colorize(values: NDArray[np.floating]) -> Picture:
     return np.stack(channels, axis=-1).round().astype(np.uint8)
 
 
-def resize_image(image: Picture, size: tuple[int, int], smooth: bool = True) -> Picture:
+def resize_image(image: RGBImage, size: tuple[int, int], smooth: bool = True) -> RGBImage:
     """Resize (H, W, 3) uint8 to ``size`` (height, width), with bicubic or nearest interpolation."""
     method = Image.Resampling.BICUBIC if smooth else Image.Resampling.NEAREST
     return np.asarray(Image.fromarray(image).resize((size[1], size[0]), method))
@@ -105,7 +106,7 @@ def resize_objects(objects: DrawnObjects, size: tuple[int, int], new_size: tuple
     return DrawnObjects(objects.boxes * scale, objects.labels, masks, objects.colors)
 
 
-def draw_objects(image: Picture, objects: DrawnObjects, fill: float = 0.45, boxes: bool = True) -> Picture:
+def draw_objects(image: RGBImage, objects: DrawnObjects, fill: float = 0.45, boxes: bool = True) -> RGBImage:
     """Draw masks (translucent, with an outline), boxes and labels into a copy of an image.
 
     Labels without enough space are left out.
@@ -163,7 +164,7 @@ def load_font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
         return ImageFont.load_default()
 
 
-def _blend(canvas: Picture, mask: NDArray[np.bool_], color: Color, opacity: float) -> None:
+def _blend(canvas: RGBImage, mask: NDArray[np.bool_], color: Color, opacity: float) -> None:
     if opacity > 0:
         mixed = canvas[mask] * (1 - opacity) + np.array(color) * opacity
         canvas[mask] = mixed.round().astype(np.uint8)
@@ -176,7 +177,7 @@ def _find_outline(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return mask & ~inner
 
 
-def _to_pixels(box: NDArray[np.float64], image: Picture) -> Rectangle:
+def _to_pixels(box: NDArray[np.float64], image: RGBImage) -> Rectangle:
     """Return the first and last pixel of a box, clipped to the image."""
     height, width = image.shape[:2]
     x0, y0 = np.clip(np.floor(box[:2]), 0, (width - 1, height - 1))

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .draw import Color, DrawnObjects, Picture, draw_objects, resize_image
+from ..io.images import RGBImage
+from .draw import Color, DrawnObjects, draw_objects, resize_image
 from .sheet import Tile, make_sheet, save_sheet
 
 PER_PAGE, COLUMNS = 48, 8
@@ -37,7 +38,7 @@ class ReviewItem:
     caption: str
 
 
-def write_review(items: Sequence[ReviewItem], read: Callable[[Any], Picture], folder: Path, title: str) -> list[Path]:
+def write_review(items: Sequence[ReviewItem], read: Callable[[Any], RGBImage], folder: Path, title: str) -> list[Path]:
     """Write the items in order to pages ``review_001.png``, ...; older pages are removed.
 
     Args:
@@ -61,7 +62,7 @@ def write_review(items: Sequence[ReviewItem], read: Callable[[Any], Picture], fo
     return pages
 
 
-def review_tile(image: Picture, item: ReviewItem) -> Tile:
+def review_tile(image: RGBImage, item: ReviewItem) -> Tile:
     """Draw an object with its box, its mask and its surroundings, enlarged to a tile."""
     height, width = image.shape[:2]
     x0, y0, x1, y1 = item.box
@@ -80,7 +81,7 @@ def review_tile(image: Picture, item: ReviewItem) -> Tile:
     return Tile(tile, item.caption)
 
 
-def _draw_tiles(items: Sequence[ReviewItem], read: Callable[[Any], Picture]) -> list[Tile]:
+def _draw_tiles(items: Sequence[ReviewItem], read: Callable[[Any], RGBImage]) -> list[Tile]:
     """Draw items in order, with one image in memory at a time and each image read once."""
     by_image: dict[Any, list[int]] = {}
     for index, item in enumerate(items):

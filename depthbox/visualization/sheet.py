@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from PIL import Image, ImageDraw
 
 from ..io.files import atomic_open
-from .draw import Picture, load_font
+from ..io.images import RGBImage
+from .draw import load_font
 
 MAX_WIDTH = 2400
 _GAP = 6
@@ -22,7 +23,7 @@ _INK = (20, 20, 20)
 class Tile:
     """Image (H, W, 3) uint8 RGB and the caption above it."""
 
-    image: Picture
+    image: RGBImage
     caption: str
 
 

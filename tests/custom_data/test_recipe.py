@@ -183,7 +183,7 @@ def test_weights_are_told_by_their_content(tmp_path):
     assert weight_keys(small, "timm")["MODEL.TIMM.PRETRAINED"] is True
     assert weight_keys(small, "package:x")["MODEL.TIMM.WEIGHTS"] == "package:x"
     assert weight_keys(small, "none") == {"MODEL.WEIGHTS": ""}, "nothing is frozen at random values"
-    with pytest.raises(ConfigError, match="for networks of timm"):
+    with pytest.raises(ConfigError, match="is for timm networks"):
         weight_keys(resnet, "timm")
-    with pytest.raises(ConfigError, match=r"no file of weights gone\.pth"):
+    with pytest.raises(ConfigError, match=r"no weight file gone\.pth"):
         weight_keys(resnet, "gone.pth")

@@ -2,10 +2,15 @@
 
 import json
 import math
+import uuid
+from pathlib import Path
 
 import pytest
-from coco_evaluation_toy import assert_same, edit_json, instances, make_truth, new_dataset, noisy, run
+from coco_evaluation_toy import HEIGHT, WIDTH, assert_same, edit_json, instances, make_truth, new_dataset, noisy, run
+from detectron2.data import DatasetCatalog
+from PIL import Image
 
+from depthbox.data import register_coco_style
 from depthbox.evaluation import CocoEvaluator
 from depthbox.evaluation.coco_ground_truth import sort_ids
 
@@ -41,18 +46,9 @@ def test_image_and_category_ids_may_start_at_0_or_be_text(dataset, fast):
     found = noisy(truth)
     expected = run(dataset[0], found, fast=fast)
     content = dataset[1].read_text()
-
-    def rename(data, image, category):
-        for row in data["images"]:
-            row["id"] = image(row["id"])
-        for row in data["categories"]:
-            row["id"] = category(row["id"])
-        for row in data["annotations"]:
-            row["image_id"], row["category_id"] = image(row["image_id"]), category(row["category_id"])
-
     for image, category in ((lambda n: n - 1, lambda n: n - 2), (lambda n: f"photo {n}", lambda n: f"class {n}")):
         dataset[1].write_text(content)
-        edit_json(dataset[1], lambda data, i=image, c=category: rename(data, i, c))
+        edit_json(dataset[1], lambda data, i=image, c=category: rename_ids(data, i, c))
         assert_same(run(dataset[0], {image(n): detections for n, detections in found.items()}, fast=fast), expected)
 
 
@@ -150,23 +146,103 @@ def test_a_file_without_annotations_is_only_predicted(dataset, tmp_path):
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("{", "not valid JSON"),
-        ("[]", r"not a COCO JSON file: missing list\(s\): images, categories"),
-        ('{"images": []}', r"not a COCO JSON file: missing list\(s\): categories"),
-        ('{"images": [{"id": 1}], "categories": []}', "every image needs id, height and width"),
+        ("{", "is not valid JSON"),
+        ("[]", "is not a COCO JSON file: it holds a list"),
+        ('{"categories": []}', r"is not a COCO JSON file: missing list\(s\): images"),
+        (
+            '{"images": [{"id": 1}], "categories": []}',
+            "has no image that can be used .image entries without id and file",
+        ),
     ],
 )
 def test_broken_files_are_named(dataset, text, problem):
     dataset[1].write_text(text)
-    with pytest.raises(ValueError, match=rf"truth\.json is {problem}|truth\.json is not a COCO JSON file: {problem}"):
+    with pytest.raises(ValueError, match=rf"truth\.json {problem}"):
         CocoEvaluator(dataset[0])
 
 
-def test_an_annotation_without_box_is_named(dataset):
-    truth = make_truth(dataset[1])
+def test_an_annotation_without_box_is_left_out_and_counted(dataset, caplog):
+    truth = make_truth(dataset[1], with_masks=False)
     edit_json(dataset[1], lambda data: data["annotations"][3].pop("bbox"))
-    with pytest.raises(ValueError, match=r"truth\.json: annotation 4 has no bbox"):
-        run(dataset[0], to_instances(truth))
+    assert run(dataset[0], to_instances(truth))["bbox"]["AP"] < 100
+    assert "truth.json: 1 annotations are not evaluated" in caplog.text
+
+
+def register(folder, truth_file, sizes):
+    """Register the ground truth with black images as ``register_coco_style`` does, and return its records."""
+    for name in sizes:
+        Image.new("RGB", (WIDTH, HEIGHT)).save(folder / name)
+    name = f"test_{uuid.uuid4().hex}"
+    register_coco_style(name, truth_file, folder)
+    return name, DatasetCatalog.get(name)
+
+
+def predict(records, truth):
+    """Return perfect predictions of dataset dicts, by their ids."""
+    return {record["image_id"]: instances(*truth[int(Path(record["file_name"]).stem)]) for record in records}
+
+
+def rename_ids(data, image, category):
+    for entry in data["images"]:
+        entry["id"] = image(entry["id"])
+    for entry in data["categories"]:
+        entry["id"] = category(entry["id"])
+    for entry in data["annotations"]:
+        entry["image_id"], entry["category_id"] = image(entry["image_id"]), category(entry["category_id"])
+
+
+@pytest.mark.parametrize(
+    ("image", "category"),
+    [(lambda n: n, lambda n: n), (lambda n: f"photo {n}", lambda n: n), (lambda n: n - 3, lambda n: n - 7),
+     (lambda n: n + 0.5, lambda n: f"class {n}")],
+    ids=["numbers", "text", "negative", "fractions"],
+)  # fmt: skip
+def test_registered_datasets_are_evaluated_by_their_own_ids_and_written_with_those_of_the_file(
+    dataset, tmp_path, image, category
+):
+    truth = make_truth(dataset[1])
+
+    def change(data):
+        data["categories"].sort(key=lambda entry: entry["id"])
+        rename_ids(data, image, category)
+
+    edit_json(dataset[1], change)
+    name, records = register(tmp_path, dataset[1], [f"{n}.png" for n in range(1, 7)])
+    results = run(name, predict(records, truth), output_dir=tmp_path / "out")
+    assert results["segm"]["AP"] == pytest.approx(100) and results["bbox"]["AP"] == pytest.approx(100)
+    written = json.loads((tmp_path / "out" / "coco_instances_results.json").read_text())
+    objects = json.loads(dataset[1].read_text())["annotations"]
+    keys = ("image_id", "category_id")
+    assert [[row[key] for key in keys] for row in written] == [[row[key] for key in keys] for row in objects]
+
+
+def test_images_that_are_missing_or_listed_twice_do_not_lower_the_ap_of_registered_datasets(dataset, tmp_path, caplog):
+    truth = make_truth(dataset[1])
+
+    def change(data):
+        data["images"].append({**data["images"][0], "id": 70})
+        for annotation in data["annotations"][:2]:
+            annotation["image_id"] = 70
+
+    edit_json(dataset[1], change)
+    name, records = register(tmp_path, dataset[1], [f"{n}.png" for n in (1, 2, 4, 5)])
+    assert [record["image_id"] for record in records] == [1, 2, 4, 5]
+    assert run(name, predict(records, truth))["segm"]["AP"] == pytest.approx(100)
+    assert "10 annotations are not evaluated" in caplog.text
+
+
+def test_crowds_marked_as_ignored_are_ignored(dataset, tmp_path):
+    truth = make_truth(dataset[1])
+    edit_json(dataset[1], lambda data: [row.update(ignore=1, iscrowd=0) for row in data["annotations"][:5]])
+    name, records = register(tmp_path, dataset[1], [f"{n}.png" for n in range(1, 7)])
+    found = predict(records[1:], truth)
+    assert run(name, found)["segm"]["AP"] == pytest.approx(100)
+
+
+def test_an_image_that_the_ground_truth_does_not_have_is_named(dataset):
+    truth = make_truth(dataset[1])
+    with pytest.raises(ValueError, match=r"image id 99 is not in the ground truth .*truth\.json.*`depthbox check`"):
+        run(dataset[0], {99: instances(*truth[1])})
 
 
 def test_a_missing_file_is_named(dataset):

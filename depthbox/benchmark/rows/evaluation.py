@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ...evaluation.coco_ground_truth import GroundTruth
+from ...evaluation.coco_ground_truth import GroundTruth, read_annotations_alone
 from ..baselines.paste import pycocotools_stats
 from ..comparison import Comparison, Options
 from ..measure import Pass
@@ -113,7 +113,7 @@ def _compare(op: str, task: str, options: Options) -> Iterator[Comparison]:
             results = make_results(shapes, write_ground_truth(path, shapes, count), per_image)
             entries = [{key: entry[key] for key in keys} for entry in results]
             return (
-                Pass(lambda: _named(GroundTruth(str(path)).average_precision(entries, task)[0])),
+                Pass(lambda: _named(GroundTruth(read_annotations_alone(path)).average_precision(entries, task)[0])),
                 Pass(lambda: _named(pycocotools_stats(str(path), entries, task))),
             )
 

@@ -18,8 +18,7 @@ from ...evaluation.coco import RESULTS_FILE
 from ...evaluation.image_quality import CocoRecord, best_threshold, load_evaluated_dataset, read_candidates
 from ...io.coco_masks import segmentation_to_rle
 from ...io.files import atomic_open
-from ...io.images import read_image
-from ...visualization.draw import Picture
+from ...io.images import RGBImage, read_image
 from ...visualization.review_sheet import ReviewItem, review_tile
 from ...visualization.sheet import Tile, make_sheet, save_sheet
 from .plan import AblationRun, read_final_metrics
@@ -149,7 +148,7 @@ class _TestSet:
         return tiles
 
 
-def _draw_tile(image: Picture, bbox: Sequence[float], segmentation: Any, caption: str) -> Tile:
+def _draw_tile(image: RGBImage, bbox: Sequence[float], segmentation: Any, caption: str) -> Tile:
     def mask() -> NDArray[np.bool_]:
         return mask_util.decode(segmentation_to_rle(segmentation, (image.shape[0], image.shape[1]))).astype(bool)
 

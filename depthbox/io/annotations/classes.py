@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .canonical.categories import fold_class_name
-from .canonical.notes import shorten
+from .notes import shorten
 from .records import AnnotationError, AnnotationSet, Note, OriginalIds
 
 _SHOWN = 20

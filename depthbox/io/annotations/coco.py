@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import os
-import re
-from collections import defaultdict
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ..folders import is_hidden
-from .canonical.notes import shorten
 from .json_file import load_json
+from .notes import shorten
+from .readers.coco_files import find_coco_files, split_of
+from .readers.image_files import SPLIT_NAMES, list_files
 from .records import AnnotationError, RawAnnotations
 
-SPLITS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
-ROBOFLOW_NAME = "_annotations.coco.json"
-_OTHER_TASKS = ("captions", "person_keypoints", "panoptic", "stuff", "image_info")
 _LISTS = ("images", "categories")  # a file without annotations lists images without objects
 _PROBED = 8  # images by which the image folder is recognized
 _AS_COCO = "Export the annotations as COCO instances"
@@ -45,32 +40,6 @@ def read_coco(
     return RawAnnotations(file, "coco", root, content)
 
 
-def coco_files(folder: str | os.PathLike[str]) -> dict[str, Path]:
-    """Find the COCO JSON files of a folder by their names.
-
-    Returns:
-        Split ("train", "val", "test", or "" for the only file of the folder) -> JSON file.
-
-    Raises:
-        AnnotationError: several files may be meant.
-    """
-    folder = Path(folder)
-    own = _json_files(folder)
-    if folder / ROBOFLOW_NAME in own:
-        return {"": folder / ROBOFLOW_NAME}
-    found: dict[str, Path] = {}
-    for split, names in SPLITS.items():
-        files = [file for name in names for file in _json_files(folder / name)]
-        marked = [file for file in files if file.name.endswith(".coco.json")] or files
-        if marked:
-            found[split] = _only(folder, marked)
-    if found:
-        return found
-    own = own or _json_files(folder / "annotations")
-    marked = [file for file in own if file.name.endswith(".coco.json")] or own
-    return {"": marked[0]} if len(marked) == 1 else _by_split(folder, marked)
-
-
 def require_coco(content: Any, source: Path) -> None:
     """Check that content is that of COCO instances.
 
@@ -95,54 +64,27 @@ def require_coco(content: Any, source: Path) -> None:
 
 
 def _choose_file(folder: Path, split: str | None) -> Path:
-    files = coco_files(folder)
+    files = find_coco_files(folder)
     if not files:
-        raise AnnotationError(f"the folder {folder} holds no COCO JSON file: name the JSON file")
+        names = [path.name for path in list_files(folder, (".json",))][:4]
+        wanted = f"several JSON files ({', '.join(names)})" if len(names) > 1 else "no COCO JSON file"
+        raise AnnotationError(f"the folder {folder} holds {wanted}: name the JSON file")
     if split is None and len(files) == 1:
         return next(iter(files.values()))
     file = files.get(split or "") or (files.get("") if split == "train" else None)
     if file is None:
-        names = ", ".join(str(file.relative_to(folder)) for file in files.values())
+        names = [str(file.relative_to(folder)) for file in files.values()]
         wanted = f"no COCO JSON file of the split {split}" if split else "several COCO JSON files"
-        raise AnnotationError(f"the folder {folder} holds {wanted} ({names}): name one JSON file")
+        raise AnnotationError(f"the folder {folder} holds {wanted} ({', '.join(names)}): name one JSON file")
     return file
-
-
-def _json_files(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    files = (file for file in folder.iterdir() if file.suffix.lower() == ".json" and not is_hidden(file.name))
-    return sorted(file for file in files if file.is_file() and not file.name.startswith(_OTHER_TASKS))
-
-
-def _only(folder: Path, files: list[Path]) -> Path:
-    if len(files) > 1:
-        names = ", ".join(str(file.relative_to(folder)) for file in files[:4])
-        raise AnnotationError(f"the folder {folder} holds several JSON files ({names}): name the JSON file")
-    return files[0]
-
-
-def _by_split(folder: Path, files: Iterable[Path]) -> dict[str, Path]:
-    """Assign files such as instances_train2017.json to the split in their name."""
-    groups: dict[str, list[Path]] = defaultdict(list)
-    for file in files:
-        split = _split_of(file)
-        if split:
-            groups[split].append(file)
-    return {split: _only(folder, groups[split]) for split in SPLITS if split in groups}
-
-
-def _split_of(file: Path) -> str:
-    words = re.split(r"[^a-z]+", file.stem.lower())
-    return next((split for split, names in SPLITS.items() if not set(words).isdisjoint(names)), "")
 
 
 def _find_image_folder(file: Path, content: Any) -> Path:
     """Return the folder near a JSON file that holds its images; the images folder or its own if none does."""
     near, above = file.parent, file.parent.parent
     word = file.stem.removeprefix("instances_")
-    split = _split_of(file)
-    names = [name for name in dict.fromkeys((word, *SPLITS.get(split, ()))) if name]
+    split = split_of(file)
+    names = [name for name in dict.fromkeys((word, *SPLIT_NAMES.get(split, ()))) if name]
     folders = [near, near / "images", above, above / "images"]
     folders += [top / name for top in (near, near / "images", above, above / "images") for name in names]
     images = content["images"] if isinstance(content["images"], list) else []

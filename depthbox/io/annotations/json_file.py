@@ -64,6 +64,8 @@ def _read_bytes(path: Path) -> bytes:
     try:
         if path.is_dir():
             raise AnnotationError(f"{path} is a folder, not a JSON file: name the JSON file")
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise AnnotationError(f"{path} is not a regular file: name the JSON file")
         return path.read_bytes()
     except FileNotFoundError as error:
         raise AnnotationError(f"there is no file {path}: correct the path") from error

@@ -21,6 +21,34 @@ class AnnotationError(ValueError):
 
 
 @dataclass(frozen=True)
+class NoteCase:
+    """One case of a note.
+
+    Attributes:
+        detail: one line, such as "bbox [1, 2, 0, 4]".
+        file_name: image relative to the image folder; "" = the case does not belong to an image.
+        annotation: the annotation in words, such as "annotation 7"; "" = the case does not belong to an object.
+        annotation_id: id of the annotation in the user's file; None = there is none.
+        box: (x, y, width, height) in pixels of the image, finite; None = unknown.
+        declared_size: (height, width) in the annotations if the image file has another size.
+        count: number of cases that this one stands for, such as the lines of a file.
+    """
+
+    detail: str = ""
+    file_name: str = ""
+    annotation: str = ""
+    annotation_id: int | float | str | None = None
+    box: tuple[float, float, float, float] | None = None
+    declared_size: tuple[int, int] | None = None
+    count: int = 1
+
+    def __str__(self) -> str:
+        file = repr(self.file_name) if self.file_name else ""
+        place = " of ".join(part for part in (self.annotation, file) if part)
+        return ": ".join(part for part in (place, self.detail) if part)
+
+
+@dataclass(frozen=True)
 class Note:
     """One kind of finding of a reader, counted.
 
@@ -31,6 +59,7 @@ class Note:
         text: one line without the number, such as "label files without an image".
         examples: up to ``MAX_EXAMPLES`` cases, each naming the file or object.
         remedy: what to do about it; "" = nothing needs to be done.
+        cases: the examples as records, with the image and the box if the reader knows them.
     """
 
     kind: NoteKind
@@ -39,6 +68,7 @@ class Note:
     text: str
     examples: tuple[str, ...] = ()
     remedy: str = ""
+    cases: tuple[NoteCase, ...] = ()
 
 
 def format_note(note: Note) -> str:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from depthbox.io.annotations.coco import coco_files, read_coco
+from depthbox.io.annotations.coco import read_coco
+from depthbox.io.annotations.readers.coco_files import find_coco_files
 from depthbox.io.annotations.records import AnnotationError
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -76,8 +77,8 @@ def test_without_images_anywhere_the_folder_is_that_of_the_file(tmp_path: Path) 
 )
 def test_the_files_of_a_folder_are_found(files: list[str], expected: dict[str, str], tmp_path: Path) -> None:
     for name in files:
-        write_json(tmp_path / name, {})
-    assert coco_files(tmp_path) == {split: tmp_path / name for split, name in expected.items()}
+        write_json(tmp_path / name, {} if name == "meta.json" else coco())
+    assert find_coco_files(tmp_path) == {split: tmp_path / name for split, name in expected.items()}
 
 
 def test_a_folder_is_read_by_its_split(tmp_path: Path) -> None:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..notes import NoteCounter, shorten
 from ..records import AnnotationError
 from .ids import Id, IdLookup, is_id, order_of_ids, to_number
-from .notes import NoteCounter, shorten
 
 _NO_PARENT = (None, "", "none", "None")
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from ..json_file import without_garbage_collection
+from ..notes import NoteCounter, shorten
 from ..records import AnnotationError, AnnotationSet, NumberedValues, OriginalIds, RawAnnotations
 from .categories import read_categories
 from .image_entries import ImageReader
-from .notes import NoteCounter, shorten
 from .objects import ObjectReader
 
 _LISTS = ("images", "annotations", "categories")

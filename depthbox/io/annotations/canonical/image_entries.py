@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...images import ImageError, image_size
-from ..records import AnnotationError, RawAnnotations
+from ..notes import NoteCounter, shorten
+from ..records import AnnotationError, NoteCase, RawAnnotations
 from .ids import Id, IdLookup, is_id, order_of_ids, to_number
 from .names import ResolvedName, resolve_names
-from .notes import NoteCounter, shorten
 
 Size = tuple[int, int]
 MAX_SIDE = 1_000_000
@@ -134,7 +134,8 @@ class ImageReader:
             image.size = image.size or size
             image.sizes.add(size)
             if len(image.sizes) == 2:
-                self._notes.add("image_size_differs", lambda: f"{shorten(entry['file_name'])} is listed with two sizes")
+                detail = "it is listed with two sizes"
+                self._notes.add("image_size_differs", NoteCase(detail, image.name.file, declared_size=size))
 
     def _measure(self, image: _ListedImage) -> bool:
         """Complete and check the size of an image; return whether the image can be used."""
@@ -153,7 +154,7 @@ class ImageReader:
             self._notes.add("image_size_unknown", shorten(entry["file_name"]))
             return "image_size_unknown"
         if missing:
-            self._notes.add("image_missing", shorten(entry["file_name"]))
+            self._notes.add("image_missing", NoteCase(file_name=entry["file_name"]))
         if missing or (image.size is not None and not self._check_sizes):
             self._note_text_size(image)
             return ""
@@ -174,11 +175,10 @@ class ImageReader:
         self._note_text_size(image)
         if size != on_disk:
             rule = "image_turned" if size == on_disk[::-1] else "image_size_differs"
-            self._notes.add(
-                rule,
-                f"{shorten(image.name.file)}: {size[1]} x {size[0]} in the annotations, {on_disk[1]} x {on_disk[0]} in "
-                "the file (width x height)",
+            detail = (
+                f"{size[1]} x {size[0]} in the annotations, {on_disk[1]} x {on_disk[0]} in the file (width x height)"
             )
+            self._notes.add(rule, NoteCase(detail, image.name.file, declared_size=size))
 
     def _note_text_size(self, image: _ListedImage) -> None:
         sides = (image.entry.get("height"), image.entry.get("width"))

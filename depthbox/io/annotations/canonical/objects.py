@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..notes import NoteCounter, shorten
+from ..records import NoteCase
 from .attributes import compute_area, convert_area, is_sound_area, read_crowd
 from .boxes import box_fault, convert_box, is_outside, is_sound_box, passes_border
 from .categories import CategoryTable
 from .ids import Id, IdLookup, has_repeats, is_id
 from .image_entries import ImageTable
-from .notes import NoteCounter, shorten
 from .outlines import Outline, box_of_outline, is_empty, is_polygon, read_outline
 from .rle import measure_runs
 
@@ -193,7 +194,8 @@ class ObjectReader:
         flag = read_crowd(entry)
         new["iscrowd"] = flag.value
         if flag.rule:
-            self._note(flag.rule, entry, lambda: f"iscrowd {shorten(entry.get('iscrowd'))}")
+            key = "ignore" if flag.rule == "ignored" else "iscrowd"
+            self._note(flag.rule, entry, lambda: f"{key} {shorten(entry.get(key))}")
 
     def _measure_rles(self) -> None:
         """Drop the outlines that are bad RLEs."""
@@ -213,13 +215,27 @@ class ObjectReader:
             self._notes.add("all_crowds", count=count)
 
     def _note(self, rule: str, entry: Entry, detail: Any = "") -> None:
-        def example() -> str:
+        def case() -> NoteCase:
             number = self._images.lookup.find(entry.get("image_id"))
-            place = f" of {shorten(self._images.entries[number - 1]['file_name'])}" if number else ""
-            text = detail() if callable(detail) else detail
-            return f"annotation {shorten(entry.get('id'))}{place}{': ' * bool(text)}{text}"
+            identity = entry.get("id")
+            return NoteCase(
+                detail() if callable(detail) else detail,
+                self._images.entries[number - 1]["file_name"] if number else "",
+                f"annotation {shorten(identity)}",
+                identity if is_id(identity) else None,
+                _finite_box(entry.get("bbox")),
+            )
 
-        self._notes.add(rule, example)
+        self._notes.add(rule, case)
+
+
+def _finite_box(value: Any) -> tuple[float, float, float, float] | None:
+    """Return the numbers of a box, sound or not, if it can be drawn."""
+    numbers = convert_box(value)
+    if numbers is None or box_fault(numbers) == "box_not_finite":
+        return None
+    x, y, width, height = map(float, numbers)
+    return x, y, width, height
 
 
 def _describe_outline(entry: Entry) -> str:

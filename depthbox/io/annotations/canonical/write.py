@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ...files import atomic_open
-from ..records import AnnotationSet, CocoContent
+from ..records import AnnotationSet, CocoContent, OriginalIds
 
 _CHUNK = 1 << 20
 
@@ -50,9 +50,8 @@ def repaired_coco(annotations: AnnotationSet) -> CocoContent:
     from 0 on; otherwise the canonical ids stay. ``ignore`` is set to 0, because ``iscrowd`` replaces it. NaN and
     infinity in further keys become null.
     """
-    images = _usable_ids(annotations.ids.images, 0)
-    categories = _usable_ids(annotations.ids.categories, 0)
-    numbers = _usable_ids(annotations.ids.annotations, 1)
+    ids = repaired_ids(annotations)
+    images, categories, numbers = ids.images, ids.categories, ids.annotations
     lists = ("images", "annotations", "categories")
     content = {key: _to_json(value) for key, value in annotations.content.items() if key not in lists}
     content["images"] = [_with_id(entry, images) for entry in annotations.content["images"]]
@@ -67,6 +66,12 @@ def repaired_coco(annotations: AnnotationSet) -> CocoContent:
         for entry in annotations.content["annotations"]
     ]
     return content
+
+
+def repaired_ids(annotations: AnnotationSet) -> OriginalIds:
+    """Return the ids of ``repaired_coco``: canonical id -> id in the repaired content."""
+    ids = annotations.ids
+    return OriginalIds(_usable_ids(ids.images, 0), _usable_ids(ids.annotations, 1), _usable_ids(ids.categories, 0))
 
 
 def _pieces(content: Mapping[str, Any]) -> Iterable[str]:
@@ -84,10 +89,10 @@ def _pieces(content: Mapping[str, Any]) -> Iterable[str]:
 
 
 def _usable_ids(ids: Mapping[int, Any], least: int) -> dict[int, int]:
-    """Return canonical id -> the user's id if these are usable, else an empty dict."""
+    """Return canonical id -> the user's id if these are usable, else canonical id -> itself."""
     values = list(ids.values())
     usable = all(type(value) is int and value >= least for value in values) and len(set(values)) == len(values)
-    return dict(ids) if usable else {}
+    return dict(ids) if usable else {number: number for number in ids}
 
 
 def _with_id(entry: dict[str, Any], ids: Mapping[int, int]) -> dict[str, Any]:

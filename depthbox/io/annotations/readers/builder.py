@@ -6,16 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from ..notes import NoteCounter
 from ..records import AnnotationError, Format, RawAnnotations
 from .image_files import measure_image
-from .rules import (
-    IMAGE_ANNOTATED_TWICE,
-    IMAGE_UNREADABLE,
-    SIZE_CONTRADICTION,
-    SIZE_OF_FILE_USED,
-    SIZE_RESCALED,
-    NoteCollector,
-)
+from .rules import IMAGE_ANNOTATED_TWICE, IMAGE_UNREADABLE, SIZE_CONTRADICTION, SIZE_OF_FILE_USED, SIZE_RESCALED
 from .shapes import LabeledShape
 
 Size = tuple[int, int]
@@ -38,7 +32,7 @@ class ContentBuilder:
             image_root: folder that each ``file_name`` is relative to.
         """
         self.source, self.kind, self.image_root = source, kind, image_root
-        self.notes = NoteCollector()
+        self.notes = NoteCounter()
         self._images: dict[str, dict[str, Any]] = {}
         self._annotations: list[dict[str, Any]] = []
 

@@ -35,7 +35,7 @@ def find_coco_files(source: Path) -> dict[str, Path]:
         files = instances or files
         if len(files) == 1:
             return {"": files[0]}
-        named = {split: path for split in SPLIT_NAMES for path in files if _split_of(path) == split}
+        named = {split: path for split in SPLIT_NAMES for path in files if split_of(path) == split}
         if files and len(named) == len(files):
             return named
     return parts
@@ -66,6 +66,12 @@ def is_coco(content: Any) -> bool:
     return isinstance(content, dict) and all(isinstance(content.get(key), list) for key in ("images", "annotations"))
 
 
+def split_of(path: Path) -> str:
+    """Return the split that the name of a file contains as a word; "" if none."""
+    words = re.split(r"[^a-z]+", path.stem.lower())
+    return next((split for split, names in SPLIT_NAMES.items() if any(word in names for word in words)), "")
+
+
 def _parse(data: bytes) -> Any:
     try:
         return json.loads(data)
@@ -77,8 +83,3 @@ def _list(folder: Path) -> list[Path]:
     if is_file(folder / ROBOFLOW_NAME):
         return [folder / ROBOFLOW_NAME]
     return [path for path in list_files(folder, (".json",), recursive=False) if is_coco_file(path)]
-
-
-def _split_of(path: Path) -> str:
-    words = re.split(r"[^a-z]+", path.stem.lower())
-    return next((split for split, names in SPLIT_NAMES.items() if any(word in names for word in words)), "")

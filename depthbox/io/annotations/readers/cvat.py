@@ -11,20 +11,13 @@ from ..records import AnnotationError, RawAnnotations
 from .builder import ContentBuilder, Size
 from .documents import parse_number, parse_numbers, read_xml, track
 from .image_files import ImageFolder, canonical_split, find_image_folder, is_file, list_files
-from .rules import (
-    IMAGE_NOT_FOUND,
-    OBJECT_UNREADABLE,
-    OBJECT_WITHOUT_CLASS,
-    SHAPE_UNSUPPORTED,
-    NoteRule,
-)
+from .rules import IMAGE_NOT_FOUND, IMAGE_TAGS, OBJECT_UNREADABLE, OBJECT_WITHOUT_CLASS, SHAPE_UNSUPPORTED
 from .shapes import LabeledShape, ObjectShape, Point, ellipse_shape, mask_shape, polygon_shape, rotated_box_shape
 
 _AREAS = ("box", "polygon", "ellipse", "mask")
 _OTHER_SHAPES = ("polyline", "points", "cuboid", "skeleton")
 # Masks are decoded in memory; larger ones are errors.
 _MOST_PIXELS = 2**28
-_IMAGE_TAGS = NoteRule("left out", "image_tags", "tags of whole images, which have no box")
 
 
 def find_cvat_file(source: Path) -> Path | None:
@@ -129,7 +122,7 @@ def _objects(entry: Element, name: str, size: Size, builder: ContentBuilder) -> 
         label = (element.get("label") or "").strip()
         case = f"{name}: {element.tag} {label}"
         if element.tag == "tag":
-            builder.notes.add(_IMAGE_TAGS, case)
+            builder.notes.add(IMAGE_TAGS, case)
         elif element.tag in _OTHER_SHAPES:
             builder.notes.add(SHAPE_UNSUPPORTED, case)
         elif element.tag in _AREAS:

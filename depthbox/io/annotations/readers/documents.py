@@ -1,9 +1,8 @@
-"""Text, JSON and XML files of limited size, read with errors that name the file and the remedy."""
+"""Text and XML files of limited size, read with errors that name the file and the remedy."""
 
 from __future__ import annotations
 
 import codecs
-import json
 import math
 import os
 from collections.abc import Iterable, Sequence
@@ -64,21 +63,6 @@ def read_text(path: Path, limit: int = LABEL_LIMIT) -> str:
     if "\0" in text:
         raise AnnotationError(f"{path} is not a text file; export the annotations again")
     return text
-
-
-def read_json(path: Path) -> Any:
-    """Return the content of a JSON file.
-
-    Raises:
-        AnnotationError: the file cannot be read, or is not valid JSON.
-    """
-    data = read_bytes(path)
-    try:
-        return json.loads(data)
-    except RecursionError as error:
-        raise AnnotationError(f"{path} is nested too deeply; export the annotations again") from error
-    except ValueError as error:  # JSONDecodeError, UnicodeDecodeError, and integers of thousands of digits
-        raise AnnotationError(f"{path} is not valid JSON: {shorten(error)}; export the annotations again") from error
 
 
 def read_xml(path: Path, limit: int = XML_LIMIT) -> Element:

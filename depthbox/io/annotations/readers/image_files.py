@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ...images import IMAGE_SUFFIXES, ImageError, image_size
+from ...images import list_images as list_image_names
 from ..records import AnnotationError
-from ._upright_size import image_size
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
 IMAGE_FOLDERS = ("JPEGImages", "images", "image", "imgs", "img", "data")
 _END_MARKERS = {b"\x89PNG": b"IEND", b"\xff\xd8": b"\xff\xd9"}
 _TRAILER = 4096
@@ -80,8 +80,13 @@ def list_files(folder: Path, suffixes: tuple[str, ...], recursive: bool = True) 
 
 
 def list_images(folder: Path) -> list[Path]:
-    """Return the images of a folder and its subfolders, sorted by their relative path."""
-    return sorted(place / name for place, names in walk_folder(folder) for name in names if is_image(name))
+    """Return the images of a folder and its subfolders, sorted by their relative path.
+
+    Raises:
+        OSError: the folder may not be read.
+    """
+    os.listdir(folder)
+    return sorted(folder / name for name in list_image_names(folder))
 
 
 def child_folders(folder: Path) -> list[Path]:
@@ -134,16 +139,14 @@ def measure_image(path: Path) -> tuple[int, int]:
         AnnotationError: the image cannot be read.
     """
     try:
-        height, width = image_size(path)
+        size = image_size(path)
         _require_end(path)
+    except ImageError as error:
+        raise AnnotationError(str(error)) from error
     except Exception as error:  # decoders of broken files raise exceptions of every kind
-        if isinstance(error, ValueError) and str(error).startswith("the image"):
-            raise AnnotationError(str(error)) from error
-        cause = "it is not an image" if "cannot identify" in str(error) else str(error) or type(error).__name__
-        raise AnnotationError(f"the image {path} cannot be read: {cause}; replace it") from error
-    if height < 1 or width < 1:
-        raise AnnotationError(f"the image {path} has no pixels; replace it")
-    return height, width
+        cause = str(error) or type(error).__name__
+        raise AnnotationError(f"the image {path} is truncated or damaged ({cause}); replace it") from error
+    return size
 
 
 @dataclass(frozen=True)

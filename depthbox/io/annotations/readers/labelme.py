@@ -13,26 +13,24 @@ from typing import Any
 
 import numpy as np
 
+from ..json_file import load_json
 from ..records import AnnotationError, RawAnnotations
 from .builder import ContentBuilder, Size
-from .documents import parse_number, parse_numbers, parse_points, read_json, track
+from .documents import parse_number, parse_numbers, parse_points, track
 from .image_files import ImageFolder, find_image_folder, is_file, is_folder, list_files, split_folders
 from .rules import (
     FILE_UNREADABLE,
     IMAGE_NOT_FOUND,
     IMAGE_WITHOUT_ANNOTATION,
+    NOT_LABELME,
     OBJECT_UNREADABLE,
     OBJECT_WITHOUT_CLASS,
     SHAPE_UNSUPPORTED,
-    NoteRule,
 )
 from .shapes import LabeledShape, ObjectShape, Point, box_shape, ellipse_shape, mask_shape, polygon_shape
 
 _AREAS = ("rectangle", "polygon", "circle", "mask", "rotation")
 _MOST_PIXELS = 2**28
-_NOT_LABELME = NoteRule(
-    "left out", "not_labelme", "JSON files that are not LabelMe annotations", "Move these files to another folder."
-)
 
 
 @dataclass(frozen=True)
@@ -105,12 +103,12 @@ def read_labelme(
 def _load(path: Path, label: str, builder: ContentBuilder) -> dict[str, Any] | None:
     """Return the content of a file; None and a note if it is not LabelMe."""
     try:
-        content = read_json(path)
+        content = load_json(path)
     except AnnotationError as error:
         builder.notes.add(FILE_UNREADABLE, str(error))
         return None
     if not is_labelme(content):
-        builder.notes.add(_NOT_LABELME, label)
+        builder.notes.add(NOT_LABELME, label)
         return None
     found: dict[str, Any] = content
     return found
@@ -232,7 +230,7 @@ def _labels(files: Iterable[Path]) -> set[str]:
     found: set[str] = set()
     for path in files:
         try:
-            content = read_json(path)
+            content = load_json(path)
         except AnnotationError:
             continue
         if is_labelme(content):

@@ -9,46 +9,26 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from ..json_file import load_json
 from ..records import AnnotationError, RawAnnotations
 from .builder import ContentBuilder, Size
-from .documents import parse_number, parse_numbers, parse_points, read_json, track
+from .documents import parse_number, parse_numbers, parse_points, track
 from .image_files import ImageFolder, find_image_folder, is_file, is_image, list_files
 from .rules import (
     IMAGE_NOT_FOUND,
+    IMAGE_ROTATED,
     OBJECT_UNREADABLE,
     OBJECT_WITHOUT_CLASS,
+    SEVERAL_CLASSES,
     SHAPE_UNSUPPORTED,
-    NoteRule,
+    TASK_ANNOTATED_TWICE,
+    TASK_NOT_ANNOTATED,
 )
 from .shapes import LabeledShape, ObjectShape, ellipse_shape, polygon_shape, rotated_box_shape
 
 _AREAS = {"rectangle", "polygon", "ellipse"}
 _OTHER_SHAPES = {"brush", "bitmask", "keypoint", "vector", "video", "videorectangle"}
 _UPLOAD_PREFIX = re.compile(r"^[0-9a-f]{8}-(?=.)")
-_NOT_ANNOTATED = NoteRule(
-    "left out",
-    "task_not_annotated",
-    "tasks without a submitted annotation",
-    "Annotate and submit these tasks; an image that shows no object needs an empty annotation.",
-)
-_ANNOTATED_AGAIN = NoteRule(
-    "contradiction",
-    "task_annotated_twice",
-    "tasks with more than one annotation, of which the first is used",
-    "Keep one annotation per task.",
-)
-_SEVERAL_LABELS = NoteRule(
-    "contradiction",
-    "object_with_several_classes",
-    "objects with more than one class, of which the first is used",
-    "Give each object one class.",
-)
-_IMAGE_ROTATED = NoteRule(
-    "left out",
-    "image_rotated_in_tool",
-    "tasks whose image was rotated in Label Studio",
-    "Rotate these image files, and annotate them again.",
-)
 
 
 @dataclass(frozen=True)
@@ -82,7 +62,7 @@ def read_label_studio(source: Path, images: Path | None = None, progress: bool =
         AnnotationError: the file cannot be read, or there are no annotations that can be used.
     """
     file = find_export(source)
-    content = read_json(file)
+    content = load_json(file)
     if not is_label_studio(content):
         raise AnnotationError(f"{file} is not a Label Studio export; export the project as JSON")
     folder = ImageFolder.scan(find_image_folder(file.parent, images))
@@ -92,13 +72,13 @@ def read_label_studio(source: Path, images: Path | None = None, progress: bool =
         name = next((found for name in task.names if (found := _find_image(name, folder))), None)
         case = f"task {item.get('id', number)} ({task.names[0] if task.names else 'no image'})"
         if task.regions is None:
-            builder.notes.add(_NOT_ANNOTATED, case)
+            builder.notes.add(TASK_NOT_ANNOTATED, case)
         elif name is None:
             builder.notes.add(IMAGE_NOT_FOUND, case)
         elif any(parse_number(region.get("image_rotation", 0)) for region in task.regions):
-            builder.notes.add(_IMAGE_ROTATED, case)
+            builder.notes.add(IMAGE_ROTATED, case)
         else:
-            builder.notes.add(_ANNOTATED_AGAIN, case, int(task.annotations > 1))
+            builder.notes.add(TASK_ANNOTATED_TWICE, case, int(task.annotations > 1))
             size = builder.measure(name)
             if size is not None:
                 builder.add(name, _objects(task.regions, size, case, builder), case)
@@ -115,7 +95,7 @@ def find_export(source: Path) -> Path:
         return source
     files = list_files(source, (".json",), recursive=False)
     if len(files) > 1:
-        files = [path for path in files if is_label_studio(read_json(path))]
+        files = [path for path in files if is_label_studio(load_json(path))]
     if len(files) != 1:
         raise AnnotationError(f"{source} has {len(files)} Label Studio exports; give one .json file")
     return files[0]
@@ -208,7 +188,7 @@ def _objects(
         elif not found:
             builder.notes.add(OBJECT_WITHOUT_CLASS, where)
         else:
-            builder.notes.add(_SEVERAL_LABELS, f"{where}: {', '.join(found)}", int(len(set(found)) > 1))
+            builder.notes.add(SEVERAL_CLASSES, f"{where}: {', '.join(found)}", int(len(set(found)) > 1))
             objects.append(LabeledShape(found[0], shape))
     return objects
 

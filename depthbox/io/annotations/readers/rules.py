@@ -1,23 +1,8 @@
-"""Rules of the readers' notes, and their collection."""
+"""Rules of the notes of all readers."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from ..records import MAX_EXAMPLES, Note, NoteKind
-
-_EXAMPLE_LENGTH = 240
-
-
-@dataclass(frozen=True)
-class NoteRule:
-    """One kind of finding before it is counted; the attributes are those of ``Note``."""
-
-    kind: NoteKind
-    name: str
-    text: str
-    remedy: str = ""
-
+from ..notes import NoteRule
 
 IMAGE_UNREADABLE = NoteRule(
     "left out", "image_unreadable", "images that cannot be read", "Replace these files, or remove them."
@@ -78,40 +63,127 @@ SIZE_CONTRADICTION = NoteRule(
     "images whose size contradicts their annotation, so that the boxes may be in other coordinates",
     "Annotate these images again, or restore the images that were annotated.",
 )
+NOT_LABELME = NoteRule(
+    "left out", "not_labelme", "JSON files that are not LabelMe annotations", "Move these files to another folder."
+)
+TASK_NOT_ANNOTATED = NoteRule(
+    "left out",
+    "task_not_annotated",
+    "tasks without a submitted annotation",
+    "Annotate and submit these tasks; an image that shows no object needs an empty annotation.",
+)
+TASK_ANNOTATED_TWICE = NoteRule(
+    "contradiction",
+    "task_annotated_twice",
+    "tasks with more than one annotation, of which the first is used",
+    "Keep one annotation per task.",
+)
+SEVERAL_CLASSES = NoteRule(
+    "contradiction",
+    "object_with_several_classes",
+    "objects with more than one class, of which the first is used",
+    "Give each object one class.",
+)
+IMAGE_ROTATED = NoteRule(
+    "left out",
+    "image_rotated_in_tool",
+    "tasks whose image was rotated in Label Studio",
+    "Rotate these image files, and annotate them again.",
+)
+IMAGE_TAGS = NoteRule("left out", "image_tags", "tags of whole images, which have no box")
+OTHER_FILENAME = NoteRule(
+    "contradiction",
+    "filename_names_other_image",
+    "annotation files whose <filename> is another image of the folder; the image with the name of the file is used",
+    "Correct <filename> in these files, or rename them.",
+)
+LISTED_WITHOUT_FILE = NoteRule(
+    "left out",
+    "listed_without_annotation",
+    "names in the list of the split without an annotation file",
+    "Add these annotation files, or remove the names from the list.",
+)
+LABEL_WITHOUT_IMAGE = NoteRule(
+    "left out",
+    "annotation_without_image",
+    "label files without an image",
+    "Add the images, or remove these label files.",
+)
+IMAGE_WITHOUT_LABEL = NoteRule(
+    "contradiction",
+    "image_without_annotation",
+    "images without a label file, used as images without objects",
+    "Finish the labels, or remove these images; an image that shows no object needs an empty label file.",
+)
+CONFIDENCE = NoteRule(
+    "contradiction",
+    "confidence_in_labels",
+    "objects with a confidence, as a detector writes them, used as annotations",
+    "Check that these labels were corrected by a person.",
+)
+DECIMAL_COMMA = NoteRule("repaired", "decimal_comma", "label lines with decimal commas instead of points")
+CLASS_COUNT_DIFFERS = NoteRule(
+    "contradiction",
+    "class_count_differs",
+    "dataset file whose number of classes ('nc') is not the number of its 'names'; 'names' is used",
+    "Correct 'nc' or 'names'.",
+)
+SPLIT_NOT_FOUND = NoteRule(
+    "left out",
+    "split_not_found",
+    "splits named in the dataset's file whose images do not exist",
+    "Add the images of these splits, or remove their entries.",
+)
+LABEL_SHARED = NoteRule(
+    "contradiction",
+    "images_share_label_file",
+    "images that share their label file with another image of the same name",
+    "Rename these images, or remove the copies.",
+)
+LISTED_IMAGE_NOT_FOUND = NoteRule(
+    "left out",
+    "listed_image_not_found",
+    "images in the list of the split that are not in the folder of the dataset",
+    "Add these images, or remove them from the list.",
+)
+PATH_NOT_HERE = NoteRule(
+    "repaired",
+    "path_of_another_machine",
+    "folders named in the dataset's file that do not exist here; the same folder beside this file is used",
+)
 
-
-class NoteCollector:
-    """Findings of one reader, counted per rule."""
-
-    def __init__(self) -> None:
-        self._examples: dict[NoteRule, list[str]] = {}
-        self._counts: dict[NoteRule, int] = {}
-
-    def add(self, rule: NoteRule, example: str = "", count: int = 1) -> None:
-        """Count one or more cases of a rule.
-
-        Args:
-            rule: the rule.
-            example: the file or object, with the cause if it is not clear from the rule.
-            count: number of cases.
-        """
-        if count < 1:
-            return
-        examples = self._examples.setdefault(rule, [])
-        self._counts[rule] = self._counts.get(rule, 0) + count
-        if example and len(examples) < MAX_EXAMPLES:
-            examples.append(shorten(example, _EXAMPLE_LENGTH))
-
-    def count(self, rule: NoteRule) -> int:
-        """Return the number of cases of a rule."""
-        return self._counts.get(rule, 0)
-
-    def notes(self) -> tuple[Note, ...]:
-        """Return the notes in the order in which the rules were first found."""
-        return tuple(
-            Note(rule.kind, rule.name, self._counts[rule], rule.text, tuple(examples), rule.remedy)
-            for rule, examples in self._examples.items()
-        )
+# All of them; rules of the same name are one kind of finding in two formats.
+READER_RULES: tuple[NoteRule, ...] = (
+    IMAGE_UNREADABLE,
+    IMAGE_NOT_FOUND,
+    IMAGE_WITHOUT_ANNOTATION,
+    IMAGE_ANNOTATED_TWICE,
+    FILE_UNREADABLE,
+    OBJECT_UNREADABLE,
+    OBJECT_WITHOUT_CLASS,
+    SHAPE_UNSUPPORTED,
+    COORDINATES_SWAPPED,
+    SIZE_RESCALED,
+    SIZE_OF_FILE_USED,
+    SIZE_CONTRADICTION,
+    NOT_LABELME,
+    TASK_NOT_ANNOTATED,
+    TASK_ANNOTATED_TWICE,
+    SEVERAL_CLASSES,
+    IMAGE_ROTATED,
+    IMAGE_TAGS,
+    OTHER_FILENAME,
+    LISTED_WITHOUT_FILE,
+    LABEL_WITHOUT_IMAGE,
+    IMAGE_WITHOUT_LABEL,
+    CONFIDENCE,
+    DECIMAL_COMMA,
+    CLASS_COUNT_DIFFERS,
+    SPLIT_NOT_FOUND,
+    LABEL_SHARED,
+    LISTED_IMAGE_NOT_FOUND,
+    PATH_NOT_HERE,
+)
 
 
 def shorten(text: object, length: int = 80) -> str:

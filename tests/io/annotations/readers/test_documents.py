@@ -1,15 +1,12 @@
-"""Text, JSON and XML files of unknown content."""
+"""Text and XML files of unknown content."""
 
 import os
 import sys
 
 import pytest
 
-from depthbox.io.annotations.readers.documents import parse_number, read_bytes, read_json, read_text, read_xml, track
-from depthbox.io.annotations.readers.rules import NoteCollector, NoteRule
-from depthbox.io.annotations.records import MAX_EXAMPLES, AnnotationError
-
-RULE = NoteRule("left out", "a", "things")
+from depthbox.io.annotations.readers.documents import parse_number, read_bytes, read_text, read_xml, track
+from depthbox.io.annotations.records import AnnotationError
 
 
 def write(path, data):
@@ -20,7 +17,6 @@ def write(path, data):
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 def test_encodings(tmp_path, encoding):
     assert read_text(write(tmp_path / "a.txt", "größe 1".encode(encoding))) == "größe 1"
-    assert read_json(write(tmp_path / "a.json", '["größe"]'.encode(encoding))) == ["größe"]
     assert read_xml(write(tmp_path / "a.xml", "<a>größe</a>".encode(encoding))).text == "größe"
 
 
@@ -42,14 +38,6 @@ def test_missing_large_and_special_files(tmp_path):
         read_bytes(write(tmp_path / "a", b"12345"), limit=4)
 
 
-@pytest.mark.parametrize(
-    "data", [b"", b"{", b"nonsense", b"[" * 100000, b"[" + b"9" * 5000 + b"]", b"\xff\xfe\xff", b'"\xff"']
-)
-def test_broken_json(tmp_path, data):
-    with pytest.raises(AnnotationError, match=r"a\.json .*export the annotations again"):
-        read_json(write(tmp_path / "a.json", data))
-
-
 def test_entities_are_not_expanded(tmp_path):
     laughs = b'<!DOCTYPE a [<!ENTITY a "aaaaaaaaaa">' + b"".join(
         b'<!ENTITY %c "%s">' % (98 + i, b"&%c;" % (97 + i) * 10) for i in range(10)
@@ -68,17 +56,6 @@ def test_entities_are_not_expanded(tmp_path):
 )
 def test_numbers(value, number):
     assert parse_number(value) == number
-
-
-def test_notes_are_counted_with_few_examples():
-    notes = NoteCollector()
-    for number in range(20):
-        notes.add(RULE, f"file {number}\nsecond line " + "x" * 1000)
-    notes.add(RULE, "many", 5)
-    notes.add(RULE, "none", 0)
-    (note,) = notes.notes()
-    assert note.count == notes.count(RULE) == 25 and len(note.examples) == MAX_EXAMPLES
-    assert all("\n" not in example and len(example) <= 240 for example in note.examples)
 
 
 def test_progress_is_shown_for_thousands_of_items_only(capsys):

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element
 
+from ...notes import NoteCounter
 from ...records import AnnotationError
 from ..documents import parse_number, parse_numbers, read_xml, xml_text
-from ..rules import COORDINATES_SWAPPED, OBJECT_UNREADABLE, OBJECT_WITHOUT_CLASS, NoteCollector
+from ..rules import COORDINATES_SWAPPED, OBJECT_UNREADABLE, OBJECT_WITHOUT_CLASS
 from ..shapes import LabeledShape, ObjectShape, Point, box_shape, polygon_shape, rotated_box_shape
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
@@ -33,7 +34,7 @@ class VocFile:
     objects: tuple[LabeledShape, ...]
 
 
-def read_voc_file(path: Path, notes: NoteCollector, label: str) -> VocFile:
+def read_voc_file(path: Path, notes: NoteCounter, label: str) -> VocFile:
     """Return the content of an XML file.
 
     Args:
@@ -69,7 +70,7 @@ def voc_class_names(path: Path) -> set[str]:
         return set()
 
 
-def voc_box(corners: Sequence[float], notes: NoteCollector, case: str) -> ObjectShape:
+def voc_box(corners: Sequence[float], notes: NoteCounter, case: str) -> ObjectShape:
     """Return the shape of a box (xmin, ymin, xmax, ymax) whose pixels count from 1 and include the last one.
 
     Exchanged corners are put in order.
@@ -99,7 +100,7 @@ def _size(root: Element) -> tuple[int, int] | None:
     return int(sides[0]), int(sides[1])
 
 
-def _shape(element: Element, notes: NoteCollector, case: str) -> ObjectShape | None:
+def _shape(element: Element, notes: NoteCounter, case: str) -> ObjectShape | None:
     """Return the outline of an object if it has one, otherwise its box; parts of the object are not objects."""
     box = element.find("bndbox")
     corners = None if box is None else parse_numbers([xml_text(box, tag) for tag in _CORNERS])

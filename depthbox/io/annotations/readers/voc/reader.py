@@ -9,22 +9,9 @@ from ...records import AnnotationError, RawAnnotations
 from ..builder import ContentBuilder
 from ..documents import track
 from ..image_files import ImageFolder, clean_name, is_file
-from ..rules import FILE_UNREADABLE, IMAGE_NOT_FOUND, IMAGE_WITHOUT_ANNOTATION, NoteRule
+from ..rules import FILE_UNREADABLE, IMAGE_NOT_FOUND, IMAGE_WITHOUT_ANNOTATION, LISTED_WITHOUT_FILE, OTHER_FILENAME
 from .layout import VocSplit, voc_split
 from .objects import VocFile, read_voc_file, voc_class_names
-
-_OTHER_FILENAME = NoteRule(
-    "contradiction",
-    "filename_names_other_image",
-    "annotation files whose <filename> is another image of the folder; the image with the name of the file is used",
-    "Correct <filename> in these files, or rename them.",
-)
-_LISTED_WITHOUT_FILE = NoteRule(
-    "left out",
-    "listed_without_annotation",
-    "names in the list of the split without an annotation file",
-    "Add these annotation files, or remove the names from the list.",
-)
 
 
 def read_voc(
@@ -92,7 +79,7 @@ def _find_image(content: VocFile, label: str, folder: ImageFolder, unique: bool,
         named = folder.find(content.filename) or folder.find(name)
     same = named if named is not None and _stem(named) == own else folder.find(stem)
     if same is not None and named is not None and same != named:
-        builder.notes.add(_OTHER_FILENAME, f"{label}: {content.filename}")
+        builder.notes.add(OTHER_FILENAME, f"{label}: {content.filename}")
     return same or named
 
 
@@ -103,7 +90,7 @@ def _stem(name: str) -> str:
 def _note_unused(files: VocSplit, folder: ImageFolder, used: set[str], builder: ContentBuilder) -> None:
     """Note images without an annotation file, or names of the list without one."""
     for name in files.missing:
-        builder.notes.add(_LISTED_WITHOUT_FILE, name)
+        builder.notes.add(LISTED_WITHOUT_FILE, name)
     if files.listed or files.others or is_file(builder.source):
         return
     annotated = {path.stem for path in files.files}

@@ -8,23 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from ...notes import NoteCounter
 from ...records import AnnotationError
 from ..documents import LABEL_LIMIT, read_text
 from ..image_files import ImageFolder, clean_name, is_file, is_folder, list_images
-from ..rules import NoteCollector, NoteRule, shorten
+from ..rules import LISTED_IMAGE_NOT_FOUND, PATH_NOT_HERE, shorten
 from .source import YoloSource
-
-LISTED_IMAGE_NOT_FOUND = NoteRule(
-    "left out",
-    "listed_image_not_found",
-    "images in the list of the split that are not in the folder of the dataset",
-    "Add these images, or remove them from the list.",
-)
-PATH_NOT_HERE = NoteRule(
-    "repaired",
-    "path_of_another_machine",
-    "folders named in the dataset's file that do not exist here; the same folder beside this file is used",
-)
 
 
 @dataclass(frozen=True)
@@ -67,7 +56,7 @@ def resolve_entry(source: YoloSource, entry: str) -> Path | None:
     return None
 
 
-def split_images(source: YoloSource, split: str, notes: NoteCollector) -> YoloImages:
+def split_images(source: YoloSource, split: str, notes: NoteCounter) -> YoloImages:
     """Return the images of a split that the dataset's file names.
 
     Raises:
@@ -110,7 +99,7 @@ def given_images(source: YoloSource, images: Path, split: str) -> YoloImages:
     return folder_images(images)
 
 
-def _collect(source: YoloSource, paths: Sequence[Path], notes: NoteCollector) -> YoloImages:
+def _collect(source: YoloSource, paths: Sequence[Path], notes: NoteCounter) -> YoloImages:
     folders = tuple(path for path in paths if is_folder(path))
     files: dict[Path, None] = {}
     for path in paths:
@@ -125,7 +114,7 @@ def _collect(source: YoloSource, paths: Sequence[Path], notes: NoteCollector) ->
     return YoloImages(root, absolute, tuple(Path(os.path.abspath(folder)) for folder in kept))
 
 
-def _listed(source: YoloSource, path: Path, notes: NoteCollector) -> list[Path]:
+def _listed(source: YoloSource, path: Path, notes: NoteCounter) -> list[Path]:
     """Return the images that a list file names; each has to lie in the dataset's folder."""
     lines = [line.strip() for line in read_text(path, LABEL_LIMIT * 16).splitlines() if line.strip()]
     names = Counter(clean_name(line).rpartition("/")[2] for line in lines)

@@ -9,50 +9,21 @@ from ...records import AnnotationError, RawAnnotations
 from ..builder import ContentBuilder
 from ..documents import read_text, track
 from ..image_files import canonical_split, is_folder
-from ..rules import NoteRule
+from ..rules import (
+    CLASS_COUNT_DIFFERS,
+    CONFIDENCE,
+    DECIMAL_COMMA,
+    IMAGE_WITHOUT_LABEL,
+    LABEL_SHARED,
+    LABEL_WITHOUT_IMAGE,
+    SPLIT_NOT_FOUND,
+)
 from ..shapes import LabeledShape
 from .entries import YoloImages, folder_images, given_images, resolve_entry, split_images
 from .label_files import LabelFinder
 from .labels import parse_labels
 from .source import YoloSource, load_source
 
-_LABEL_WITHOUT_IMAGE = NoteRule(
-    "left out",
-    "annotation_without_image",
-    "label files without an image",
-    "Add the images, or remove these label files.",
-)
-_WITHOUT_LABEL = NoteRule(
-    "contradiction",
-    "image_without_annotation",
-    "images without a label file, used as images without objects",
-    "Finish the labels, or remove these images; an image that shows no object needs an empty label file.",
-)
-_CONFIDENCE = NoteRule(
-    "contradiction",
-    "confidence_in_labels",
-    "objects with a confidence, as a detector writes them, used as annotations",
-    "Check that these labels were corrected by a person.",
-)
-_DECIMAL_COMMA = NoteRule("repaired", "decimal_comma", "label lines with decimal commas instead of points")
-_CLASS_COUNT = NoteRule(
-    "contradiction",
-    "class_count_differs",
-    "dataset file whose number of classes ('nc') is not the number of its 'names'; 'names' is used",
-    "Correct 'nc' or 'names'.",
-)
-_SPLIT_NOT_FOUND = NoteRule(
-    "left out",
-    "split_not_found",
-    "splits named in the dataset's file whose images do not exist",
-    "Add the images of these splits, or remove their entries.",
-)
-_SHARED_LABEL = NoteRule(
-    "contradiction",
-    "images_share_label_file",
-    "images that share their label file with another image of the same name",
-    "Rename these images, or remove the copies.",
-)
 _FEW = 3
 
 
@@ -93,9 +64,9 @@ def read_yolo(
     found = _find_images(dataset, images, split, builder)
     builder.image_root = found.root
     if dataset.count is not None and dataset.count != len(dataset.names):
-        builder.notes.add(_CLASS_COUNT, f"nc is {dataset.count}, {len(dataset.names)} names")
+        builder.notes.add(CLASS_COUNT_DIFFERS, f"nc is {dataset.count}, {len(dataset.names)} names")
     for name in set(dataset.entries) - set(_existing_splits(dataset)) - {split}:
-        builder.notes.add(_SPLIT_NOT_FOUND, f"{name}: {', '.join(dataset.entries[name])}")
+        builder.notes.add(SPLIT_NOT_FOUND, f"{name}: {', '.join(dataset.entries[name])}")
     _LabelReading(dataset, found, builder).read(progress)
     return builder.finish(dataset.names)
 
@@ -155,11 +126,11 @@ class _LabelReading:
             self._builder.add(name, (), name)
             return
         if len(self._finder.used) == known:
-            self._builder.notes.add(_SHARED_LABEL, f"{name}: {file.name}")
+            self._builder.notes.add(LABEL_SHARED, f"{name}: {file.name}")
         lines = parse_labels(read_text(file), self._classes, self._dataset.keypoints)
         self._problems.extend(f"{file} {problem}" for problem in lines.problems)
-        self._builder.notes.add(_CONFIDENCE, file.name, lines.confidences)
-        self._builder.notes.add(_DECIMAL_COMMA, file.name, lines.decimal_commas)
+        self._builder.notes.add(CONFIDENCE, file.name, lines.confidences)
+        self._builder.notes.add(DECIMAL_COMMA, file.name, lines.decimal_commas)
         size = self._builder.measure(name)
         if size is not None:
             objects = [LabeledShape(label.number, label.to_pixels(*size)) for label in lines.labels]
@@ -167,7 +138,7 @@ class _LabelReading:
 
     def _note_missing(self, total: int) -> None:
         """Note images without labels and labels without an image; many of the former mean unfinished labels."""
-        rule = _WITHOUT_LABEL
+        rule = IMAGE_WITHOUT_LABEL
         if len(self._without) >= max(_FEW, total // 10):
             text = (
                 f"{rule.text}; only {total - len(self._without)} of {total} images have one, as if labels were missing"
@@ -176,4 +147,4 @@ class _LabelReading:
         for name in self._without:
             self._builder.notes.add(rule, name)
         for file in self._finder.unused():
-            self._builder.notes.add(_LABEL_WITHOUT_IMAGE, str(file))
+            self._builder.notes.add(LABEL_WITHOUT_IMAGE, str(file))
