@@ -30,7 +30,7 @@ def check_finite(weights: Mapping[str, Tensor], last_good: Path | None) -> None:
 
 def divergence_advice(last_good: Path | None) -> str:
     """Return advice for a user whose training run diverges."""
-    where = f"The last good checkpoint is {last_good}." if last_good else "There is no checkpoint yet."
+    where = f"The last good checkpoint is {last_good}." if last_good else "No checkpoint was written yet."
     return (
         f"{where} What helps: a lower SOLVER.BASE_LR (it depends on the batch size), a longer "
         "SOLVER.WARMUP_ITERS, SOLVER.CLIP_GRADIENTS.ENABLED True, or SOLVER.AMP.ENABLED False."

@@ -201,7 +201,7 @@ def teacher_state(source: str | os.PathLike[str]) -> dict[str, Tensor] | None:
         run without distillation, ``model_best.pth``, or bare weights.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: the file does not exist.
         OSError: the URL cannot be fetched.
         ValueError: the file is damaged or holds no weights; the message names it.
     """

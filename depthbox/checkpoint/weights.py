@@ -66,7 +66,7 @@ def load_weights(model: nn.Module, source: str) -> LoadReport | None:
         The report, None if ``source`` is empty.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: the file does not exist.
         OSError: the URL cannot be fetched.
         UnsafePickleError: loading the file could run code.
         ValueError: the file is damaged, holds no weights, or no weights of this network.
@@ -89,8 +89,7 @@ def read_weight_file(path: str) -> WeightFile:
     """Read the tensors of a local file, without running code.
 
     Raises:
-        UnsafePickleError: the file asks for Python objects other than arrays and containers.
-        ValueError: the file is damaged, or holds no weights.
+        ValueError: the file is damaged, unsafe, or holds no weights.
     """
     return select_weights(read_content(path), path)
 
@@ -99,8 +98,7 @@ def read_content(path: str) -> Any:
     """Read a local file of torch, or a pickle of arrays, without running code.
 
     Raises:
-        UnsafePickleError: the file asks for Python objects other than arrays and containers.
-        ValueError: the file is damaged or has another format.
+        ValueError: the file is damaged, unsafe, or has another format.
     """
     return read_arrays(path) if _is_pickle(path) else _read_torch(path)
 
@@ -139,7 +137,7 @@ def local_path(source: str) -> str:
     """Return the path of a weight file; a URL is downloaded into the cache first.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: the file does not exist.
         OSError: the URL cannot be fetched.
     """
     path = source

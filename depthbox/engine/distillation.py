@@ -45,10 +45,12 @@ class SelfDistillation(HookBase):
         return None if self._labeler is None else self._labeler.teacher
 
     def before_step(self) -> None:
+        """Start the teacher at START_ITER."""
         if self._labeler is None and self.trainer.iter >= self._start:
             self._start_teacher()
 
     def after_step(self) -> None:
+        """Update the teacher, and log its statistics."""
         if self._labeler is None:
             return
         ema_update(self._labeler.teacher, self.trainer.network, self._momentum)
@@ -64,9 +66,11 @@ class SelfDistillation(HookBase):
             self.trainer.storage.put_scalar("distill/score", score / matched)
 
     def state_dict(self) -> dict[str, Any]:
+        """Return the state of the teacher, empty before START_ITER."""
         return {} if self.teacher is None else {"teacher": self.teacher.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Keep the state of the teacher until the first step."""
         self._saved = state_dict["teacher"]
 
     def _start_teacher(self) -> None:
@@ -114,7 +118,7 @@ def load_teacher(network: nn.Module, state: State | None, source: str) -> None:
         source: name of the checkpoint, for the message.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: the file does not exist.
         ValueError: the checkpoint is damaged or holds no teacher.
     """
     saved = teacher_state(source) if state is None else find_teacher(state)

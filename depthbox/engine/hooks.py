@@ -31,6 +31,7 @@ class Checkpointing(HookBase):
         self._period = period
 
     def after_step(self) -> None:
+        """Write a checkpoint if it is due."""
         done = self.trainer.iter + 1
         if done == self.trainer.max_iter or (self._period > 0 and done % self._period == 0):
             self.trainer.save()
@@ -54,6 +55,7 @@ class Evaluation(HookBase):
         self._best: dict[str, Any] | None = None
 
     def before_train(self) -> None:
+        """Read the best value of a resumed run, and repeat an evaluation that was interrupted."""
         if not self.trainer.resumed:
             return
         if comm.is_main_process():
@@ -63,10 +65,12 @@ class Evaluation(HookBase):
             self._evaluate(self.trainer.start_iter - 1)
 
     def after_step(self) -> None:
+        """Evaluate if it is due."""
         if self._is_due(self.trainer.iter + 1):
             self._evaluate(self.trainer.iter)
 
     def after_train(self) -> None:
+        """Evaluate after the last iteration."""
         if self.trainer.iter >= self.trainer.max_iter:  # not after a failure
             self._evaluate(self.trainer.max_iter - 1)
 

@@ -95,10 +95,12 @@ class ImageLogging(HookBase):
         self._to_storage = importlib.util.find_spec("tensorboard") is not None
 
     def before_step(self) -> None:
+        """Record the batch of this step if it is drawn."""
         if self._period > 0 and (self.trainer.iter + 1) % self._period == 0:
             self._handle = self.trainer.network.register_forward_pre_hook(self._keep)
 
     def after_step(self) -> None:
+        """Draw the recorded batch."""
         if self._handle is None:
             return
         self._handle.remove()

@@ -27,8 +27,8 @@ RATE_KEYS = ("SOLVER.BASE_LR", "SOLVER.BASE_LR_END")
 def lr_multiplier(cfg: CfgNode) -> Callable[[int], float]:
     """Build the factor on the learning rate as a function of the iteration, from Detectron2's SOLVER keys.
 
-    The values equal those of ``detectron2.solver.build_lr_scheduler``. There is no state: a resumed run needs only the
-    iteration.
+    The values equal those of ``detectron2.solver.build_lr_scheduler``. The function has no state: a resumed run needs
+    only the iteration.
 
     Args:
         cfg: SOLVER.LR_SCHEDULER_NAME ("WarmupMultiStepLR" or "WarmupCosineLR"), MAX_ITER, STEPS, GAMMA,

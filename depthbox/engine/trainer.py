@@ -122,15 +122,14 @@ class Trainer(TrainerBase):
             return
         if resume:
             logging.getLogger(__name__).warning(
-                "There is no checkpoint in %s to resume from: training starts at iteration 0.", self.cfg.OUTPUT_DIR
+                "%s contains no checkpoint to resume from: training starts at iteration 0.", self.cfg.OUTPUT_DIR
             )
         load_weights(self.network, self.cfg.MODEL.WEIGHTS)
 
     def train(self, on_start: Callable[[CfgNode], None] | None = None) -> Results:
         """Train from the current to the last iteration, then evaluate.
 
-        An earlier training run in OUTPUT_DIR is set aside first, unless this run resumes it. Errors of the data are
-        raised before that.
+        An earlier training run in OUTPUT_DIR is set aside, after the data were read, unless this run resumes it.
 
         Args:
             on_start: called with the config in every process, when OUTPUT_DIR is ready for this run.
@@ -160,11 +159,12 @@ class Trainer(TrainerBase):
         return self.results
 
     def before_step(self) -> None:
+        """Seed the step, and run the hooks."""
         seed_everything(self.seed, self.iter, comm.get_rank())
         super().before_step()
 
     def after_train(self) -> None:
-        # TrainerBase counts one iteration too many if none was left.
+        """Run the hooks; TrainerBase counts one iteration too many if none was left."""
         self.iter: int = min(self.iter, self.max_iter)
         super().after_train()
 

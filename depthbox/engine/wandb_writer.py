@@ -56,7 +56,7 @@ class WandbWriter(EventWriter):
             panels: returns the panels that were drawn last.
 
         Raises:
-            ConfigError: Weights & Biases is unreachable, or there is no login.
+            ConfigError: Weights & Biases is unreachable, or the login is missing.
         """
         import wandb
 
@@ -86,6 +86,7 @@ class WandbWriter(EventWriter):
         self._run.define_metric("*", step_metric="iteration")
 
     def write(self) -> None:
+        """Log the metrics and panels since the last call."""
         values: dict[int, dict[str, Any]] = defaultdict(dict)
         for name, (value, iteration) in get_event_storage().latest_with_smoothing_hint(self._window).items():
             if iteration > self._written:
@@ -99,6 +100,7 @@ class WandbWriter(EventWriter):
             self._written = max(self._written, iteration)
 
     def close(self) -> None:
+        """Finish the W&B run."""
         self._run.finish()
 
 

@@ -45,10 +45,12 @@ class MetricsWriting(HookBase):
         self._last_output = 0.0
 
     def before_train(self) -> None:
+        """Build the writers."""
         self._writers = list(self._build())
         self._last_output = time.monotonic()
 
     def after_step(self) -> None:
+        """Call the writers that are due."""
         done = self.trainer.iter + 1
         due = done % self._period == 0 or done == self.trainer.max_iter
         if not due and time.monotonic() - self._last_output < MAX_SILENCE:
@@ -59,6 +61,7 @@ class MetricsWriting(HookBase):
         self._last_output = time.monotonic()
 
     def after_train(self) -> None:
+        """Write the last values, and close the writers."""
         for writer in self._writers:
             if not isinstance(writer, ConsoleWriter):
                 writer.write()  # results of the last evaluation
@@ -98,6 +101,7 @@ class ConsoleWriter(EventWriter):
         self._logger = logging.getLogger(__name__)
 
     def write(self) -> None:
+        """Log one console message."""
         storage = get_event_storage()
         histories = storage.histories()
         head = self._format_progress(storage.iter + 1, histories)
@@ -153,6 +157,7 @@ class JsonLinesWriter(EventWriter):
         self._file = self._path.open("a", encoding="utf-8")
 
     def write(self) -> None:
+        """Append the values since the last call."""
         lines: dict[int, dict[str, Any]] = defaultdict(dict)
         for name, (value, iteration) in get_event_storage().latest_with_smoothing_hint(LOG_PERIOD).items():
             if iteration > self._written:
@@ -163,6 +168,7 @@ class JsonLinesWriter(EventWriter):
         self._file.flush()
 
     def close(self) -> None:
+        """Close the file."""
         self._file.close()
 
 

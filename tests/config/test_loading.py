@@ -48,5 +48,5 @@ def test_wrong_files(tmp_path, text, message):
 
 
 def test_missing_file(tmp_path):
-    with pytest.raises(ConfigError, match="there is no config file"):
+    with pytest.raises(ConfigError, match=r"the config file .*none\.yaml does not exist"):
         load_config(add_toy_config, str(tmp_path / "none.yaml"))
