@@ -151,7 +151,11 @@ class SampleBatches:
         Raises:
             SampleError: a sample cannot be loaded, or ``MAX_UNREADABLE`` images in a row cannot be read.
         """
-        for batch in self._loader:
+        # A DataLoader draws from the global generator when its iterator is made: before the first step, not in it.
+        return self._read(iter(self._loader))
+
+    def _read(self, batches: Iterator[Sequence[LoadedSample]]) -> Iterator[list[Record]]:
+        for batch in batches:
             for sample in batch:
                 self._log(sample)
             records = [sample.record for sample in batch if sample.record is not None]

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import io
 import itertools
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -118,18 +117,6 @@ def convert_detections(
 def _measure_areas(rles: Sequence[dict[str, Any]]) -> list[float]:
     blocks = (mask_util.area(rles[start : start + _AREAS]) for start in range(0, len(rles), _AREAS))
     return list(itertools.chain.from_iterable(block.tolist() for block in blocks))
-
-
-@contextlib.contextmanager
-def no_garbage_collection() -> Iterator[None]:
-    """Disable the cyclic garbage collector, whose scans of millions of new dicts take as long as the evaluation."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _load_library(fast: bool) -> tuple[Any, Any, dict[str, Any]]:

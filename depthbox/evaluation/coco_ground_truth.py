@@ -13,8 +13,9 @@ from detectron2.data import MetadataCatalog
 
 from ..data.datasets import is_coco_style, read_annotation_file, read_coco_style
 from ..io.annotations.canonical import canonicalize, repaired_ids
+from ..io.annotations.json_file import without_garbage_collection
 from ..io.annotations.records import AnnotationSet, OriginalIds
-from .average_precision import AveragePrecision, compute_average_precision, convert_detections, no_garbage_collection
+from .average_precision import AveragePrecision, compute_average_precision, convert_detections
 from .coco_results import Result
 
 
@@ -131,7 +132,7 @@ class GroundTruth:
         names = list(self.categories.values())
         if not self.has_objects:
             return AveragePrecision([float("nan")] * 6, dict.fromkeys(names, float("nan")))
-        with no_garbage_collection():
+        with without_garbage_collection():
             # Images that do not exist leave gaps in the numbers.
             places = {number: place for place, number in enumerate(self._image_numbers.values(), 1)}
             objects = [

@@ -10,11 +10,12 @@ import torch
 from detectron2.config import get_cfg
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from PIL import Image
+from torch.utils.data import DataLoader
 
 from depthbox.data import BoxDepthMapper
 from depthbox.data.loader import build_test_loader, build_train_loader
 from depthbox.data.sampler import Sample
-from depthbox.data.samples import SampleBatches, SampleDataset, SampleError, seeded
+from depthbox.data.samples import LoadedSample, SampleBatches, SampleDataset, SampleError, seeded
 from depthbox.io.images import ImageError
 
 
@@ -155,3 +156,11 @@ def test_other_errors_end_the_run_with_one_line_and_the_traceback_in_the_log(cap
     assert "in load" in caplog.text
     with pytest.raises(SampleError, match="returned None for image number 0"):
         list(SampleBatches([[SampleDataset([{}], nothing)[Sample(0, 0)]]]))
+
+
+def test_the_loader_draws_its_random_numbers_before_the_first_batch():
+    loader = DataLoader(range(4), collate_fn=lambda values: [LoadedSample({"value": value}) for value in values])
+    batches = iter(SampleBatches(loader))
+    state = torch.get_rng_state()
+    assert next(batches) == [{"value": 0}]
+    assert torch.equal(torch.get_rng_state(), state)
