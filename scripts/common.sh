@@ -1,7 +1,7 @@
-# What the scripts in this folder share; they source it.
+# Common part of the scripts in this folder, which source it.
 #   NUM_GPUS  GPUs of this machine (default 1); 0 = the CPU
-#   PYTHON    (default: .venv/bin/python where there is one, else python3)
-#   DETECTRON2_DATASETS  folder of the data sets (default: datasets)
+#   PYTHON    (default: .venv/bin/python if it exists, else python3)
+#   DETECTRON2_DATASETS  folder of the datasets (default: datasets)
 
 SCRIPT="$(cd "$(dirname "$0")" && pwd)/$(basename "$0")"
 cd "$(dirname "${BASH_SOURCE[0]}")/.." # all paths are relative to the repository's root
@@ -36,12 +36,12 @@ parse_arguments() { # argument...
     case "$1" in
       --list) LIST=1 ;;
       *.yaml)
-        [[ -f "$1" ]] || fail "there is no config $1"
+        [[ -f "$1" ]] || fail "config not found: $1"
         CONFIGS+=("$1")
         ;;
-      -*) fail "unknown option $1; --help tells what there is" ;;
+      -*) fail "unknown option $1; --help lists the options" ;;
       *)
-        (($# >= 2)) || fail "settings come in pairs KEY VALUE, but '$1' stands alone"
+        (($# >= 2)) || fail "settings are pairs KEY VALUE, but '$1' has no value"
         OVERRIDES+=("$1" "$2")
         shift
         ;;
@@ -50,7 +50,7 @@ parse_arguments() { # argument...
   done
 }
 
-# Print a command, and run it unless only a list was asked for.
+# Print a command, and run it unless --list was given.
 run() { # command...
   printf '+'
   printf ' %q' "$@"
@@ -58,7 +58,7 @@ run() { # command...
   ((LIST)) || "$@"
 }
 
-# Where a config writes: its path with output/ for configs/, and without the suffix.
+# Print the output folder of a config: its path with output/ for configs/ and without suffix.
 output_of() { # config
   local name="${1#configs/}"
   echo "output/${name%.yaml}"
@@ -73,7 +73,7 @@ train_net() { # config, argument...
     "${OVERRIDES[@]}" "${device[@]}"
 }
 
-# Train a config, from where an earlier call was stopped.
+# Train a config; a stopped run is resumed.
 train() { # config
   train_net "$1" --resume
 }

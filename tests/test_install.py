@@ -1,4 +1,4 @@
-"""The Detectron2 that scripts/install_detectron2.py brings, and how the script fails."""
+"""scripts/install_detectron2.py: the wheel that it builds, and its error messages."""
 
 import hashlib
 import io
@@ -16,7 +16,7 @@ SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
 
 @pytest.fixture
 def wheel(monkeypatch):
-    """The module that builds the wheel."""
+    """Import the module that builds the wheel."""
     monkeypatch.syspath_prepend(SCRIPTS)
     import detectron2_wheel
 
@@ -25,7 +25,7 @@ def wheel(monkeypatch):
 
 @pytest.fixture
 def installer(wheel):
-    """The install script, as a module."""
+    """Import the install script as a module."""
     import install_detectron2
 
     return install_detectron2
@@ -42,7 +42,7 @@ def write_sdist(path: Path, files: dict[str, str]) -> Path:
 
 
 def stub_module(wheel) -> types.ModuleType:
-    """The stand-in for detectron2._C, executed."""
+    """Execute the stand-in for detectron2._C as a module."""
     module = types.ModuleType("detectron2._C")
     exec(wheel.STUB, module.__dict__)
     return module
@@ -60,7 +60,7 @@ def test_numpy_aliases_become_builtins(wheel, before, after):
     sources = {"a.py": before}
     rule = wheel.Rule("a.py", wheel.NUMPY_ALIAS, r"\1", before.count("np.") - before.count("np.zeros"))
     assert wheel.apply_rules(sources, (rule,)) == {"a.py": after}
-    assert sources == {"a.py": before}, "the argument must stay as it was"
+    assert sources == {"a.py": before}, "the argument must not be modified"
 
 
 @pytest.mark.parametrize("code", ["np.bool_", "np.int64(3)", "np.float32", "np.integer", "snp.int", "np.strings"])
@@ -69,18 +69,18 @@ def test_numpy_rule_leaves_other_names_alone(wheel, code):
 
 
 @pytest.mark.parametrize("text", ["", "np.int", "np.int np.int np.int"])
-def test_rule_with_another_count_fails(wheel, text):
+def test_a_rule_with_another_count_fails(wheel, text):
     rule = wheel.Rule("a.py", wheel.NUMPY_ALIAS, r"\1", 2)
     with pytest.raises(wheel.WheelError, match=rf"a\.py: {text.count('np.int')} matches instead of 2"):
         wheel.apply_rules({"a.py": text}, (rule,))
 
 
-def test_rule_for_a_missing_file_fails(wheel):
+def test_a_rule_for_a_missing_file_fails(wheel):
     with pytest.raises(wheel.WheelError, match=r"b\.py.*no such file"):
         wheel.apply_rules({"a.py": ""}, (wheel.Rule("b.py", "x", "y", 0),))
 
 
-def test_hash_is_checked(wheel, tmp_path):
+def test_the_hash_is_checked(wheel, tmp_path):
     file = tmp_path / "some.tar.gz"
     file.write_bytes(b"other bytes")
     wheel.verify_hash(file, hashlib.sha256(b"other bytes").hexdigest())
@@ -88,11 +88,11 @@ def test_hash_is_checked(wheel, tmp_path):
         wheel.verify_hash(file)
 
 
-def test_wheel_holds_the_patched_files(wheel, monkeypatch, tmp_path):
+def test_the_wheel_contains_the_patched_files(wheel, monkeypatch, tmp_path):
     sdist = write_sdist(
         tmp_path / "sdist.tar.gz",
         {
-            "LICENSE": "the licence",
+            "LICENSE": "the license",
             "setup.py": "raise SystemExit('must never run')",
             "detectron2/__init__.py": "",
             "detectron2/data/build.py": "np.int",
@@ -106,12 +106,12 @@ def test_wheel_holds_the_patched_files(wheel, monkeypatch, tmp_path):
     in_package = {name for name in texts if not name.startswith(info)}
     assert in_package == {"detectron2/__init__.py", "detectron2/_C.py", "detectron2/data/build.py"}
     assert texts["detectron2/data/build.py"] == "int"
-    assert texts[f"{info}/LICENSE"] == "the licence"
+    assert texts[f"{info}/LICENSE"] == "the license"
     assert {line.split(",")[0] for line in texts[f"{info}/RECORD"].splitlines()} == set(texts)
     assert [path.suffix for path in (tmp_path / "wheels").iterdir()] == [".whl"]
 
 
-def test_stub_says_what_is_missing_and_the_remedy(wheel):
+def test_the_stub_names_the_missing_operation_and_the_remedy(wheel):
     stub = stub_module(wheel)
     with pytest.raises(AttributeError, match=r"_C\.deform_conv_forward is not available.*--no-build-isolation"):
         stub.deform_conv_forward(1)
@@ -119,7 +119,7 @@ def test_stub_says_what_is_missing_and_the_remedy(wheel):
     assert "pure-Python" in stub.get_compiler_version()
 
 
-def test_check_succeeds_here():
+def test_check_succeeds_in_this_environment():
     done = subprocess.run(
         [sys.executable, SCRIPTS / "install_detectron2.py", "--check"], capture_output=True, text=True
     )
@@ -128,13 +128,13 @@ def test_check_succeeds_here():
 
 
 @pytest.mark.parametrize("state", ["missing", "broken", "outdated"])
-def test_check_fails_unless_usable(installer, monkeypatch, capsys, state):
+def test_check_fails_without_a_usable_detectron2(installer, monkeypatch, capsys, state):
     monkeypatch.setattr(installer, "installed_state", lambda: (state, "the reason"))
     assert installer.main(["--check"]) == 1
     assert capsys.readouterr().out == f"Detectron2 is {state}: the reason\n"
 
 
-def test_broken_detectron2_is_not_replaced_unasked(installer, monkeypatch, capsys):
+def test_a_broken_detectron2_is_replaced_with_force_alone(installer, monkeypatch, capsys):
     monkeypatch.setattr(installer, "installed_state", lambda: ("broken", "No module named 'x'"))
     monkeypatch.setattr(installer, "install", lambda *_: pytest.fail("must not install"))
     assert installer.main([]) == 1
@@ -143,16 +143,16 @@ def test_broken_detectron2_is_not_replaced_unasked(installer, monkeypatch, capsy
     assert "--force" in error
 
 
-def test_wrong_sdist_is_refused(installer, monkeypatch, capsys, tmp_path):
+def test_a_wrong_sdist_is_refused(installer, monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(installer, "installed_state", lambda: ("missing", "Detectron2 is not installed"))
     sdist = write_sdist(tmp_path / "fake.tar.gz", {"detectron2/__init__.py": ""})
     assert installer.main(["--sdist", str(sdist)]) == 1
     assert "sha256" in capsys.readouterr().err
     assert installer.main(["--sdist", str(tmp_path / "absent.tar.gz")]) == 1
-    assert "absent.tar.gz: there is no such file" in capsys.readouterr().err
+    assert "absent.tar.gz: file not found" in capsys.readouterr().err
 
 
-def test_failed_download_names_the_remedies(installer, monkeypatch, tmp_path):
+def test_a_failed_download_names_the_remedies(installer, monkeypatch, tmp_path):
     failed = subprocess.CompletedProcess([], 1, stdout="", stderr="ERROR: cannot declare direct URL dependencies")
     monkeypatch.setattr(installer, "_run", lambda *_: failed)
     with pytest.raises(installer.InstallError) as caught:

@@ -1,4 +1,4 @@
-"""The published results: what docs/results says is what the json files beside it hold."""
+"""Published results: the tables of docs/results equal the JSON files beside them."""
 
 import json
 import statistics
@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from depthbox.experiments.ablation.results import table
+from depthbox.experiments.ablation.results import format_table
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = sorted((ROOT / "docs" / "results").glob("*.json"))
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-def test_the_page_has_the_table_of_the_json(file: Path) -> None:
+def test_the_page_has_the_table_of_the_json_file(file: Path) -> None:
     content = json.loads(file.read_text(encoding="utf-8"))
     pages = [page.read_text(encoding="utf-8") for page in file.parent.glob("*.md")]
-    page = next(page for page in pages if table(content, "pipe") in page)
+    page = next(page for page in pages if format_table(content, "pipe") in page)
     assert all(commit in page for commit in content["commit"].split(" | "))
     assert all((ROOT / row["config"]).is_file() for row in content["rows"])
     for row in content["rows"]:

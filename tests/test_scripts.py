@@ -1,8 +1,9 @@
-"""The shell scripts: they parse, explain themselves, name configs that exist, and give the right commands."""
+"""Shell scripts: syntax, help, names of existing configs, and their commands."""
 
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ TABLES = {"1": 14, "2": 5, "3": 11}
 
 
 def call(script: Path, *words: str, cwd: Path = ROOT, **variables: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", **variables}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHON": sys.executable, **variables}
     return subprocess.run(["bash", str(script), *words], env=environment, cwd=cwd, capture_output=True, text=True)
 
 
@@ -23,7 +24,7 @@ def by_name(paths: list[Path]) -> pytest.MarkDecorator:
 
 
 @by_name(SCRIPTS)
-def test_it_parses_and_names_only_what_is_there(script: Path) -> None:
+def test_it_parses_and_names_existing_files(script: Path) -> None:
     assert subprocess.run(["bash", "-n", str(script)], capture_output=True).returncode == 0
     named = set(re.findall(r"\b(?:configs|tools|scripts|docs)/[\w./-]+\.(?:yaml|py|sh|md)\b", script.read_text()))
     assert [name for name in named if not (ROOT / name).is_file()] == []
@@ -31,7 +32,7 @@ def test_it_parses_and_names_only_what_is_there(script: Path) -> None:
 
 
 @by_name(COMMANDS)
-def test_it_stops_at_errors_and_explains_itself_from_anywhere(script: Path, tmp_path: Path) -> None:
+def test_it_stops_at_errors_and_has_a_help_from_any_folder(script: Path, tmp_path: Path) -> None:
     assert "set -euo pipefail" in script.read_text() and os.access(script, os.X_OK)
     done = call(Path(os.path.relpath(script, tmp_path)), "--help", cwd=tmp_path)
     assert done.returncode == 0 and done.stdout.startswith(f"Usage: scripts/{script.name}")
@@ -49,7 +50,7 @@ def test_a_table_lists_its_configs(table: str) -> None:
     assert {Path(row).parent.name for row in rows} == {{"1": "coco", "2": "cityscapes", "3": "ablations"}[table]}
 
 
-def test_table_1_trains_then_tests_on_test_dev() -> None:
+def test_table_1_trains_and_then_evaluates_on_test_dev() -> None:
     script, config = ROOT / "scripts" / "reproduce_table1.sh", "configs/coco/depthbox_R_50_3x.yaml"
     done = call(script, "--list", config, "SOLVER.BASE_LR", "0.02", NUM_GPUS="4", DETECTRON2_DATASETS="data")
     assert done.returncode == 0, done.stderr
@@ -60,7 +61,7 @@ def test_table_1_trains_then_tests_on_test_dev() -> None:
     assert len(call(script, "--list", TEST_DEV="0").stdout.splitlines()) == TABLES["1"]
 
 
-def test_table_2_on_the_cpu() -> None:
+def test_table_2_runs_on_the_cpu() -> None:
     done = call(ROOT / "scripts" / "reproduce_table2.sh", "--list", NUM_GPUS="0")
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
@@ -68,7 +69,7 @@ def test_table_2_on_the_cpu() -> None:
     assert all(line.endswith("--num-gpus 1 --resume MODEL.DEVICE cpu") for line in lines)
 
 
-def test_table_3_goes_through_the_ablation_runner() -> None:
+def test_table_3_uses_the_ablation_runner() -> None:
     done = call(ROOT / "scripts" / "reproduce_table3.sh", "--list", SEEDS="0 1")
     assert done.returncode == 0, done.stderr
     assert len(set(re.findall(r"\b([\w.]+/seed_[01])\b", done.stdout))) == 2 * TABLES["3"]
@@ -76,7 +77,7 @@ def test_table_3_goes_through_the_ablation_runner() -> None:
 
 
 @pytest.mark.parametrize("gpus", ["", "2"])
-def test_the_small_table_3_makes_its_data_and_its_start_first(gpus: str) -> None:
+def test_the_synthetic_table_3_makes_its_data_and_initial_network_first(gpus: str) -> None:
     settings = {"NUM_GPUS": gpus} if gpus else {}
     done = call(ROOT / "scripts" / "reproduce_synthetic.sh", "--list", "SOLVER.MAX_ITER", "9", JOBS="3", **settings)
     assert done.returncode == 0, done.stderr
@@ -92,16 +93,16 @@ def test_the_small_table_3_makes_its_data_and_its_start_first(gpus: str) -> None
     ("words", "message"),
     [
         (["--lst"], "unknown option --lst"),
-        (["configs/coco/none.yaml"], "there is no config configs/coco/none.yaml"),
-        (["SOLVER.BASE_LR"], "stands alone"),
+        (["configs/coco/none.yaml"], "config not found: configs/coco/none.yaml"),
+        (["SOLVER.BASE_LR"], "has no value"),
     ],
 )
-def test_mistakes_are_named(words: list[str], message: str) -> None:
+def test_mistakes_are_reported(words: list[str], message: str) -> None:
     done = call(ROOT / "scripts" / "reproduce_table1.sh", *words)
     assert done.returncode == 2 and message in done.stderr
 
 
-def test_missing_data_are_named_before_anything_runs(tmp_path: Path) -> None:
+def test_missing_data_are_reported_before_a_command_runs(tmp_path: Path) -> None:
     missing = str(tmp_path)
     depth = call(ROOT / "scripts" / "prepare_coco_depth.sh", DETECTRON2_DATASETS=missing)
     assert depth.returncode == 2 and f"{missing}/coco/annotations/instances_train2017.json" in depth.stderr
@@ -113,7 +114,7 @@ def test_missing_data_are_named_before_anything_runs(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("gpus", ["0", "8"])
-def test_the_preparations_hand_their_options_on(tmp_path: Path, gpus: str) -> None:
+def test_the_preparation_scripts_pass_their_options_on(tmp_path: Path, gpus: str) -> None:
     device = ["--device cpu", "--num-processes 8"][gpus == "8"]
     for folder in ("leftImg8bit/train", "leftImg8bit/val", "gtFine/train", "gtFine/val", "coco/annotations"):
         (tmp_path / folder).mkdir(parents=True)
@@ -123,7 +124,7 @@ def test_the_preparations_hand_their_options_on(tmp_path: Path, gpus: str) -> No
     depth = call(ROOT / "scripts" / "prepare_coco_depth.sh", "--dry-run", **settings).stdout.splitlines()
     assert depth[-1].endswith(f"--output {tmp_path}/coco/depth_train2017 --size 320 {device} --dry-run")
     frames = call(ROOT / "scripts" / "prepare_cityscapes.sh", str(tmp_path), "--half", **settings).stdout
-    assert f"{tmp_path}/instances_val.json is there already" in frames
+    assert f"{tmp_path}/instances_val.json exists already" in frames
     assert len(re.findall(r"^\+ echo tools/convert_cityscapes\.py", frames, flags=re.MULTILINE)) == 2
     assert frames.count("--boxes-only") == 2  # once printed, once called
     assert frames.splitlines()[-1].endswith(f"--output {tmp_path}/depth --size 512 {device} --half")

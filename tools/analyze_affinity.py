@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measure how well alike colour and alike depth tell which neighbouring pixels belong to one object."""
+"""Measure how often neighboring pixels with similar color or similar depth have the same label."""
 
 from __future__ import annotations
 
@@ -14,14 +14,21 @@ from tqdm import tqdm
 from depthbox.data.datasets import load_coco_style
 from depthbox.experiments.affinity.count import AffinitySettings, PairCounts, count_dataset
 from depthbox.experiments.affinity.plot import save_affinity_plot
-from depthbox.experiments.affinity.report import LEGEND, as_json, markdown, separation, summary, terminal_table
+from depthbox.experiments.affinity.report import (
+    LEGEND,
+    encode_json,
+    format_markdown,
+    format_separation,
+    format_summary,
+    format_table,
+)
 from depthbox.io.files import atomic_open
 
 DEFAULTS = AffinitySettings()
 EPILOG = f"""
-The data set needs true masks; they are only looked at here, never in training. Pairs are those of the pairwise losses:
-on the mask grid, from every pixel in an object's box to its neighbours. Depth keeps a pair where
-S_d = exp(-κ |Δd|) > τ_d (MODEL.DEPTH.SCALE, MODEL.DEPTH.THRESH), colour where the similarity reaches τ
+The dataset must have ground-truth masks, which box-supervised training does not use. Pairs are those of the pairwise
+losses: on the mask grid, from every pixel in an object's box to its neighbors. Depth keeps a pair if
+S_d = exp(-κ |Δd|) > τ_d (MODEL.DEPTH.SCALE, MODEL.DEPTH.THRESH), color if the similarity is at least τ
 (MODEL.BOXINST.PAIRWISE.COLOR_THRESH).
 
 {LEGEND}
@@ -30,34 +37,44 @@ example:
   tools/analyze_affinity.py --json datasets/synthetic/instances_val.json --images datasets/synthetic/val \\
     --depth datasets/synthetic/depth_val --output output/affinity
 
-DIR gets affinity.md, affinity.json and affinity.png.
+The results are written to DIR: affinity.md, affinity.json and affinity.png.
 """
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
-    """Parse the command line; ``argv`` None means that of this process."""
+    """Parse the command line (None: that of this process)."""
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--json", required=True, metavar="FILE", help="COCO instances json with segmentations")
-    add("--images", required=True, metavar="DIR", help="folder of its images")
-    add("--depth", default="", metavar="DIR", help="folder of its depth files; without it only colour is measured")
+    add("--json", required=True, metavar="FILE", help="COCO JSON file with segmentations")
+    add("--images", required=True, metavar="DIR", help="folder of the images")
+    add("--depth", default="", metavar="DIR", help="folder of the depth files; without it only color is measured")
     add("--output", type=Path, required=True, metavar="DIR", help="folder for the results")
-    add("--max-images", type=int, default=0, metavar="N", help="only the first N images (default: all)")
-    add("--min-size", type=int, default=0, metavar="N", help="resize to this short side, pixels (default: as it is)")
+    add("--max-images", type=int, default=0, metavar="N", help="number of images, from the first (default: all)")
+    add(
+        "--min-size",
+        type=int,
+        default=0,
+        metavar="N",
+        help="resize to this short side in pixels (default: no resizing)",
+    )
     floats: dict[str, Any] = {"nargs": "+", "type": float}
     add("--color-thresholds", metavar="τ", default=DEFAULTS.color_thresholds, help="default 0.1 0.3 0.5", **floats)
     add("--depth-scales", metavar="κ", default=DEFAULTS.depth_scales, help="default 1 3 10 ... 1000", **floats)
     add("--depth-thresholds", metavar="τ_d", default=DEFAULTS.depth_thresholds, help="default 0.3 0.5 0.7", **floats)
-    add("--stride", type=int, default=DEFAULTS.stride, metavar="N", help="of the mask grid, pixels (default 4)")
-    add("--dilation", type=int, default=DEFAULTS.dilation, metavar="N", help="of the 3x3 neighbours (default 2)")
+    add(
+        "--stride", type=int, default=DEFAULTS.stride, metavar="N", help="stride of the mask grid in pixels (default 4)"
+    )
+    add(
+        "--dilation", type=int, default=DEFAULTS.dilation, metavar="N", help="dilation of the 3x3 neighbors (default 2)"
+    )
     add(
         "--bottom-pixels-removed",
         type=int,
         default=0,
         metavar="N",
-        help="rows at the bottom of each image that are no neighbours (MODEL.BOXINST.BOTTOM_PIXELS_REMOVED)",
+        help="pixel rows excluded at the bottom of each image (MODEL.BOXINST.BOTTOM_PIXELS_REMOVED)",
     )
     arguments = parser.parse_args(argv)
     if min(arguments.max_images, arguments.min_size) < 0:
@@ -66,7 +83,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def measure(arguments: argparse.Namespace) -> PairCounts:
-    """Count the pairs of the data set that the command line names."""
+    """Count the pairs of the dataset given on the command line."""
     settings = AffinitySettings(
         tuple(arguments.color_thresholds),
         tuple(arguments.depth_scales),
@@ -81,25 +98,25 @@ def measure(arguments: argparse.Namespace) -> PairCounts:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Measure, write and print; mistakes in the arguments or files end with one clear line."""
+    """Measure, write and print; a mistake in the arguments or files ends with one line."""
     arguments = parse_arguments(argv)
-    try:
-        pairs = measure(arguments)
-    except (ValueError, OSError) as error:
-        sys.exit(f"{Path(sys.argv[0]).name}: {error}")
     size = f"short side {arguments.min_size}" if arguments.min_size else "original size"
     name, output = Path(arguments.json).name, arguments.output
-    save_affinity_plot(pairs, output / "affinity.png", f"{name}, {size}: {summary(pairs)}")
-    files = {
-        "affinity.md": markdown(pairs, f"{name}, {size}").encode(),
-        "affinity.json": as_json(pairs, {"json": name, "min_size": arguments.min_size}),
-    }
-    for file_name, content in files.items():
-        with atomic_open(output / file_name) as file:
-            file.write(content)
-    print(f"{name}, {size}\n{summary(pairs)}; figures in percent\n\n{terminal_table(pairs)}\n")
+    try:
+        pairs = measure(arguments)
+        save_affinity_plot(pairs, output / "affinity.png", f"{name}, {size}: {format_summary(pairs)}")
+        files = {
+            "affinity.md": format_markdown(pairs, f"{name}, {size}").encode(),
+            "affinity.json": encode_json(pairs, {"json": name, "min_size": arguments.min_size}),
+        }
+        for file_name, content in files.items():
+            with atomic_open(output / file_name) as file:
+                file.write(content)
+    except (ValueError, OSError) as error:
+        sys.exit(f"{Path(sys.argv[0]).name}: {error}")
+    print(f"{name}, {size}\n{format_summary(pairs)}; values in percent\n\n{format_table(pairs)}\n")
     if pairs.has_depth:
-        print(separation(pairs))
+        print(format_separation(pairs))
     print(f"{output}: affinity.md, affinity.json, affinity.png")
 
 

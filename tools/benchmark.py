@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measure speed and memory of DepthBox's operations against the way the field usually writes them."""
+"""Measure speed and memory of DepthBox's operations against their usual formulations."""
 
 from __future__ import annotations
 
@@ -9,38 +9,44 @@ from pathlib import Path
 
 EXAMPLES = """
 parts (default: all):
-  ops     mask_losses, dynamic_head, edges, targets, paste; objects: cost against the number of objects
-  train   train_step: forward and backward of the whole network, R-50
-  infer   images a second at batch 1 and 4; channels_last, bf16 and torch.compile against the plain network
-  data    images a second of the data mapper, and where its time goes
+  ops     mask_losses, dynamic_head, edges, targets, paste; objects: cost over the number of objects
+  train   train_step: forward and backward pass of the whole network, R-50
+  infer   images per second at batch sizes 1 and 4; channels_last, bf16 and torch.compile against the plain network
+  data    images per second of the data mapper, and the shares of its steps
   eval    evaluation_boxes, evaluation_masks: COCO evaluation against pycocotools
 
 examples:
-  everything there is:        tools/benchmark.py
-  the rows of a GPU:          tools/benchmark.py --device cuda
+  all rows:                   tools/benchmark.py
+  rows of the GPU:            tools/benchmark.py --device cuda
   two operations:             tools/benchmark.py ops --only mask_losses edges
-  does it work at all:        tools/benchmark.py --quick --output output/bench-quick
+  test of the benchmark:      tools/benchmark.py --quick --output output/bench-quick
 
-DIR gets summary.json and summary.md, renewed after each row, and the pictures. Rows of an earlier run into the same DIR
-stay where they are not measured again. Both contestants compute from the same inputs in one process; where their
-results differ the row fails, and the exit status is 1. On two cores the CPU's rows take about 15 minutes. Let nothing
-else run meanwhile.
+summary.json and summary.md are written to DIR after each row, the plots at the end. Rows of an earlier run in DIR are
+kept until they are measured again. Both implementations compute from the same inputs in one process. If their results
+differ, the row fails and the exit status is 1. On two cores the rows of the CPU take about 15 minutes. Other processes
+falsify the measurement.
 """
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
-    """Parse the command line; ``argv`` None means that of this process."""
+    """Parse the command line (None: that of this process)."""
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
     add("parts", nargs="*", metavar="PART", help="ops, train, infer, data, eval (default: all)")
-    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: the CPU, and CUDA where there is one")
-    add("--output", type=Path, default=Path("output/bench"), metavar="DIR", help="default output/bench")
-    add("--only", nargs="+", default=[], metavar="NAME", help="only these rows")
-    add("--threads", type=int, default=0, metavar="N", help="of PyTorch on the CPU (default: as PyTorch chooses)")
-    add("--repeat", type=int, default=5, metavar="N", help="repetitions at most (default 5; slow ones have fewer)")
-    add("--quick", action="store_true", help="tiny inputs, to see that all works; the figures mean nothing")
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: the CPU, and CUDA if available")
+    add("--output", type=Path, default=Path("output/bench"), metavar="DIR", help="folder (default output/bench)")
+    add("--only", nargs="+", default=[], metavar="NAME", help="names of the rows (default: all of the parts)")
+    add("--threads", type=int, default=0, metavar="N", help="CPU threads of PyTorch (default: those of PyTorch)")
+    add(
+        "--repeat",
+        type=int,
+        default=5,
+        metavar="N",
+        help="maximum number of repetitions (default 5; slow rows have fewer)",
+    )
+    add("--quick", action="store_true", help="tiny inputs, as a test of the benchmark; the values are meaningless")
     arguments = parser.parse_args(argv)
     if arguments.threads < 0 or arguments.repeat < 1:
         parser.error("--threads must be 0 or more, --repeat 1 or more")
@@ -48,11 +54,11 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Measure; mistakes in the arguments end with one clear line. Returns the exit status."""
+    """Measure; a mistake in the arguments ends with one line. Returns the exit status."""
     arguments = parse_arguments(argv)
     import torch
 
-    from depthbox.benchmark import PARTS, Options, devices_for, run, select
+    from depthbox.benchmark import PARTS, Options, find_devices, run_benchmarks, select
 
     unknown = [part for part in arguments.parts if part not in PARTS]
     if unknown:
@@ -61,16 +67,16 @@ def main(argv: list[str] | None = None) -> int:
         torch.set_num_threads(arguments.threads)
     try:
         names = select(arguments.parts, arguments.only)
-        options = [Options(d, quick=arguments.quick, repeat=arguments.repeat) for d in devices_for(arguments.device)]
-        summary = run(names, options, arguments.output)
+        options = [Options(d, quick=arguments.quick, repeat=arguments.repeat) for d in find_devices(arguments.device)]
+        summary = run_benchmarks(names, options, arguments.output)
     except (ValueError, OSError) as error:
         sys.exit(f"{Path(sys.argv[0]).name}: {error}")
     except KeyboardInterrupt:
-        print(f"stopped; what was measured is in {arguments.output}")
+        print(f"stopped; the measured rows are in {arguments.output}")
         return 130
     for failure in summary.failures:
         print(f"FAILED: {failure['op']} on {failure['device']}: {failure['error']}")
-    print(f"{arguments.output}: summary.json, summary.md and pictures")
+    print(f"{arguments.output}: summary.json, summary.md and plots")
     return 1 if summary.failures else 0
 
 

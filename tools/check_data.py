@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Say in plain words what is wrong with a data set of boxes, before training: ``depthbox check``."""
+"""Find problems of a dataset before training: ``depthbox check`` as a script."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from depthbox.cli.main import call, parse
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
-    """Parse the command line; ``argv`` None means that of this process."""
+    """Parse the command line; ``argv`` None = the arguments of this process."""
     return parse(check, argv)
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run; mistakes in the arguments end with one clear line."""
+    """Run the check and return the exit status."""
     return call(check, argv)
 
 

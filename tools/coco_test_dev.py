@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Pack predictions on COCO test-dev2017 into the zip file that COCO's evaluation server takes, after checking them."""
+"""Check predictions on COCO test-dev2017 and pack them into the zip file for COCO's evaluation server."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sys
 import zipfile
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from depthbox.io.files import atomic_open
 
@@ -22,13 +22,13 @@ example:
       DATASETS.TEST "('coco_2017_test-dev',)" OUTPUT_DIR output/mine
   tools/coco_test_dev.py output/mine/inference/coco_2017_test-dev/coco_instances_results.json --output output/mine
 
-DIR gets detections_test-dev2017_depthbox_results.zip, with a json of the same name. Boxes are left out, so that the
-server takes an object's size from its mask.
+The file detections_test-dev2017_depthbox_results.zip in DIR contains a JSON file of the same name. Boxes are left out,
+so the server measures the size of an object on its mask.
 """
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
-    """Parse the command line; ``argv`` None means that of this process."""
+    """Parse a command line; None = that of this process."""
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -44,19 +44,32 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def pack(results: Path, info: Path, output: Path) -> tuple[Path, int, int, int]:
+class PackedResults(NamedTuple):
+    """Zip file for the server.
+
+    Attributes:
+        path: zip file.
+        predictions: number of predictions.
+        predicted_images: number of images with predictions.
+        images: number of all test images.
+    """
+
+    path: Path
+    predictions: int
+    predicted_images: int
+    images: int
+
+
+def pack(results: Path, info: Path, output: Path) -> PackedResults:
     """Check the predictions and write the zip file.
 
     Args:
-        results: rows with image_id, category_id, score and segmentation (RLE).
-        info: json with ``images`` and ``categories``.
-        output: folder.
-
-    Returns:
-        The zip file; the numbers of predictions, of images that have some, and of all images.
+        results: JSON list of predictions with image_id, category_id, score and segmentation (RLE).
+        info: JSON file with ``images`` and ``categories``.
+        output: folder of the zip file.
 
     Raises:
-        ValueError: a file is no such json, or the server would refuse or misread the predictions.
+        ValueError: a file has other content, or the server would refuse or misread the predictions.
         FileNotFoundError: a file is missing.
     """
     test = _read(info)
@@ -64,51 +77,54 @@ def pack(results: Path, info: Path, output: Path) -> tuple[Path, int, int, int]:
         raise ValueError(f"{info} has no 'images' and 'categories'; it must be image_info_test-dev2017.json")
     sizes = {image["id"]: [image["height"], image["width"]] for image in test["images"]}
     categories = {category["id"] for category in test["categories"]}
-    found = _read(results)
-    if not isinstance(found, list) or not found:
+    given = _read(results)
+    if not isinstance(given, list) or not given:
         raise ValueError(f"{results} holds no predictions")
-    rows = [_checked(row, f"{results}, row {number}", sizes, categories) for number, row in enumerate(found)]
-    counts = Counter(row["image_id"] for row in rows)
+    predictions = [_check(row, f"{results}, prediction {i}", sizes, categories) for i, row in enumerate(given)]
+    counts = Counter(prediction["image_id"] for prediction in predictions)
     image, most = counts.most_common(1)[0]
     if most > MAX_DETECTIONS:
         raise ValueError(f"{results}: image {image} has {most} predictions; set TEST.DETECTIONS_PER_IMAGE 100")
     target = output / f"{NAME}.zip"
     with atomic_open(target) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(f"{NAME}.json", json.dumps(rows))
-    return target, len(rows), len(counts), len(sizes)
+        archive.writestr(f"{NAME}.json", json.dumps(predictions))
+    return PackedResults(target, len(predictions), len(counts), len(sizes))
 
 
-def _checked(row: Any, where: str, sizes: dict[int, list[int]], categories: set[int]) -> dict[str, Any]:
-    """The row without its box."""
+def _check(row: Any, where: str, sizes: dict[int, list[int]], categories: set[int]) -> dict[str, Any]:
+    """Check one prediction and return it without its box."""
     if not isinstance(row, dict) or not {"image_id", "category_id", "score", "segmentation"} <= row.keys():
         raise ValueError(f"{where}: image_id, category_id, score or segmentation is missing")
     if row["image_id"] not in sizes:
-        raise ValueError(f"{where}: image {row['image_id']} is not of test-dev; evaluate on coco_2017_test-dev")
+        raise ValueError(f"{where}: image {row['image_id']} is not in test-dev; evaluate on coco_2017_test-dev")
     if row["category_id"] not in categories:
         raise ValueError(f"{where}: COCO has no category {row['category_id']}")
-    if not math.isfinite(row["score"]):
+    if not isinstance(row["score"], int | float) or not math.isfinite(row["score"]):
         raise ValueError(f"{where}: the score is {row['score']}")
+    if not isinstance(row["segmentation"], dict) or not {"size", "counts"} <= row["segmentation"].keys():
+        raise ValueError(f"{where}: the segmentation is not an RLE with size and counts")
     if row["segmentation"]["size"] != sizes[row["image_id"]]:
         raise ValueError(
-            f"{where}: the mask is of {row['segmentation']['size']} pixels, the image of {sizes[row['image_id']]}"
+            f"{where}: the mask has {row['segmentation']['size']} pixels, the image {sizes[row['image_id']]}; "
+            "predict at the size of the original image"
         )
     return {key: row[key] for key in ("image_id", "category_id", "segmentation", "score")}
 
 
 def _read(path: Path) -> Any:
     if not path.is_file():
-        raise FileNotFoundError(f"there is no file {path}")
+        raise FileNotFoundError(f"{path} does not exist")
     try:
         return json.loads(path.read_bytes())
     except ValueError as error:
-        raise ValueError(f"{path} is no valid JSON: {error}") from error
+        raise ValueError(f"{path} is not valid JSON: {error}") from error
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Do what the command line says."""
+    """Pack the predictions of the command line."""
     arguments = parse_arguments(argv)
-    target, count, predicted, images = pack(arguments.results, arguments.info, arguments.output)
-    print(f"{target}: {count} predictions on {predicted} of {images} images")
+    packed = pack(arguments.results, arguments.info, arguments.output)
+    print(f"{packed.path}: {packed.predictions} predictions on {packed.predicted_images} of {packed.images} images")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Compare three ways from boxes to masks with the true ones: filled boxes, detection and matching, depthbox label."""
+"""Compare three ways from boxes to masks: filled boxes, matched detections, and depthbox label."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from pathlib import Path
 from depthbox import add_depthbox_config
 from depthbox.config import load_config
 from depthbox.experiments.label_baseline import match_labeler
-from depthbox.inference.predictor import batch_predictor, find_config, load_network
+from depthbox.inference.predictor import build_batch_predictor, find_config, load_network
 from depthbox.io.files import atomic_open
-from depthbox.labeling.job import LabelJob, check_job, label_boxes
-from depthbox.labeling.loading import default_sizes, load_box_labeler
-from depthbox.labeling.quality import MaskQuality, evaluate_labels
+from depthbox.labeling.job import LabelJob, label_dataset
+from depthbox.labeling.loading import default_sizes, load_annotations, load_box_labeler
+from depthbox.labeling.review import MaskQuality, evaluate_labels
 
 EXAMPLES = """
 example:
@@ -26,47 +26,52 @@ example:
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
-    """Parse the command line; ``argv`` None means that of this process."""
+    """Parse the command line (None: that of this process)."""
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--json", required=True, type=Path, metavar="FILE", help="COCO json with boxes and true masks")
+    add("--json", required=True, type=Path, metavar="FILE", help="COCO JSON file with boxes and ground-truth masks")
     add("--images", required=True, type=Path, metavar="DIR", help="folder of the images")
     add("--weights", required=True, metavar="FILE", help="checkpoint of the network")
-    add("--config-file", default="", metavar="FILE", help="of the training (default: config.yaml beside the weights)")
-    add("--output", type=Path, metavar="FILE", help="json to write the figures to")
-    add("--set", nargs="+", default=[], metavar="KEY VALUE", dest="overrides", help="settings that win over the config")
+    add(
+        "--config-file",
+        default="",
+        metavar="FILE",
+        help="config of the network (default: config.yaml beside the weights)",
+    )
+    add("--output", type=Path, metavar="FILE", help="JSON file for the results")
+    add("--set", nargs="+", default=[], metavar="KEY VALUE", dest="overrides", help="settings that override the config")
     return parser.parse_args(argv)
 
 
 def compare(arguments: argparse.Namespace) -> dict[str, MaskQuality]:
-    """The quality of each way, by its name.
+    """Measure the masks of each way, by its name.
 
     Raises:
-        ValueError, OSError: a mistake in the options, the config or the files.
+        ValueError, OSError: an option, the config or a file is invalid.
     """
     cfg = load_config(add_depthbox_config, find_config(arguments.weights, arguments.config_file), arguments.overrides)
     found: dict[str, MaskQuality] = {}
     with tempfile.TemporaryDirectory() as folder:
-        job = LabelJob(arguments.json, arguments.images, Path(folder) / "masks.json", overwrite=True)
-        check_job(job)
+        annotations = load_annotations(arguments.json, arguments.images)
+        job = LabelJob(annotations, Path(folder) / "masks.json", overwrite=True)
         network = load_network(cfg, arguments.weights)
         ways = {
-            f"detection at {size} pixels, matched": match_labeler(batch_predictor(cfg, network, size))
+            f"detection at {size} pixels, matched": match_labeler(build_batch_predictor(cfg, network, size))
             for size in default_sizes(cfg)
         }
         ways["depthbox label"] = load_box_labeler(cfg, arguments.weights)
         for name, label in ways.items():
-            summary = label_boxes(job, label)
+            summary = label_dataset(job, label)
             if summary.problems:
-                raise ValueError(f"not labelled: {summary.problems[0]} ({len(summary.problems)} in all)")
-            found[name] = evaluate_labels(summary.boxes, summary.labels)
+                raise ValueError(f"not labeled: {summary.problems[0]} ({len(summary.problems)} in total)")
+            found[name] = evaluate_labels(annotations, summary.labels)
     return found
 
 
-def table(found: dict[str, MaskQuality]) -> str:
-    """The figures as lines of text."""
+def format_table(found: dict[str, MaskQuality]) -> str:
+    """Format the results as lines of text."""
     first = next(iter(found.values()))
     lines = [f"{first.count} masks{'':25}mean IoU  below 50 %", f"{'filled boxes':36}{100 * first.filled:8.1f}"]
     for name, quality in found.items():
@@ -75,7 +80,7 @@ def table(found: dict[str, MaskQuality]) -> str:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Compare and print; a mistake ends with one clear line."""
+    """Compare and print; a mistake ends with one line."""
     arguments = parse_arguments(argv)
     logging.basicConfig(level=logging.WARNING)
     try:
@@ -86,7 +91,7 @@ def main(argv: list[str] | None = None) -> None:
                 file.write((json.dumps(content, indent=2) + "\n").encode())
     except (ValueError, OSError) as error:
         sys.exit(f"{Path(sys.argv[0]).name}: {error}")
-    print(table(found))
+    print(format_table(found))
 
 
 if __name__ == "__main__":

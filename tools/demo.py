@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""The whole road on the CPU: make scenes, train masks from boxes, test, and draw what was learnt.
+"""Demo of the whole pipeline on the CPU: make scenes, train masks from boxes, evaluate, and draw the masks.
 
-Ends with the line DEMO box_AP=... mask_AP=... boxfill_AP=... seconds=..., where boxfill_AP is the mask AP of
-the predicted masks' filled boxes: what masks must beat. The same is in summary.json, the masks in masks.png.
-A demo that was stopped goes on where it was; a finished one starts over.
+The last line is DEMO box_AP=... mask_AP=... boxfill_AP=... seconds=..., where boxfill_AP is the mask AP of the filled
+boxes of the predicted masks, the lower bound for masks. The values are also in summary.json, the masks in masks.png.
+A stopped demo is resumed; a finished one starts over.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from depthbox.experiments.demo import (
     VAL_IMAGES,
     WIDTH,
     DemoSettings,
+    format_summary_line,
     run_demo,
-    summary_line,
 )
 
 CONFIG_FILE = Path(__file__).resolve().parents[1] / "configs" / "synthetic" / "boxinst_tiny.yaml"
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
-    """Parse the command line; ``argv`` None means that of this process."""
+    """Parse the command line (None: that of this process)."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--output", type=Path, default=Path("output/demo"), metavar="DIR", help="folder (default output/demo)")
@@ -38,23 +38,29 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         "--config-file",
         default=str(CONFIG_FILE),
         metavar="FILE",
-        help="of the training (default %(default)s)",
+        help="config of the training run (default %(default)s)",
     )
-    add("--iterations", type=int, default=0, metavar="N", help="of the training (default: the config's)")
-    add("--train-images", type=int, metavar="N", help=f"scenes to learn from (default {TRAIN_IMAGES})")
-    add("--val-images", type=int, metavar="N", help=f"scenes to test on (default {VAL_IMAGES})")
-    add("--height", type=int, default=HEIGHT, metavar="N", help="of the scenes (default %(default)s)")
-    add("--width", type=int, default=WIDTH, metavar="N", help="of the scenes (default %(default)s)")
-    add("--seed", type=int, default=0, metavar="N", help="of scenes and training, 0 or more (default 0)")
-    add("--quick", action="store_true", help="a few scenes and iterations, to see that all of it runs")
+    add(
+        "--iterations",
+        type=int,
+        default=0,
+        metavar="N",
+        help="length of the training run (default: that of the config)",
+    )
+    add("--train-images", type=int, metavar="N", help=f"training scenes (default {TRAIN_IMAGES})")
+    add("--val-images", type=int, metavar="N", help=f"test scenes (default {VAL_IMAGES})")
+    add("--height", type=int, default=HEIGHT, metavar="N", help="height of the scenes (default %(default)s)")
+    add("--width", type=int, default=WIDTH, metavar="N", help="width of the scenes (default %(default)s)")
+    add("--seed", type=int, default=0, metavar="N", help="seed of scenes and training run, 0 or more (default 0)")
+    add("--quick", action="store_true", help="a few scenes and iterations, as a test of the installation")
     arguments = parser.parse_args(argv)
     if arguments.iterations < 0 or arguments.seed < 0:
         parser.error("--iterations and --seed must be 0 or more")
     return arguments
 
 
-def settings_of(arguments: argparse.Namespace) -> DemoSettings:
-    """The demo that the command line describes; what it says itself wins over --quick."""
+def read_settings(arguments: argparse.Namespace) -> DemoSettings:
+    """Return the settings of the command line; explicit options override --quick."""
     quick = arguments.quick
     return DemoSettings(
         config_file=arguments.config_file,
@@ -68,14 +74,14 @@ def settings_of(arguments: argparse.Namespace) -> DemoSettings:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Run the demo and print its line last."""
+    """Run the demo and print its summary line last."""
     arguments = parse_arguments(argv)
     try:
-        summary = run_demo(settings_of(arguments), arguments.output)
-    except (ConfigError, FileExistsError) as error:
+        summary = run_demo(read_settings(arguments), arguments.output)
+    except (ConfigError, OSError) as error:
         sys.exit(f"{Path(sys.argv[0]).name}: {error}")
     print(f"summary: {arguments.output / 'summary.json'}, masks: {arguments.output / 'masks.png'}")
-    print(summary_line(summary), flush=True)
+    print(format_summary_line(summary), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Write the synthetic data set as COCO data with pseudo depth; run again to finish or extend it."""
+"""Write the synthetic dataset in COCO format with pseudo depth; run again to finish or extend it."""
 
 from __future__ import annotations
 
@@ -8,23 +8,28 @@ import argparse
 from depthbox.data.synthetic.write import write_dataset
 
 
-def main() -> None:
-    """Parse the command line and write each split."""
+def make_parser() -> argparse.ArgumentParser:
+    """Make the parser of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--output", default="datasets/synthetic", help="folder to write to")
-    parser.add_argument("--split", nargs="+", default=["train", "val"], help="names of the splits")
-    parser.add_argument(
-        "--count", nargs="+", type=int, default=[2000, 200], help="images of each split, or one for all"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="any integer >= 0; splits never share scenes")
-    parser.add_argument("--height", type=int, default=240, help="image height in pixels")
-    parser.add_argument("--width", type=int, default=320, help="image width in pixels")
-    parser.add_argument("--workers", type=int, default=2, help="processes")
-    parser.add_argument("--depth-format", choices=["png", "npy"], default="png", help="file format of the depth")
-    args = parser.parse_args()
+    add = parser.add_argument
+    add("--output", default="datasets/synthetic", help="folder to write to")
+    add("--split", nargs="+", default=["train", "val"], help="names of the splits")
+    add("--count", nargs="+", type=int, default=[2000, 200], help="images per split; one number, or one per split")
+    add("--seed", type=int, default=0, help="any integer >= 0; splits never share scenes")
+    add("--height", type=int, default=240, help="image height in pixels")
+    add("--width", type=int, default=320, help="image width in pixels")
+    add("--workers", type=int, default=2, help="number of processes")
+    add("--depth-format", choices=["png", "npy"], default="png", help="file format of the depth")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Write each split and print its JSON file; a mistake ends with the usage and one line."""
+    parser = make_parser()
+    args = parser.parse_args(argv)
     counts = args.count * len(args.split) if len(args.count) == 1 else args.count
     if len(counts) != len(args.split):
-        parser.error(f"--count: one number for all or one for each of {args.split}, got {args.count}")
+        parser.error(f"--count: expected one number, or one for each of {' '.join(args.split)}; got {args.count}")
     for split, count in zip(args.split, counts, strict=True):
         try:
             path = write_dataset(
@@ -38,7 +43,7 @@ def main() -> None:
                 args.depth_format,
                 progress=True,
             )
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             parser.error(str(error))
         print(path)
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Draw images of a data set: ``depthbox visualize``."""
+"""Draw images of a dataset: ``depthbox visualize``."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from depthbox.cli.main import parse
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
-    """Parse the command line; ``argv`` None means that of this process."""
+    """Parse a command line; None = that of this process."""
     return parse(visualize, argv)
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Draw the sheets and print their paths; mistakes in the arguments or files end with one clear line."""
+    """Draw the sheets and print their paths; exit with one line on a mistake in the arguments or files."""
     arguments = parse_arguments(argv)
     try:
         visualize.run(arguments)

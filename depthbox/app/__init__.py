@@ -1,1 +1,1 @@
-"""A page to try a trained network: a picture in, boxes or none, masks out."""
+"""Web page that applies a trained network to an image and to boxes drawn on it."""

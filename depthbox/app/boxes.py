@@ -1,4 +1,4 @@
-"""Boxes as people paste them: a box a line, a list, or a COCO json."""
+"""Boxes pasted as text: one box per line, a list, or a COCO JSON file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..io.coco_json import clip_box
+from ..io.coco_masks import clip_box
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _GAP = r"(?:\s*[,;]\s*|\s+)"
@@ -19,11 +19,11 @@ FORM = "x y width height, for instance 12 30 100 80"
 
 @dataclass(frozen=True)
 class GivenBox:
-    """A box within a picture.
+    """A box inside an image.
 
     Attributes:
         corners: x0, y0, x1, y1 in pixels.
-        label: number of its class, from 0.
+        label: index of the class, from 0.
     """
 
     corners: tuple[float, float, float, float]
@@ -31,74 +31,74 @@ class GivenBox:
 
     @property
     def sides(self) -> list[float]:
-        """COCO's x, y, width, height."""
-        return coco_sides(self.corners)
+        """The box as x, y, width, height."""
+        return to_coco_box(self.corners)
 
 
-def coco_sides(corners: tuple[float, float, float, float]) -> list[float]:
-    """Corners x0, y0, x1, y1 as COCO's x, y, width, height, in hundredths of a pixel."""
+def to_coco_box(corners: tuple[float, float, float, float]) -> list[float]:
+    """Convert corners x0, y0, x1, y1 to x, y, width, height, rounded to hundredths of a pixel."""
     x0, y0, x1, y1 = corners
     return [round(value, 2) for value in (x0, y0, x1 - x0, y1 - y0)]
 
 
 def parse_boxes(
-    text: str, names: Sequence[str], size: tuple[int, int], *, picture: str = "", label: int = 0
+    text: str, names: Sequence[str], size: tuple[int, int], *, file_name: str = "", label: int = 0
 ) -> list[GivenBox]:
-    """The boxes that a text holds, cut to the picture.
+    """Parse boxes and clip them to the image.
 
-    The text is a box a line, ``x y width height`` with blanks or commas between and perhaps the name of its class
-    behind (empty lines and those that start with # are left out), or a json: a list of ``[x, y, width, height]``, a
-    list of COCO annotations, or a COCO json, of which the picture's annotations are taken.
+    The text has one box per line, ``x y width height`` separated by blanks or commas and optionally followed by a class
+    name; empty lines and lines that start with # are skipped. Or it is JSON: a list of ``[x, y, width, height]``, a
+    list of COCO annotations, or a COCO JSON file, of which the annotations of the image are used.
 
     Args:
-        text: what was pasted.
-        names: of the network's classes.
-        size: (height, width) of the picture.
-        picture: its file name, to find it in a COCO json of several images.
-        label: class of boxes that name none.
+        text: the pasted text.
+        names: class names of the network.
+        size: (height, width) of the image.
+        file_name: file name of the image, by which it is found in a COCO JSON file of several images.
+        label: class of boxes without a class name.
 
     Raises:
-        ValueError: what is wrong, and in which line or entry; no box at all.
+        ValueError: a line or entry is wrong, or there is no box. The message names the line or entry.
     """
     content = _read_json(text)
-    rows = _lines(text) if content is None else _entries(content, picture)
-    boxes = [make_box(where, sides, name, names, size, label) for where, sides, name in rows]
+    found = _read_lines(text) if content is None else _read_entries(content, file_name)
+    boxes = [make_box(where, sides, name, names, size, label) for where, sides, name in found]
     if not boxes:
-        raise ValueError(f"there is no box in it: write a box a line, {FORM}")
+        raise ValueError(f"the text contains no box: write one box per line, {FORM}")
     return boxes
 
 
 def make_box(
     where: str, sides: Sequence[Any], name: str | None, names: Sequence[str], size: tuple[int, int], label: int = 0
 ) -> GivenBox:
-    """Check a box and cut it to the picture.
+    """Check a box and clip it to the image.
 
     Args:
-        where: says in messages which box it is.
-        sides: x, y, width, height; of any type.
-        name: of its class; None or "" = ``label``.
+        where: name of the box in messages.
+        sides: x, y, width, height, not yet checked.
+        name: class name; None or "" = ``label``.
         names, size, label: see ``parse_boxes``.
 
     Raises:
-        ValueError: no four finite numbers, no area, outside the picture, or an unknown class.
+        ValueError: the box is not four finite numbers, has no area or lies outside the image, or the class is unknown.
     """
     if len(sides) != 4 or not all(isinstance(v, (int, float)) and math.isfinite(v) for v in sides):
-        raise ValueError(f"{where}: a box is four numbers, {FORM}")
+        raise ValueError(f"{where}: a box must be four numbers, {FORM}")
     values = [float(value) for value in sides]
-    shown = " ".join(f"{value:g}" for value in values)
+    written = " ".join(f"{value:g}" for value in values)
     if min(values[2:]) <= 0:
-        raise ValueError(f"{where}: the box {shown} has no area; it is {FORM}")
+        raise ValueError(f"{where}: the box {written} has no area; write {FORM}")
     corners = clip_box(values, size)
     if corners is None:
-        raise ValueError(f"{where}: the box {shown} lies outside the picture, which is {size[1]} x {size[0]} pixels")
+        raise ValueError(f"{where}: the box {written} lies outside the image of {size[1]} x {size[0]} pixels")
     if name and name not in names:
         known = ", ".join(names[:10]) + (" ..." if len(names) > 10 else "")
-        raise ValueError(f"{where}: the network has no class '{name}'; it knows {known}")
+        raise ValueError(f"{where}: the network has no class '{name}'; its classes: {known}")
     x0, y0, x1, y1 = corners
     return GivenBox((x0, y0, x1, y1), list(names).index(name) if name else label)
 
 
-def _lines(text: str) -> Iterator[tuple[str, list[float], str]]:
+def _read_lines(text: str) -> Iterator[tuple[str, list[float], str]]:
     for number, line in enumerate(text.splitlines(), start=1):
         line = line.strip().rstrip(",")
         if not line or line.startswith("#"):
@@ -106,13 +106,13 @@ def _lines(text: str) -> Iterator[tuple[str, list[float], str]]:
         match = _LINE.fullmatch(line)
         if match is None:
             raise ValueError(
-                f"line {number}: '{line[:40]}' is no box; write {FORM}, and the class behind it if you like"
+                f"line {number}: '{line[:40]}' is not a box; write {FORM}, optionally followed by a class name"
             )
         yield f"line {number}", [float(value) for value in match.groups()[:4]], (match[5] or "").strip(" '\"")
 
 
 def _read_json(text: str) -> Any:
-    """The content of a json; None where the text is no json, but lines."""
+    """Parse JSON; None if the text is not JSON but lines."""
     if not text.lstrip().startswith(("{", "[")):
         return None
     try:
@@ -120,26 +120,26 @@ def _read_json(text: str) -> Any:
     except ValueError as error:
         first = text.strip().splitlines()[0]
         if _LINE.fullmatch(first.strip().rstrip(",")):
-            return None  # a list in brackets a line
-        raise ValueError(f"the json cannot be read: {error}") from error
+            return None  # one list in brackets per line
+        raise ValueError(f"the JSON text cannot be parsed: {error}") from error
 
 
-def _entries(content: Any, picture: str) -> Iterator[tuple[str, Sequence[Any], str]]:
+def _read_entries(content: Any, file_name: str) -> Iterator[tuple[str, Sequence[Any], str]]:
     names: dict[Any, str] = {}
     if isinstance(content, dict) and "annotations" in content:
-        names = _categories(content)
-        content = _of_picture(content, picture)
+        names = _read_categories(content)
+        content = _select_annotations(content, file_name)
     elif isinstance(content, dict) or _is_numbers(content):
         content = [content]
     if not isinstance(content, list):
-        raise ValueError("the json is neither a list of boxes nor a COCO json with annotations")
+        raise ValueError("the JSON text is neither a list of boxes nor a COCO JSON file with annotations")
     for number, entry in enumerate(content, start=1):
         where, name = f"box {number}", ""
         if isinstance(entry, dict):
             name = str(entry.get("category", entry.get("label", names.get(entry.get("category_id"), ""))) or "")
             entry = entry.get("bbox")
         if not isinstance(entry, list):
-            raise ValueError(f"{where}: neither a list x, y, width, height nor an annotation with a bbox")
+            raise ValueError(f"{where} is neither a list x, y, width, height nor an annotation with a bbox")
         yield where, entry, name
 
 
@@ -147,28 +147,28 @@ def _is_numbers(content: Any) -> bool:
     return isinstance(content, list) and len(content) == 4 and all(isinstance(v, (int, float)) for v in content)
 
 
-def _categories(content: Mapping[str, Any]) -> dict[Any, str]:
+def _read_categories(content: Mapping[str, Any]) -> dict[Any, str]:
     try:
         return {category["id"]: str(category["name"]) for category in content.get("categories", [])}
     except (KeyError, TypeError) as error:
-        raise ValueError("the categories of the json have no id and name") from error
+        raise ValueError("the categories of the COCO JSON file have no id and name") from error
 
 
-def _of_picture(content: Mapping[str, Any], picture: str) -> list[Any]:
-    """The annotations of a picture: those of the only image, or of the one with its name."""
+def _select_annotations(content: Mapping[str, Any], file_name: str) -> list[Any]:
+    """Return the annotations of the only annotated image, or of the image with a file name."""
     annotations, images = content["annotations"], content.get("images") or []
-    if not isinstance(annotations, list) or not all(isinstance(row, dict) for row in annotations):
-        raise ValueError("the annotations of the json are no list of objects with a bbox")
-    if len({row.get("image_id") for row in annotations}) <= 1:
+    if not isinstance(annotations, list) or not all(isinstance(entry, dict) for entry in annotations):
+        raise ValueError("the annotations of the COCO JSON file are not a list of objects with a bbox")
+    if len({entry.get("image_id") for entry in annotations}) <= 1:
         return annotations
-    mine = [
+    matching = [
         image.get("id")
         for image in images
-        if re.split(r"[\\/]", str(image.get("file_name")))[-1] == picture and picture
+        if file_name and re.split(r"[\\/]", str(image.get("file_name")))[-1] == file_name
     ]
-    if len(mine) != 1:
+    if len(matching) != 1:
         raise ValueError(
-            f"the json is about {len(images)} images, and {len(mine)} of them are named '{picture}': "
-            "paste the annotations of one"
+            f"the COCO JSON file has {len(images)} images, {len(matching)} of them with the name '{file_name}': "
+            "paste the annotations of one image"
         )
-    return [row for row in annotations if row.get("image_id") == mine[0]]
+    return [entry for entry in annotations if entry.get("image_id") == matching[0]]

@@ -1,26 +1,28 @@
-"""The picture on the page, on which boxes are drawn: a component of Gradio made of our own HTML."""
+"""Gradio component with the image of the page, on which boxes are drawn."""
 
 from __future__ import annotations
 
 import base64
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from ..visualization.draw import Picture, resize_image
+from ..io.images import RGBImage
+from ..visualization.draw import resize_image
 from .boxes import GivenBox, make_box
 from .canvas_script import SCRIPT
 from .support import import_gradio
 
-PREVIEW_SIDE = 1600  # pixels of the long side of what the browser gets
+PREVIEW_SIDE = 1600  # longest side of the image that is sent to the browser, in pixels
 
-# What the component holds: the file as it came, the picture's size, its boxes as {"box": [x, y, w, h], "label": name}.
+# Value of the component: the uploaded file, the image's size, its boxes as {"box": [x, y, w, h], "label": name}.
 EMPTY: dict[str, Any] = {"file": None, "name": "", "width": 0, "height": 0, "boxes": [], "error": ""}
 
-# Neither a backquote nor ${ nor {{ may stand in these two: Gradio reads them as templates.
+# HTML and STYLE must not contain a backquote, ${ or {{: Gradio interprets them as templates.
 HTML = """
 <div class="db-drop">
   <p><b>Drop an image here</b>, paste one, or</p>
@@ -28,7 +30,7 @@ HTML = """
 </div>
 <input class="db-input" type="file" accept="image/*,.tif,.tiff,.ppm,.pgm" aria-label="image" hidden>
 <div class="db-stage" hidden>
-  <img class="db-image" alt="the picture" draggable="false">
+  <img class="db-image" alt="the image" draggable="false">
   <svg class="db-layer" preserveAspectRatio="none" aria-label="draw boxes here"></svg>
   <div class="db-badges"></div>
 </div>
@@ -76,10 +78,10 @@ button:disabled { opacity: .45; cursor: default; }
 
 
 def make_canvas(classes: Sequence[str]) -> Any:
-    """The component; its ``upload`` event says that a file has come.
+    """Make the component; its ``upload`` event is triggered by a new file.
 
     Args:
-        classes: names that a drawn box can have.
+        classes: class names to choose from for a drawn box.
     """
     gr = import_gradio()
     return gr.HTML(
@@ -90,65 +92,78 @@ def make_canvas(classes: Sequence[str]) -> Any:
         apply_default_css=False,
         preview="",
         classes=list(classes),
-        elem_id="picture",
+        elem_id="canvas",
     )
 
 
-def with_picture(name: str, picture: Picture) -> dict[str, Any]:
-    """What the component takes to show a picture without boxes, at most ``PREVIEW_SIDE`` pixels long."""
-    height, width = picture.shape[:2]
+def show_image(name: str, image: RGBImage) -> dict[str, Any]:
+    """Return the properties of the component for an image without boxes, at most ``PREVIEW_SIDE`` pixels long."""
+    height, width = image.shape[:2]
     return {
         "value": {**EMPTY, "name": name, "width": width, "height": height},
-        "preview": picture_address(picture, PREVIEW_SIDE),
+        "preview": encode_data_url(image, PREVIEW_SIDE),
     }
 
 
-def picture_address(picture: Picture, longest: int = 0) -> str:
-    """A picture as an address that holds it (``data:``), made smaller where its long side has more pixels."""
-    height, width = picture.shape[:2]
+def encode_data_url(image: RGBImage, longest: int = 0) -> str:
+    """Encode an image as a ``data:`` URL of a JPEG file.
+
+    Args:
+        image: (H, W, 3) uint8, RGB.
+        longest: limit of the longer side in pixels, to which a larger image is resized; 0 = no limit.
+    """
+    height, width = image.shape[:2]
     if 0 < longest < max(height, width):
         scale = longest / max(height, width)
-        picture = resize_image(picture, (max(round(height * scale), 1), max(round(width * scale), 1)))
+        image = resize_image(image, (max(round(height * scale), 1), max(round(width * scale), 1)))
     file = io.BytesIO()
-    Image.fromarray(picture).save(file, format="JPEG", quality=92)
+    Image.fromarray(image).save(file, format="JPEG", quality=92)
     return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode('ascii')}"
 
 
-def drawn_boxes(value: Any, names: Sequence[str], size: tuple[int, int]) -> list[GivenBox]:
-    """The boxes on a picture, checked: a page sends what it likes.
+def read_boxes(value: Any, names: Sequence[str], size: tuple[int, int]) -> list[GivenBox]:
+    """Read and check the boxes of the component's value, which comes from the browser.
 
     Raises:
-        ValueError: there is something wrong with one of them.
+        ValueError: one of the boxes is wrong.
     """
     entries = value.get("boxes") if isinstance(value, Mapping) else None
     boxes = []
     for number, entry in enumerate(entries if isinstance(entries, list) else [], start=1):
         where = f"box {number}"
         if not isinstance(entry, Mapping) or not isinstance(entry.get("box"), list):
-            raise ValueError(f"{where} is no box")
+            raise ValueError(f"{where} is not a box")
         boxes.append(make_box(where, entry["box"], str(entry.get("label") or ""), names, size))
     return boxes
 
 
-def box_entries(boxes: Sequence[GivenBox], names: Sequence[str]) -> list[dict[str, Any]]:
-    """Boxes as the component holds them."""
+def write_boxes(boxes: Sequence[GivenBox], names: Sequence[str]) -> list[dict[str, Any]]:
+    """Convert boxes to entries of the component's value."""
     return [{"box": box.sides, "label": names[box.label]} for box in boxes]
 
 
-def sent_file(value: Any, folder: Path) -> tuple[Path, str]:
-    """The file that the component has sent, and its name.
+@dataclass(frozen=True)
+class UploadedFile:
+    """A file uploaded by the page, and its name on the user's computer."""
+
+    path: Path
+    name: str
+
+
+def find_upload(value: Any, folder: Path) -> UploadedFile:
+    """Find the uploaded file of the component's value.
 
     Args:
-        value: of the component.
-        folder: where uploads go; a page could name any other file of this machine.
+        value: value of the component, which comes from the browser.
+        folder: folder of uploads. Files outside it are refused: the browser could name any file of this machine.
 
     Raises:
-        ValueError: there is none, or it lies elsewhere.
+        ValueError: there is no uploaded file, or it lies outside the folder.
     """
     file = value.get("file") if isinstance(value, Mapping) else None
     if not isinstance(file, Mapping) or not isinstance(file.get("path"), str):
-        raise ValueError("there is no image yet: drop one, paste one, or choose a file")
+        raise ValueError("there is no image yet: drop or paste one, or choose a file")
     path = Path(file["path"]).resolve()
     if folder.resolve() not in path.parents:
-        raise ValueError("the image was not sent by this page")
-    return path, Path(str(value.get("name") or path.name)).name
+        raise ValueError("the image was not uploaded by this page")
+    return UploadedFile(path, Path(str(value.get("name") or path.name)).name)

@@ -1,18 +1,18 @@
-"""What the picture on the page does: it takes a file in, and boxes are drawn on it with mouse, pen or finger."""
+"""Script of the image on the page: upload of a file, and drawing of boxes with mouse, pen or finger."""
 
 from __future__ import annotations
 
-# The body of a function of (element, trigger, props, server, upload, watch), see gr.HTML. ``props.value`` is the record
-# of ``canvas.EMPTY``; ``props.preview`` the address of the picture; ``props.classes`` the names of the classes.
+# Body of a function of (element, trigger, props, server, upload, watch), see gr.HTML. ``props.value`` is a record as
+# ``canvas.EMPTY``, ``props.preview`` the URL of the image, ``props.classes`` the class names.
 SCRIPT = r"""
 const find = (name) => element.querySelector('.db-' + name);
 const drop = find('drop'), stage = find('stage'), image = find('image'), layer = find('layer');
 const badges = find('badges'), note = find('note'), tools = find('tools'), list = find('list');
 const input = find('input'), choice = find('class');
-const LEAST = 4;  // a smaller drag, in pixels of the screen, is a click
+const LEAST = 4;  // a shorter drag, in pixels of the screen, is a click
 let drawn = null;
 
-function color(number) {  // that of visualization/draw.py
+function color(number) {  // as instance_color in visualization/draw.py
   const hue = (0.02 + number * 0.61803398875) % 1, saturation = [0.95, 0.7, 0.85][number % 3];
   const value = [1, 0.9][Math.floor(number / 3) % 2];
   const part = (n) => {
@@ -79,7 +79,7 @@ function show() {
   tools.querySelectorAll('.db-needs-boxes').forEach((one) => { one.disabled = boxes.length === 0; });
   if (!value.error) {
     note.textContent = boxes.length
-      ? 'Draw more, or press Mask my boxes.' : 'Draw boxes: press in a corner of an object, drag, let go.';
+      ? 'Draw more, or press Mask my boxes.' : 'Draw boxes: press in a corner of an object, drag, release.';
   }
 }
 
@@ -99,7 +99,7 @@ async function take(file) {
       file: { path: sent.path, orig_name: file.name, meta: { _type: 'gradio.FileData' } } };
     trigger('upload');
   } catch (error) {
-    change({ error: file.name + ' could not be sent: ' + error });
+    change({ error: file.name + ' could not be uploaded: ' + error });
   }
 }
 

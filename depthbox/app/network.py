@@ -1,4 +1,4 @@
-"""A trained network, built once: it detects, and it gives boxes their masks."""
+"""Trained network of the page: detection, and masks of given boxes."""
 
 from __future__ import annotations
 
@@ -12,27 +12,34 @@ from torchvision.ops import box_iou
 
 from ..distillation.candidates import class_agnostic_candidates
 from ..inference.classes import ClassList, find_classes
-from ..inference.predictor import batch_predictor, network_input, resize_to
-from ..io.coco_masks import to_rle
-from ..labeling.loading import box_labeler, load_box_network
+from ..inference.predictor import (
+    build_batch_predictor,
+    build_resize,
+    load_network,
+    prepare_image,
+    require_depthbox,
+)
+from ..io.coco_masks import crop_to_rle
+from ..io.images import RGBImage
+from ..labeling.job import Prompts
+from ..labeling.loading import build_box_labeler
 from ..modeling.mask_head import mean_depth
 from ..modeling.meta_arch.depthbox import DepthBox
-from ..visualization.draw import Picture
 from .boxes import GivenBox
-from .result import Found, Result
+from .result import FoundObject, Result
 
-_AVERAGED = 5  # positions that tell the depth of a given box
+_AVERAGED = 5  # candidates whose depths are averaged for a given box
 
 
 @dataclass(frozen=True)
 class TrialNetwork:
-    """A network to try.
+    """The network of the page.
 
     Attributes:
-        cfg: of its training.
-        network: in evaluation mode; it gives masks as RLE.
-        classes: its classes.
-        size: short side of its input; 0 = that of the config's tests.
+        cfg: config of the training run, with TEST.MASK_FORMAT "rle".
+        network: in evaluation mode.
+        classes: classes of the network.
+        size: shorter side of the network's input; 0 = INPUT.MIN_SIZE_TEST.
     """
 
     cfg: CfgNode
@@ -42,19 +49,19 @@ class TrialNetwork:
 
     @property
     def has_depth(self) -> bool:
-        """Whether it predicts the depth of objects."""
+        """Return whether the network predicts the depth of objects."""
         return bool(self.cfg.MODEL.DEPTH.LAYER)
 
-    def detect(self, picture: Picture, name: str = "") -> Result:
-        """The objects that the detector finds, the surest first.
+    def detect(self, image: RGBImage, name: str = "") -> Result:
+        """Detect objects, sorted by descending score.
 
         Args:
-            picture: (H, W, 3) uint8, RGB.
-            name: its file name.
+            image: (H, W, 3) uint8, RGB.
+            name: file name of the image.
         """
-        found = batch_predictor(self.cfg, self.network, self.size)([picture])[0]
+        found = build_batch_predictor(self.cfg, self.network, self.size)([image])[0]
         depths = found.pred_depths.tolist() if found.has("pred_depths") else [None] * len(found)
-        rows = zip(
+        values = zip(
             found.pred_classes.tolist(),
             found.pred_boxes.tensor.double().tolist(),
             found.scores.tolist(),
@@ -63,34 +70,37 @@ class TrialNetwork:
             strict=True,
         )
         objects = [
-            Found(label, (x0, y0, x1, y1), score, rle, depth) for label, (x0, y0, x1, y1), score, rle, depth in rows
+            FoundObject(label, (x0, y0, x1, y1), score, rle, depth)
+            for label, (x0, y0, x1, y1), score, rle, depth in values
         ]
         objects.sort(key=lambda one: -one.score)
-        return Result(name, (picture.shape[0], picture.shape[1]), tuple(objects), given=False)
+        return Result(name, (image.shape[0], image.shape[1]), tuple(objects), given=False)
 
-    def mask_boxes(self, picture: Picture, boxes: Sequence[GivenBox], name: str = "") -> Result:
-        """The mask of each given box, in their order; its score is the mask's quality.
+    def mask_boxes(self, image: RGBImage, boxes: Sequence[GivenBox], name: str = "") -> Result:
+        """Compute the mask of each given box, in their order; the score is the quality of the mask.
 
-        The picture is seen at one size and mirrored, where ``depthbox label`` takes two sizes: half the wait.
+        The network is evaluated at one size and mirrored. ``depthbox label`` uses two sizes, which takes twice as long.
         """
-        size = (picture.shape[0], picture.shape[1])
+        size = (image.shape[0], image.shape[1])
         corners = np.array([box.corners for box in boxes], dtype=np.float64).reshape(-1, 4)
         if not len(corners):
             return Result(name, size, (), given=True)
-        label = box_labeler(self.cfg, self.network, sizes=(self.size or self.cfg.INPUT.MIN_SIZE_TEST,))
-        masks = label({}, picture, corners)
-        depths = self._depths(picture, corners) if self.has_depth else [None] * len(boxes)
+        label = build_box_labeler(self.cfg, self.network, sizes=(self.size or self.cfg.INPUT.MIN_SIZE_TEST,))
+        masks = label({}, image, Prompts(corners))
+        depths = self._depths(image, corners) if self.has_depth else [None] * len(boxes)
         objects = [
-            Found(box.label, box.corners, mask.score, to_rle(mask.mask.numpy(), mask.left, mask.top, size), depth)
+            FoundObject(
+                box.label, box.corners, mask.score, crop_to_rle(mask.mask.numpy(), mask.left, mask.top, size), depth
+            )
             for box, mask, depth in zip(boxes, masks, depths, strict=True)
         ]
         return Result(name, size, tuple(objects), given=True)
 
     @torch.no_grad()
-    def _depths(self, picture: Picture, corners: np.ndarray) -> list[float | None]:
-        """Depth of each box: the mean of what the positions say whose predicted boxes overlap it most."""
-        pixels = network_input(self.cfg, resize_to(self.cfg, self.size), picture)
-        scale = np.array([pixels.shape[2] / picture.shape[1], pixels.shape[1] / picture.shape[0]] * 2)
+    def _depths(self, image: RGBImage, corners: np.ndarray) -> list[float | None]:
+        """Compute the depth of each box: the mean over the candidates whose predicted boxes overlap it most."""
+        pixels = prepare_image(self.cfg, build_resize(self.cfg, self.size), image)
+        scale = np.array([pixels.shape[2] / image.shape[1], pixels.shape[1] / image.shape[0]] * 2)
         boxes = torch.as_tensor(corners * scale, dtype=torch.float32, device=self.network.device)
         _, dense, features = self.network.predict_dense([{"image": pixels}])
         locations = self.network.proposal_generator.locations(dense)
@@ -107,21 +117,21 @@ class TrialNetwork:
 
 
 def load_trial_network(cfg: CfgNode, weights: str, *, size: int = 0, classes: str = "") -> TrialNetwork:
-    """Build the network of a config and load its weights; of a self-distillation the teacher's.
+    """Build the network of a config, and load its weights or its teacher's.
 
     Args:
-        cfg: of the training; it is not changed.
-        weights: a checkpoint.
-        size: short side of the network's input; 0 = that of the config's tests.
-        classes: names of the classes, see ``find_classes``.
+        cfg: config of the training run; it is not changed.
+        weights: path or URL of a checkpoint.
+        size: shorter side of the network's input; 0 = INPUT.MIN_SIZE_TEST.
+        classes: class names, see ``find_classes``.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: a network of another kind, or another number of classes.
+        FileNotFoundError, ValueError: see ``find_classes``, ``load_network`` and ``require_depthbox``.
     """
     names = find_classes(cfg, classes)
     cfg = cfg.clone()
     cfg.defrost()
-    cfg.TEST.MASK_FORMAT = "rle"  # a hundred masks of a large picture would fill the memory
+    cfg.TEST.MASK_FORMAT = "rle"  # 100 bool masks of a large image need gigabytes
     cfg.freeze()
-    return TrialNetwork(cfg, load_box_network(cfg, weights), names, size)
+    network = require_depthbox(load_network(cfg, weights, use_teacher=True))
+    return TrialNetwork(cfg, network, names, size)

@@ -1,4 +1,4 @@
-"""The page: a picture and boxes on the left, masks, depth and the json on the right."""
+"""Layout and actions of the page: image and boxes on the left, masks, depth and the COCO JSON file on the right."""
 
 from __future__ import annotations
 
@@ -8,124 +8,128 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from ..io.files import atomic_open
-from ..io.media import MediaError, read_picture
-from ..visualization.draw import Picture
+from ..io.images import ImageError, RGBImage, read_image
 from .boxes import FORM, parse_boxes
-from .canvas import EMPTY, box_entries, drawn_boxes, make_canvas, sent_file, with_picture
+from .canvas import EMPTY, find_upload, make_canvas, read_boxes, show_image, write_boxes
 from .network import TrialNetwork
-from .result import NO_DEPTH, Result, json_name, to_coco
+from .result import NO_DEPTH, Result, make_json_name, to_coco
 from .support import import_gradio
-from .view import say, show_result
+from .view import show_message, show_result
 
 HEAD = """<div class="db-head"><h1>DepthBox</h1>
-<p>Give the network an image. <b>Find objects</b> shows what it finds by itself;
-<b>Mask my boxes</b> turns each box that you draw or paste into a mask.
-The image goes to the machine that runs this page, and nowhere else.</p></div>"""
+<p>Upload an image. <b>Find objects</b> detects objects;
+<b>Mask my boxes</b> computes a mask for each box that you draw or paste.
+The image is sent only to the machine that runs this page.</p></div>"""
 FIRST = "Masks and depth appear here."
 BOXES_FIRST = "There are no boxes yet: draw them on the image, or paste them."
-# On a phone the result is below what was pressed.
-LOOK = "() => { if (innerWidth < 768) document.querySelector('#by').scrollIntoView({behavior: 'smooth'}); }"
-PLACEHOLDER = f"A box a line: {FORM.split(',')[0]}\n12 30 100 80\n150 40 60 90 class\nor a COCO json"
+# On a phone, the result is below the buttons.
+SCROLL = "() => { if (innerWidth < 768) document.querySelector('#by').scrollIntoView({behavior: 'smooth'}); }"
+PLACEHOLDER = f"One box per line: {FORM.split(',')[0]}\n12 30 100 80\n150 40 60 90 class\nor a COCO JSON file"
 
 
 class Actions:
-    """What the page does when something is pressed: each takes and returns what the components hold.
+    """Event handlers of the page. They take and return values of its components.
 
     Args:
-        network: that is tried.
-        folder: of uploads and of the files for download.
+        network: network of the page.
+        folder: folder of uploads and downloads.
     """
 
     def __init__(self, network: TrialNetwork, folder: Path) -> None:
         self.network, self.folder = network, folder
         self.names = network.classes.names
-        self._read = functools.lru_cache(maxsize=2)(read_picture)
+        self._read = functools.lru_cache(maxsize=2)(read_image)
 
     def take(self, value: Any) -> tuple[Any, ...]:
-        """A file has come: canvas, its record, result, view, download."""
+        """Show an uploaded file; returns canvas, record of the image, result, view, download."""
         gr = import_gradio()
         try:
-            path, name = sent_file(value, self.folder)
-            picture = self._read(str(path))
-        except (MediaError, Image.DecompressionBombError):
-            kinds = "JPEG, PNG, WebP, BMP or TIFF"
-            return self._refused(f"The file {name} is no image that can be read; it should be {kinds}, and whole")
+            upload = find_upload(value, self.folder)
         except ValueError as error:
-            return self._refused(str(error))
-        shown = with_picture(name, picture)
-        return gr.HTML(**shown), {"path": str(path), "name": name}, None, say(FIRST), self._file(None)
+            return self._refuse(str(error))
+        try:
+            image = self._read(str(upload.path))
+        except ImageError as error:
+            return self._refuse(str(error).replace(str(upload.path), upload.name))
+        properties = show_image(upload.name, image)
+        record = {"path": str(upload.path), "name": upload.name}
+        return gr.HTML(**properties), record, None, show_message(FIRST), self._make_download(None)
 
     def add(self, text: str, value: Any, record: dict[str, str] | None) -> tuple[Any, str]:
-        """Pasted boxes go onto the picture: canvas, and the text that remains."""
+        """Add pasted boxes to the image; returns canvas and the remaining text."""
         if record is None:
-            return {**value, "error": "There is no image yet, on which boxes could be."}, text
-        picture = self._read(record["path"])
-        size = (picture.shape[0], picture.shape[1])
+            return {**value, "error": "There is no image yet: upload one before you add boxes."}, text
+        image = self._read(record["path"])
+        size = (image.shape[0], image.shape[1])
         try:
-            boxes = parse_boxes(text, self.names, size, picture=record["name"])
+            boxes = parse_boxes(text, self.names, size, file_name=record["name"])
         except ValueError as error:
-            return {**value, "error": _sentence(error)}, text
-        return {**value, "error": "", "boxes": [*value["boxes"], *box_entries(boxes, self.names)]}, ""
+            return {**value, "error": _capitalize(error)}, text
+        return {**value, "error": "", "boxes": [*value["boxes"], *write_boxes(boxes, self.names)]}, ""
 
     def detect(self, record: dict[str, str] | None, threshold: float, by: str) -> tuple[Any, ...]:
-        """Find objects: result, view, download."""
+        """Detect objects; returns result, view, download."""
         if record is None:
-            return None, say("There is no image yet."), self._file(None)
-        picture = self._read(record["path"])
-        return self._done(picture, self.network.detect(picture, record["name"]), threshold, by)
+            return None, show_message("There is no image yet."), self._make_download(None)
+        image = self._read(record["path"])
+        return self._show(image, self.network.detect(image, record["name"]), threshold, by)
 
     def mask(self, record: dict[str, str] | None, value: Any, threshold: float, by: str) -> tuple[Any, ...]:
-        """Masks of the boxes: result, view, download."""
+        """Compute the masks of the boxes; returns result, view, download."""
         if record is None:
-            return None, say("There is no image yet."), self._file(None)
-        picture = self._read(record["path"])
+            return None, show_message("There is no image yet."), self._make_download(None)
+        image = self._read(record["path"])
         try:
-            boxes = drawn_boxes(value, self.names, (picture.shape[0], picture.shape[1]))
+            boxes = read_boxes(value, self.names, (image.shape[0], image.shape[1]))
         except ValueError as error:
-            return None, say(_sentence(error), error=True), self._file(None)
+            return None, show_message(_capitalize(error), error=True), self._make_download(None)
         if not boxes:
-            return None, say(BOXES_FIRST), self._file(None)
-        return self._done(picture, self.network.mask_boxes(picture, boxes, record["name"]), threshold, by)
+            return None, show_message(BOXES_FIRST), self._make_download(None)
+        return self._show(image, self.network.mask_boxes(image, boxes, record["name"]), threshold, by)
 
     def show(self, record: dict[str, str] | None, result: Result | None, threshold: float, by: str) -> tuple[str, Any]:
-        """Another threshold or another view of the same result: view, download."""
+        """Show a result with another threshold or view; returns view, download."""
         if record is None or result is None:
-            return say(FIRST), self._file(None)
-        return self._done(self._read(record["path"]), result, threshold, by)[1:]
+            return show_message(FIRST), self._make_download(None)
+        return self._show(self._read(record["path"]), result, threshold, by)[1:]
 
-    def _done(self, picture: Picture, result: Result, threshold: float, by: str) -> tuple[Any, ...]:
+    def _show(self, image: RGBImage, result: Result, threshold: float, by: str) -> tuple[Any, ...]:
         kept = result.above(threshold)
         if not kept.objects:
             text = f"No object has a score of {threshold:.2f} or more. Lower the threshold, or draw boxes."
-            return result, say(text), self._file(None)
-        view = say(_sentence(NO_DEPTH)) if by == "Depth" and not self.network.has_depth else ""
-        view = view or show_result(picture, kept, self.names, by.lower())
-        return result, view, self._file(kept)
+            return result, show_message(text), self._make_download(None)
+        view = show_message(_capitalize(NO_DEPTH)) if by == "Depth" and not self.network.has_depth else ""
+        view = view or show_result(image, kept, self.names, by.lower())
+        return result, view, self._make_download(kept)
 
-    def _file(self, result: Result | None) -> Any:
+    def _make_download(self, result: Result | None) -> Any:
         gr = import_gradio()
         if result is None:
             return gr.DownloadButton(value=None, interactive=False)
-        path = Path(tempfile.mkdtemp(dir=self.folder)) / json_name(result)
+        path = Path(tempfile.mkdtemp(dir=self.folder)) / make_json_name(result)
         with atomic_open(path) as file:
             file.write(json.dumps(to_coco(result, self.network.classes)).encode())
         return gr.DownloadButton(value=str(path), interactive=True)
 
-    def _refused(self, text: str) -> tuple[Any, ...]:
+    def _refuse(self, text: str) -> tuple[Any, ...]:
         gr = import_gradio()
-        return gr.HTML(value={**EMPTY, "error": _sentence(text)}, preview=""), None, None, say(FIRST), self._file(None)
+        return (
+            gr.HTML(value={**EMPTY, "error": _capitalize(text)}, preview=""),
+            None,
+            None,
+            show_message(FIRST),
+            self._make_download(None),
+        )
 
 
 def build_page(network: TrialNetwork, folder: Path, threshold: float = 0.4) -> Any:
-    """The page as Gradio's Blocks.
+    """Build the page as Gradio Blocks.
 
     Args:
-        network: that is tried.
-        folder: of uploads and of the files for download, see ``server.serve``.
-        threshold: least score of an object, at first.
+        network: network of the page.
+        folder: folder of uploads and downloads, see ``server.make_upload_folder``.
+        threshold: initial value of the score threshold.
     """
     gr = import_gradio()
     actions = Actions(network, folder)
@@ -143,24 +147,24 @@ def build_page(network: TrialNetwork, folder: Path, threshold: float = 0.4) -> A
                 with gr.Row():
                     find = gr.Button("Find objects", variant="primary", min_width=130, elem_id="find")
                     mask = gr.Button("Mask my boxes", variant="primary", min_width=130, elem_id="mask")
-                least = gr.Slider(0, 1, threshold, step=0.05, label="Least score of objects", elem_id="least")
+                least = gr.Slider(0, 1, threshold, step=0.05, label="Score threshold", elem_id="least")
             with gr.Column(min_width=320):
                 by = gr.Radio(["Masks", "Depth"], value="Masks", show_label=False, container=False, elem_id="by")
-                view = gr.HTML(say(FIRST), elem_id="view", apply_default_css=False)
-                file = gr.DownloadButton("Download COCO json", interactive=False, elem_id="download")
+                view = gr.HTML(show_message(FIRST), elem_id="view", apply_default_css=False)
+                file = gr.DownloadButton("Download COCO JSON", interactive=False, elem_id="download")
         once = {"concurrency_id": "network", "concurrency_limit": 1, "api_visibility": "private"}
         quiet = {"api_visibility": "private", "show_progress": "hidden"}
-        shown = [result, view, file]
-        canvas.upload(actions.take, canvas, [canvas, record, *shown], **quiet)
+        outputs = [result, view, file]
+        canvas.upload(actions.take, canvas, [canvas, record, *outputs], **quiet)
         add.click(actions.add, [text, canvas, record], [canvas, text], **quiet)
-        found = find.click(actions.detect, [record, least, by], shown, show_progress_on=view, **once)
-        masked = mask.click(actions.mask, [record, canvas, least, by], shown, show_progress_on=view, **once)
+        found = find.click(actions.detect, [record, least, by], outputs, show_progress_on=view, **once)
+        masked = mask.click(actions.mask, [record, canvas, least, by], outputs, show_progress_on=view, **once)
         for done in (found, masked):
-            done.then(js=LOOK, **quiet)
+            done.then(js=SCROLL, **quiet)
         gr.on([least.release, by.change], actions.show, [record, result, least, by], [view, file], **quiet)
     return page
 
 
-def _sentence(error: object) -> str:
+def _capitalize(error: object) -> str:
     text = str(error)
     return text[:1].upper() + text[1:]

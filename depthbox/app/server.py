@@ -1,4 +1,4 @@
-"""The page on a port of this machine, until Ctrl-C."""
+"""Server of the page, on a port of this machine until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from .view import STYLE
 
 
 @contextlib.contextmanager
-def uploads() -> Iterator[Path]:
-    """A folder for what the page is sent; it is removed in the end."""
+def make_upload_folder() -> Iterator[Path]:
+    """Create the folder of uploads for a block, and remove it at the end."""
     before = os.environ.get("GRADIO_TEMP_DIR")
     with tempfile.TemporaryDirectory(prefix="depthbox_app_", ignore_cleanup_errors=True) as folder:
         os.environ["GRADIO_TEMP_DIR"] = folder
@@ -30,47 +30,49 @@ def uploads() -> Iterator[Path]:
 
 
 def open_port(host: str, port: int) -> socket.socket:
-    """A socket that listens; port 0 = any that is free.
+    """Open a listening socket.
+
+    Args:
+        host: name or address of this machine.
+        port: 0 = any free port.
 
     Raises:
-        OSError: the port is taken, or the host is none of this machine's addresses.
+        OSError: the port is in use, or the host is not an address of this machine.
     """
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         listener = socket.socket(family, socket.SOCK_STREAM)
-        if os.name == "posix":  # elsewhere it would let two listen at once
+        if os.name == "posix":  # on Windows, two sockets could listen on one port
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     except OSError as error:
-        raise OSError(
-            f"there is no address {host} on this machine ({error.strerror}); choose another --host"
-        ) from error
+        raise OSError(f"this machine has no address {host} ({error.strerror}): choose another --host") from error
     try:
         listener.bind((host, port))
         listener.listen()
     except (OSError, OverflowError) as error:
         listener.close()
         raise OSError(
-            f"port {port} of {host} cannot be used ({_reason(error)}); choose another one with --port"
+            f"port {port} of {host} cannot be used ({_describe_error(error)}): choose another one with --port"
         ) from error
     return listener
 
 
-def address(listener: socket.socket) -> str:
-    """Where a browser on this machine finds the page."""
+def find_url(listener: socket.socket) -> str:
+    """Return the URL of the page for a browser on this machine."""
     host, port = listener.getsockname()[:2]
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
     return f"http://{host}:{port}"
 
 
 def make_server(page: Any) -> Any:
-    """The page as a server of uvicorn, which loads nothing from elsewhere; ``run(sockets=[...])`` starts it."""
+    """Make a uvicorn server of the page that loads nothing from other hosts; ``run(sockets=[...])`` starts it."""
     gr = import_gradio()
     import fastapi
     import uvicorn
 
     system = ["system-ui", "sans-serif"]
     theme = gr.themes.Default(primary_hue="teal", font=system, font_mono=["ui-monospace", "monospace"])
-    theme.set(  # dark enough for white letters
+    theme.set(  # dark enough for white text
         button_primary_background_fill="*primary_700",
         button_primary_background_fill_hover="*primary_800",
         button_primary_background_fill_dark="*primary_700",
@@ -88,25 +90,25 @@ def make_server(page: Any) -> Any:
         pwa=False,
         enable_monitoring=False,
     )
-    # A browser keeps a line to the page open: without a limit Ctrl-C would wait for it.
+    # Browsers keep a connection open. Without a timeout, Ctrl-C would wait for it.
     return uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1))
 
 
-def serve(page: Any, listener: socket.socket, *, browser: bool = False, tell: Callable[[str], None] = print) -> None:
-    """Show the page until Ctrl-C, which is raised again once all is closed.
+def serve(page: Any, listener: socket.socket, *, browser: bool = False, report: Callable[[str], None] = print) -> None:
+    """Serve the page until Ctrl-C; the KeyboardInterrupt is raised again after the server is closed.
 
     Args:
         page: from ``page.build_page``.
         listener: from ``open_port``.
         browser: open the page in a browser.
-        tell: says where it is.
+        report: receives a line with the URL.
     """
     server = make_server(page)
-    tell(f"DepthBox is at {address(listener)} (Ctrl-C ends it)")
+    report(f"DepthBox is at {find_url(listener)} (Ctrl-C ends it)")
     if browser:
-        webbrowser.open(address(listener))
+        webbrowser.open(find_url(listener))
     server.run(sockets=[listener])
 
 
-def _reason(error: Exception) -> str:
+def _describe_error(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)

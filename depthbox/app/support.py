@@ -1,4 +1,4 @@
-"""Gradio, where it is installed, told to stay at home."""
+"""Import of Gradio without its telemetry."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 
 def import_gradio() -> Any:
-    """The library, which then reports nothing to anybody.
+    """Import Gradio with analytics and telemetry disabled.
 
     Raises:
-        ImportError: it is not installed.
+        ImportError: Gradio is not installed.
     """
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")

@@ -1,21 +1,22 @@
-"""What the page says of a result, as HTML: the picture with numbered objects, and a table of them."""
+"""HTML of a result: the image with numbered objects, and a table of the objects."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
 
-from ..visualization.draw import COLORMAP, Color, Picture, is_bright
-from .canvas import picture_address
-from .result import Result, draw_result, object_colors
+from ..io.images import RGBImage
+from ..visualization.draw import COLORMAP, Color, is_bright
+from .canvas import encode_data_url
+from .result import Result, choose_colors, draw_result
 
 _SCALE = ", ".join(f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in COLORMAP)
 
-# Of the whole page. The colours are Gradio's, so that they follow light and dark.
+# Style of the whole page. Colors are Gradio's variables, which follow the light and dark themes.
 STYLE = """
 .gradio-container { width: 100%; }
 .gradio-container main { width: 100%; max-width: 1240px !important; margin: 0 auto; }
-#head .html-container, #picture .html-container, #view .html-container { padding: 0 !important; }
+#head .html-container, #canvas .html-container, #view .html-container { padding: 0 !important; }
 @media (max-width: 640px) { .gradio-container .main { padding: 16px !important; } }
 #find, #mask { white-space: nowrap; padding-left: 8px; padding-right: 8px; }
 .gradio-container { --db-error: #b42318; }
@@ -31,7 +32,7 @@ STYLE = """
 .db-badge { display: inline-block; min-width: 20px; height: 20px; padding: 0 4px; border-radius: 4px; flex: none;
   font: 600 13px/20px system-ui, sans-serif; text-align: center; }
 .db-shown .db-badge { position: absolute; }
-.db-said { margin: 10px 0 6px; }
+.db-status { margin: 10px 0 6px; }
 .db-rows { max-height: 340px; overflow-y: auto; }
 .db-rows table { width: 100%; border-collapse: collapse; margin: 0; font-size: 14px;
   font-variant-numeric: tabular-nums; }
@@ -45,55 +46,56 @@ STYLE = """
 """.replace("{scale}", _SCALE)
 
 
-def say(text: str, error: bool = False) -> str:
-    """A sentence where a result would be."""
+def show_message(text: str, error: bool = False) -> str:
+    """Return the HTML of a message in place of a result."""
     return f'<div class="db-empty{" db-error" if error else ""}" role="status">{escape(text)}</div>'
 
 
-def show_result(picture: Picture, result: Result, names: Sequence[str], by: str = "masks") -> str:
-    """The picture with its objects, and a table of them; not for a result without objects.
+def show_result(image: RGBImage, result: Result, names: Sequence[str], by: str = "masks") -> str:
+    """Return the HTML of an image with its objects, and a table of the objects.
 
     Args:
-        picture: (H, W, 3) uint8, RGB.
-        result: of this picture.
-        names: of the classes.
+        image: (H, W, 3) uint8, RGB.
+        result: result of this image, with at least one object.
+        names: class names.
         by: "masks" or "depth", see ``draw_result``.
 
     Raises:
-        ValueError: depth is asked for and there is none.
+        ValueError: ``by`` is "depth" and the objects have no depth.
     """
-    colors = object_colors(result, by)
+    colors = choose_colors(result, by)
     height, width = result.size
     badges = [
         f'<span class="db-badge" style="left:{100 * found.corners[0] / width:.2f}%;'
-        f'top:{100 * found.corners[1] / height:.2f}%;{_paint(color)}">{number}</span>'
+        f'top:{100 * found.corners[1] / height:.2f}%;{_style(color)}">{number}</span>'
         for number, (found, color) in enumerate(zip(result.objects, colors, strict=True), start=1)
     ]
-    address = picture_address(draw_result(picture, result, by))
+    url = encode_data_url(draw_result(image, result, by))
     scale = '<div class="db-scale">far<i></i>near</div>' if by == "depth" else ""
     return (
-        f'<div class="db-shown" style="--ratio:{width / height:.5f}"><img src="{address}" alt="the result">'
-        f"{''.join(reversed(badges))}</div>"  # the surest on top
-        f'{scale}<p class="db-said" role="status">{escape(_summary(result))}</p>{_table(result, names, colors)}'
+        f'<div class="db-shown" style="--ratio:{width / height:.5f}"><img src="{url}" alt="the result">'
+        f"{''.join(reversed(badges))}</div>"  # the first object on top
+        f'{scale}<p class="db-status" role="status">{escape(_summarize(result))}</p>'
+        f"{_make_table(result, names, colors)}"
     )
 
 
-def _summary(result: Result) -> str:
+def _summarize(result: Result) -> str:
     count = len(result.objects)
     empty = sum(found.area == 0 for found in result.objects)
-    said = f"{count} {'mask' if result.given else 'object'}{'' if count == 1 else 's'}"
+    text = f"{count} {'mask' if result.given else 'object'}{'' if count == 1 else 's'}"
     if empty:
-        said += f"; {empty} of them {'is' if empty == 1 else 'are'} empty, the network sees nothing there"
-    return f"{said}. {'Quality is what the network thinks of the mask, 0 to 1.' if result.given else ''}".strip()
+        text += f", {empty} of them empty (no pixel above 0.5)"
+    return f"{text}. {'Quality is the estimated quality of the mask, 0 to 1.' if result.given else ''}".strip()
 
 
-def _table(result: Result, names: Sequence[str], colors: Sequence[Color]) -> str:
+def _make_table(result: Result, names: Sequence[str], colors: Sequence[Color]) -> str:
     depth = any(found.depth is not None for found in result.objects)
     head = ["#", "Class", "Quality" if result.given else "Score", "Area", *(["Depth"] if depth else [])]
     rows = []
     for number, (found, color) in enumerate(zip(result.objects, colors, strict=True), start=1):
         cells = [
-            f'<span class="db-badge" style="{_paint(color)}">{number}</span>',
+            f'<span class="db-badge" style="{_style(color)}">{number}</span>',
             escape(names[found.label]),
             f"{found.score:.2f}",
             f"{found.area:,} px",
@@ -104,5 +106,5 @@ def _table(result: Result, names: Sequence[str], colors: Sequence[Color]) -> str
     return f'<div class="db-rows"><table><thead><tr>{header}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
 
 
-def _paint(color: Color) -> str:
+def _style(color: Color) -> str:
     return f"background:rgb{color};color:{'#000' if is_bright(color) else '#fff'}".replace(" ", "")

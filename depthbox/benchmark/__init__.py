@@ -1,18 +1,18 @@
-"""The proof of speed: DepthBox's operations against those the field usually writes, in one run on the same inputs."""
+"""Benchmark of DepthBox's operations against the usual formulations, on the same inputs in one process."""
 
-from .comparison import Contest, DisagreementError, Options, compete
-from .run import BENCHMARKS, PARTS, devices_for, run, select
+from .comparison import Comparison, DisagreementError, Options, run_comparison
+from .run import BENCHMARKS, PARTS, find_devices, run_benchmarks, select
 from .summary import Summary
 
 __all__ = [
     "BENCHMARKS",
     "PARTS",
-    "Contest",
+    "Comparison",
     "DisagreementError",
     "Options",
     "Summary",
-    "compete",
-    "devices_for",
-    "run",
+    "find_devices",
+    "run_benchmarks",
+    "run_comparison",
     "select",
 ]

@@ -1,4 +1,4 @@
-"""Ours against the baseline: the same inputs, one process, one row of the table."""
+"""Comparison of our implementation with a baseline: same inputs, one process, one row of the table."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _MEGABYTE = 1e6
 
 
 class DisagreementError(RuntimeError):
-    """Ours and the baseline gave different results: a comparison of their speed would mean nothing."""
+    """Our implementation and the baseline gave different results, so that their speeds cannot be compared."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """How to measure.
+    """Settings of the measurement.
 
     Attributes:
-        device: where.
-        quick: tiny inputs, to see that everything works; the figures mean nothing.
-        repeat: repetitions at most.
-        budget: seconds of one contestant after which no further repetition begins.
+        device: device of all computations.
+        quick: use tiny inputs, as a test of the benchmark itself; the values are meaningless.
+        repeat: maximum number of repetitions.
+        budget: seconds of one implementation after which no further repetition starts.
     """
 
     device: torch.device
@@ -39,19 +39,20 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Contest:
-    """What is compared.
+class Comparison:
+    """Two implementations of one operation and the conditions of their comparison.
 
     Attributes:
         op: name of the row.
-        ours, baseline: both compute the same results from the same inputs.
-        kept: the memory that counts is what is kept for the backward pass; else the peak above the start.
+        ours, baseline: implementations that compute the same results from the same inputs.
+        kept: compare the memory that is kept for the backward pass; if False, the peak memory above the start.
         tolerance: largest allowed ``difference``.
-        difference: of two results; default: see ``largest_difference``.
-        baseline_bytes: memory that the baseline takes at least; where there is less it is left out.
-        least: repetitions at least.
-        warm: run each once before the clock starts; False where a pass takes minutes: it is then run only once.
-        about: more fields of the row.
+        difference: function of the two results; by default ``largest_difference``.
+        baseline_bytes: memory that the baseline needs at least; it is skipped if less is available.
+        least: minimum number of repetitions.
+        warm: run each implementation once before it is timed; if False, each is run exactly once (for passes that
+            take minutes).
+        about: further fields of the row.
     """
 
     op: str
@@ -66,38 +67,40 @@ class Contest:
     about: Mapping[str, Any] = field(default_factory=dict)
 
 
-def compete(contest: Contest, options: Options) -> Row:
-    """Run the contest.
+def run_comparison(comparison: Comparison, options: Options) -> Row:
+    """Measure both implementations and compare their results.
 
     Returns:
-        A row: ``op``, ``device``, ``speedup`` and ``memory_ratio`` (baseline over ours, None where unknown), times in
-        seconds, memory in MB (1e6 bytes), ``max_difference``, and what the contest says about itself.
+        A row: ``op``, ``device``, ``speedup`` and ``memory_ratio`` (baseline over ours, None if unknown), times in
+        seconds, memory in MB (1e6 bytes), ``max_difference``, and the fields of ``Comparison.about``.
 
     Raises:
         DisagreementError: the results differ by more than the tolerance.
     """
-    row: Row = {"op": contest.op, "device": options.device.type, "speedup": None, "memory_ratio": None}
-    row |= contest.about
-    fits = contest.baseline_bytes < 0.9 * available_bytes(options.device)
-    if contest.warm and fits:
-        row["max_difference"] = _agree(contest, contest.ours(), contest.baseline())
-    ours, results = _one(contest.ours, contest, options)
-    row |= describe("ours", ours, *_kept(contest.ours, contest))
+    row: Row = {"op": comparison.op, "device": options.device.type, "speedup": None, "memory_ratio": None}
+    row |= comparison.about
+    fits = comparison.baseline_bytes < 0.9 * available_bytes(options.device)
+    if comparison.warm and fits:
+        row["max_difference"] = _check_agreement(comparison, comparison.ours(), comparison.baseline())
+    ours, results = _measure_one(comparison.ours, comparison, options)
+    row |= describe("ours", ours, *_count_kept(comparison.ours, comparison))
     if not fits:
-        row["note"] = f"the baseline needs {contest.baseline_bytes / 1e9:.0f} GB of memory, more than there is"
+        row["note"] = f"the baseline needs {comparison.baseline_bytes / 1e9:.0f} GB of memory, more than is available"
         return row
-    baseline, expected = _one(contest.baseline, contest, options)
-    if not contest.warm:
-        row["max_difference"] = _agree(contest, results, expected)
-    row |= describe("baseline", baseline, *_kept(contest.baseline, contest))
+    baseline, expected = _measure_one(comparison.baseline, comparison, options)
+    if not comparison.warm:
+        row["max_difference"] = _check_agreement(comparison, results, expected)
+    row |= describe("baseline", baseline, *_count_kept(comparison.baseline, comparison))
     row["speedup"] = baseline.median / ours.median
-    row["memory"] = "kept" if contest.kept else "peak"
-    row["memory_ratio"] = ratio(row[f"baseline_{row['memory']}_mb"], row[f"ours_{row['memory']}_mb"], contest.kept)
+    row["memory"] = "kept" if comparison.kept else "peak"
+    row["memory_ratio"] = memory_ratio(
+        row[f"baseline_{row['memory']}_mb"], row[f"ours_{row['memory']}_mb"], comparison.kept
+    )
     return row
 
 
 def describe(who: str, measured: Measurement, kept: int | None = None) -> Row:
-    """The fields of a row about one contestant."""
+    """Return the fields of a row for one implementation."""
     row: Row = {
         f"{who}_s": measured.median,
         f"{who}_quartiles_s": list(measured.quartiles),
@@ -107,18 +110,18 @@ def describe(who: str, measured: Measurement, kept: int | None = None) -> Row:
     return row if kept is None else row | {f"{who}_kept_mb": kept / _MEGABYTE}
 
 
-def ratio(baseline_mb: float | None, ours_mb: float | None, exact: bool = False) -> float | None:
-    """Baseline over ours; a peak below 1 MB, which is within the pages of a process, counts as 1 MB."""
+def memory_ratio(baseline_mb: float | None, ours_mb: float | None, exact: bool = False) -> float | None:
+    """Return baseline over ours; a peak below 1 MB counts as 1 MB, because it is within the noise of a process."""
     if baseline_mb is None or ours_mb is None:
         return None
     return baseline_mb / max(ours_mb, 1e-6 if exact else 1.0)
 
 
 def largest_difference(ours: Results, baseline: Results) -> float:
-    """Largest |a - b| over the largest |b| of the same result; 0 or inf for what is no number.
+    """Return the largest |a - b| over the largest |b| of the same result; 0 or inf for integers and other values.
 
     Raises:
-        DisagreementError: they have not the same results.
+        DisagreementError: the two have different names of results.
     """
     if ours.keys() != baseline.keys():
         raise DisagreementError(f"results differ in kind: {sorted(ours)} and {sorted(baseline)}")
@@ -140,22 +143,22 @@ def _difference(a: Any, b: Any) -> float:
     return 0.0 if a == b else math.inf
 
 
-def _agree(contest: Contest, ours: Results, baseline: Results) -> float:
-    difference = (contest.difference or largest_difference)(ours, baseline)
-    if not difference <= contest.tolerance:
+def _check_agreement(comparison: Comparison, ours: Results, baseline: Results) -> float:
+    difference = (comparison.difference or largest_difference)(ours, baseline)
+    if not difference <= comparison.tolerance:
         raise DisagreementError(
-            f"{contest.op}: ours and the baseline differ by {difference:.3g}, more than {contest.tolerance:.3g}"
+            f"{comparison.op}: ours and the baseline differ by {difference:.3g}, more than {comparison.tolerance:.3g}"
         )
     return difference
 
 
-def _one(run: Pass, contest: Contest, options: Options) -> tuple[Measurement, Results]:
-    """Its measurement and, where it was not run before, its results."""
-    if contest.warm:
-        return measure(run, options.device, repeat=options.repeat, least=contest.least, budget=options.budget), {}
+def _measure_one(run: Pass, comparison: Comparison, options: Options) -> tuple[Measurement, Results]:
+    """Measure one implementation; the results are returned only if it was not run before."""
+    if comparison.warm:
+        return measure(run, options.device, repeat=options.repeat, least=comparison.least, budget=options.budget), {}
     results: Results = {}
     return measure(lambda: results.update(run()), options.device, repeat=1), results
 
 
-def _kept(run: Pass, contest: Contest) -> tuple[int, ...]:
-    return (kept_bytes(run.forward),) if run.leaves and contest.kept else ()
+def _count_kept(run: Pass, comparison: Comparison) -> tuple[int, ...]:
+    return (kept_bytes(run.forward),) if run.leaves and comparison.kept else ()

@@ -1,4 +1,4 @@
-"""The made-up inputs that all contestants share, drawn from a fixed seed."""
+"""Synthetic inputs shared by both implementations, drawn from a fixed seed."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from ..structures import Queries
 STRIDES = (8, 16, 32, 64, 128)
 SIZES_OF_INTEREST = (64.0, 128.0, 256.0, 512.0)
 _REFERENCE_SIDE = math.sqrt(800 * 1344)
-_BLOB = 64  # pixels from one random value of an image to the next
-_SMALLEST, _LARGEST = 16.0, 600.0  # pixels, root of a box's area in an image of 800 x 1344
+_BLOB = 64  # distance in pixels of the random values that an image interpolates
+_SMALLEST, _LARGEST = 16.0, 600.0  # root of a box's area, pixels, in an image of 800 x 1344
 
 
 @dataclass(frozen=True)
 class Setting:
-    """How large the inputs are.
+    """Sizes of the inputs.
 
     Attributes:
         images: B.
-        height, width: of the images, multiples of 32, pixels.
-        objects: annotated in each image.
-        queries: of each image.
+        height, width: size of the images in pixels, multiples of 32.
+        objects: annotated objects per image.
+        queries: queries per image.
         classes: C.
-        channels: of the mask features.
+        channels: channels of the mask features.
         stride, feature_stride: pixels per cell of the mask logits and of the mask features.
-        seed: of everything random.
+        seed: seed of all random numbers.
     """
 
     images: int = 2
@@ -46,26 +46,28 @@ class Setting:
 
     @property
     def grid(self) -> tuple[int, int]:
-        """Rows and columns of the mask grid."""
+        """Height and width of the mask grid."""
         return self.height // self.stride, self.width // self.stride
 
     @property
     def levels(self) -> list[tuple[int, int]]:
-        """Rows and columns of the pyramid's levels; coarse ones are rounded up, as by strided convolutions."""
+        """Height and width of each pyramid level, rounded up as by strided convolutions."""
         return [(-(-self.height // s), -(-self.width // s)) for s in STRIDES]
 
     def with_objects(self, objects: int, queries: int | None = None) -> Setting:
+        """Return a copy with other numbers of objects and queries per image; None keeps the queries."""
         return replace(self, objects=objects, queries=self.queries if queries is None else queries)
 
     def generator(self, salt: int = 0) -> torch.Generator:
-        """Random numbers of this setting; different salts give different ones."""
+        """Return the random generator of this setting; each salt gives another sequence."""
         return torch.Generator().manual_seed(self.seed * 1000 + salt)
 
 
 def make_boxes(setting: Setting, device: torch.device) -> list[Tensor]:
-    """(N, 4) xyxy of each image: root of the area log-uniform, so that most are small, the mean about 5 % of an image.
+    """Draw boxes (N, 4) xyxy for each image, in pixels with fractions.
 
-    Aspect ratios reach from 1:2 to 2:1, coordinates are fractions of pixels.
+    The root of the area is log-uniform: most boxes are small, and their mean area is about 5 % of the image. Aspect
+    ratios range from 1:2 to 2:1.
     """
     scale = math.sqrt(setting.height * setting.width) / _REFERENCE_SIDE
     boxes = []
@@ -81,14 +83,14 @@ def make_boxes(setting: Setting, device: torch.device) -> list[Tensor]:
 
 
 def make_classes(setting: Setting, device: torch.device) -> list[Tensor]:
-    """(N,) int64 of each image."""
+    """Draw classes (N,) int64 for each image."""
     generator = setting.generator(101)
     size = (setting.images, setting.objects)
     return list(torch.randint(0, setting.classes, size, generator=generator).to(device))
 
 
 def make_images(setting: Setting, device: torch.device) -> Tensor:
-    """(B, 3, H, W) uint8: soft blobs of colour with a little noise, so that neighbours are often alike, not always."""
+    """Draw images (B, 3, H, W) uint8: smooth color blobs with noise, so that neighbors are often similar."""
     size = (setting.height, setting.width)
     blobs = _blobs(setting, 3, size, setting.generator(102))
     noise = torch.randn((setting.images, 3, *size), generator=setting.generator(103))
@@ -96,12 +98,17 @@ def make_images(setting: Setting, device: torch.device) -> Tensor:
 
 
 def make_depth(setting: Setting, device: torch.device, size: tuple[int, int] | None = None) -> Tensor:
-    """(B, h, w) float32 in [0, 1], smooth; on the mask grid unless a size is given."""
+    """Draw smooth depth (B, h, w) float32 in [0, 1], by default on the mask grid."""
     return _blobs(setting, 1, size or setting.grid, setting.generator(104))[:, 0].to(device)
 
 
 def make_queries(setting: Setting, boxes: list[Tensor]) -> Queries:
-    """Queries that stand for the objects in turn, near their centres, on the level of their size."""
+    """Make queries that are assigned to the objects in turn, near their centers, on the level of their size.
+
+    Args:
+        setting: sizes of the inputs.
+        boxes: (N, 4) xyxy of each image.
+    """
     device = boxes[0].device
     image = torch.arange(setting.images).repeat_interleave(setting.queries)
     own = (torch.arange(setting.queries) * setting.objects // max(setting.queries, 1)).repeat(setting.images)
@@ -126,7 +133,14 @@ def make_queries(setting: Setting, boxes: list[Tensor]) -> Queries:
 
 
 def make_blob_logits(boxes: Tensor, grid: tuple[int, int], stride: int, generator: torch.Generator) -> Tensor:
-    """(N, 1, *grid) logits of a mask like a ragged ellipse in each box, low outside, as a trained network gives."""
+    """Draw mask logits (N, 1, *grid) like those of a trained network: a noisy ellipse in each box, low outside.
+
+    Args:
+        boxes: (N, 4) xyxy, pixels.
+        grid: height and width of the mask grid.
+        stride: pixels per cell of the grid.
+        generator: random numbers of the noise.
+    """
     device = boxes.device
     x = torch.arange(grid[1], device=device) * stride + stride // 2
     y = torch.arange(grid[0], device=device) * stride + stride // 2

@@ -1,4 +1,4 @@
-"""How long a pass takes, with median and quartiles, and what the machine could do at best."""
+"""Time of a pass (median and quartiles) and the peak rates of the device."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _MATRIX = {"cpu": 1024, "cuda": 8192}
 
 @dataclass(frozen=True)
 class Pass:
-    """One computation: forward, and backward where it has leaves.
+    """One computation: a forward pass and, if it has leaves, a backward pass.
 
     Attributes:
-        forward: gives named results; those with a graph are differentiated.
-        leaves: name -> tensor whose gradient belongs to the results; none: no backward pass.
-        cotangents: name of a result -> gradient that flows into it; 1 for scalars.
+        forward: function that returns named results; results with a graph are differentiated.
+        leaves: name -> tensor whose gradient is added to the results; without leaves the backward pass is skipped.
+        cotangents: name of a result -> incoming gradient of that result; by default 1, for scalars.
     """
 
     forward: Callable[[], Results]
@@ -34,7 +34,7 @@ class Pass:
     cotangents: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __call__(self) -> Results:
-        """Results, detached, and the gradients as ``grad <leaf>``."""
+        """Return the detached results, and the gradients as ``grad <leaf>``."""
         for leaf in self.leaves.values():
             leaf.grad = None
         results = self.forward()
@@ -48,18 +48,19 @@ class Pass:
 
 @dataclass(frozen=True)
 class Measurement:
-    """Seconds of each repetition, and the highest memory above the start in bytes (None: unknown)."""
+    """Seconds of each repetition, and the peak memory above the start in bytes (None if unknown)."""
 
     seconds: tuple[float, ...]
     peak_bytes: int | None
 
     @property
     def median(self) -> float:
+        """Median of the seconds."""
         return statistics.median(self.seconds)
 
     @property
     def quartiles(self) -> tuple[float, float]:
-        """First and third; of a single repetition, itself."""
+        """First and third quartile of the seconds; for a single repetition, its seconds twice."""
         if len(self.seconds) < 2:
             return self.seconds[0], self.seconds[0]
         first, _, third = statistics.quantiles(self.seconds, n=4, method="inclusive")
@@ -69,14 +70,14 @@ class Measurement:
 def measure(
     run: Callable[[], Any], device: torch.device, *, repeat: int = 5, least: int = 1, budget: float = 20.0
 ) -> Measurement:
-    """Time a function that is warm already; its memory is that of the first repetition.
+    """Time a function that has already been warmed up; peak memory is that of the first repetition.
 
     Args:
-        run: the function; what it returns is dropped before the next repetition.
-        device: waited for before each look at the clock.
-        repeat: repetitions at most.
-        least: repetitions even where they take longer than the budget.
-        budget: seconds after which no further repetition begins.
+        run: function to time; its result is released before the next repetition.
+        device: device that is synchronized before each reading of the clock.
+        repeat: maximum number of repetitions.
+        least: minimum number of repetitions, even if they exceed the budget.
+        budget: seconds after which no further repetition starts.
     """
     peak, highest = PeakMemory(device), None
     seconds: list[float] = []
@@ -95,25 +96,25 @@ def measure(
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait until the device has done all it was given."""
+    """Wait until the device has finished all queued work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 def copy_bandwidth(device: torch.device, num_bytes: int = _COPY_BYTES) -> float:
-    """Bytes per second, read and written, of copying a large tensor."""
+    """Measure the bytes per second, read and written, of copying a large tensor."""
     source = torch.ones(num_bytes // 4, device=device)
     target = torch.empty_like(source)
-    return 2 * num_bytes / _best(lambda: target.copy_(source), device)
+    return 2 * num_bytes / _measure_best(lambda: target.copy_(source), device)
 
 
 def matrix_rate(device: torch.device, size: int = 0) -> float:
-    """Floating point operations per second of a large float32 matrix product."""
+    """Measure the floating point operations per second of a large float32 matrix product."""
     size = size or _MATRIX.get(device.type, 1024)
     a, b = torch.ones((2, size, size), device=device)
-    return 2 * size**3 / _best(lambda: torch.mm(a, b), device)
+    return 2 * size**3 / _measure_best(lambda: torch.mm(a, b), device)
 
 
-def _best(run: Callable[[], Any], device: torch.device) -> float:
+def _measure_best(run: Callable[[], Any], device: torch.device) -> float:
     run()
     return min(measure(run, device, repeat=7, budget=5.0).seconds)

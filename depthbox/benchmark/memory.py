@@ -1,4 +1,4 @@
-"""How much memory something takes: at its peak, and between its forward and its backward pass."""
+"""Memory of a computation: its peak, and the memory kept between forward and backward pass."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ import torch
 from torch import Tensor
 
 _STATUS, _CLEAR, _MEMINFO = Path("/proc/self/status"), Path("/proc/self/clear_refs"), Path("/proc/meminfo")
-_RESET_PEAK = "5"  # what Linux wants in clear_refs to forget the highest resident set so far
+_RESET_PEAK = "5"  # value for clear_refs that resets the peak of the resident set (proc(5))
 _SAMPLE_SECONDS = 0.002
 
 
 class PeakMemory:
-    """Highest memory above the start, in bytes, between ``start`` and ``stop``.
+    """Peak memory above the start, in bytes, between ``start`` and ``stop``.
 
-    On CUDA it is what PyTorch's allocator says. On the CPU it is the kernel's own high-water mark of the resident set,
-    reset at the start, so that no peak is too short to be seen; where the kernel does not let it be reset, a thread
-    looks every 2 ms. Before the start, memory that was freed but not given back is given back.
+    On CUDA the peak is that of PyTorch's allocator. On the CPU it is the kernel's high-water mark of the resident set,
+    which is reset at the start, so that short peaks are included. If the kernel does not allow the reset, a thread
+    samples the resident set every 2 ms. ``start`` first returns freed memory to the system.
 
     Attributes:
-        method: "allocator", "high-water mark", "sampled" or "none" (no way on this system).
+        method: "allocator", "high-water mark", "sampled" or "none" (unsupported system).
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -43,6 +43,7 @@ class PeakMemory:
             self.method = "sampled" if _STATUS.exists() else "none"
 
     def start(self) -> None:
+        """Start the measurement at the current memory."""
         gc.collect()
         if self.method == "allocator":
             torch.cuda.synchronize(self._device)
@@ -59,7 +60,7 @@ class PeakMemory:
             self._sampler.start()
 
     def stop(self) -> int | None:
-        """The peak above the start; None where there is no way to know."""
+        """Return the peak above the start in bytes; None if the method is "none"."""
         if self.method == "none":
             return None
         if self.method == "allocator":
@@ -73,13 +74,13 @@ class PeakMemory:
 
 
 def kept_bytes(forward: Callable[[], Any]) -> int:
-    """Bytes that are held for the backward pass once ``forward`` has returned, each storage counted once.
+    """Count the bytes that are kept for the backward pass after ``forward`` has returned, each storage once.
 
-    Counted are the tensors that autograd saves, those that functions of our own save by ``save_for_backward`` or leave
-    on their context, and inputs too where they are saved. Tensors whose part of the graph is gone do not count.
+    The tensors are those saved by autograd, those that custom functions save by ``save_for_backward`` or as attributes
+    of their context, and saved inputs. Tensors of released parts of the graph are not counted.
 
     Args:
-        forward: returns tensors, or a mapping or sequence of them, with their graph.
+        forward: function that returns tensors, or a mapping or sequence of tensors, with their graph.
     """
     kept: weakref.WeakSet[_Kept] = weakref.WeakSet()
 
@@ -96,7 +97,7 @@ def kept_bytes(forward: Callable[[], Any]) -> int:
 
 
 def available_bytes(device: torch.device) -> int:
-    """Memory that can still be taken; without a way to know, as good as endless."""
+    """Return the bytes of memory that are available; ``sys.maxsize`` if unknown."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     try:
@@ -107,10 +108,11 @@ def available_bytes(device: torch.device) -> int:
 
 
 class _Kept:
-    """A saved tensor; lives as long as the graph that saved it."""
+    """Saved tensor; lives as long as the graph that saved it."""
 
     def __init__(self, tensor: Tensor) -> None:
-        self.tensor = tensor.detach()  # else a saved result would keep its own graph alive, in a circle
+        # Without detach, a saved result would keep its own graph alive in a reference cycle.
+        self.tensor = tensor.detach()
 
 
 def _tensors(values: Any) -> list[Tensor]:
@@ -122,7 +124,7 @@ def _tensors(values: Any) -> list[Tensor]:
 
 
 def _context_tensors(results: Iterable[Tensor]) -> Iterable[Tensor]:
-    """Tensors that custom autograd functions keep as attributes of their context."""
+    """Yield the tensors that custom autograd functions keep as attributes of their context."""
     todo = [t.grad_fn for t in results if t.grad_fn is not None]
     seen = set()
     while todo:
@@ -164,7 +166,7 @@ def _can_reset() -> bool:
 
 
 def _give_back() -> None:
-    """Let glibc return freed memory to the system; elsewhere there is nothing to do."""
+    """Let glibc return freed memory to the system; a no-op on other systems."""
     if sys.platform == "linux":
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
         if trim is not None:

@@ -1,4 +1,4 @@
-"""Pictures of the summary: bars of speedup and memory, curves of cost against the number of objects."""
+"""Plots of the summary: bars of speedup and memory, curves of cost over the number of objects."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _WHO = {"ours": "#1b3a4b", "baseline": "#c98a3b"}
 
 
 def save_bars(rows: Sequence[Row], path: Path) -> None:
-    """Horizontal bars, baseline over ours, on a logarithmic axis.
+    """Draw horizontal bars of baseline over ours on a logarithmic axis.
 
     Args:
-        rows: with a speedup.
-        path: of the PNG.
+        rows: rows that have a speedup.
+        path: PNG file.
     """
     figure = _figure(11, 1.6 + 0.42 * max(len(rows), 3))
     panels = figure.subplots(1, 2, sharey=True)
@@ -39,11 +39,11 @@ def save_bars(rows: Sequence[Row], path: Path) -> None:
 
 
 def save_curve(points: Sequence[Row], path: Path) -> None:
-    """Time and peak memory of a step's three operations against the objects in an image.
+    """Draw time and peak memory of the three operations of a step over the number of objects per image.
 
     Args:
-        points: of one device.
-        path: of the PNG.
+        points: points of one device.
+        path: PNG file.
     """
     figure = _figure(11, 4.2)
     panels = figure.subplots(1, 2)
@@ -65,7 +65,7 @@ def _bars(axes: Axes, rows: Sequence[Row], key: str) -> None:
         value = row.get(key)
         if not value or not math.isfinite(value):
             continue
-        axes.barh(place, value - 1, left=1, color=_COLORS.get(row["device"], "grey"), height=0.62)
+        axes.barh(place, value - 1, left=1, color=_COLORS.get(row["device"], "gray"), height=0.62)
         side = (7, "left") if value >= 1 else (-7, "right")
         axes.annotate(
             f"{value:.3g}", (value, place), xytext=(side[0], 0), textcoords="offset points", va="center", ha=side[1]
@@ -73,15 +73,15 @@ def _bars(axes: Axes, rows: Sequence[Row], key: str) -> None:
     axes.set_xscale("log")
     values = [row[key] for row in rows if row.get(key) and math.isfinite(row[key])]
     axes.set_xlim(min([0.7, *(0.5 * v for v in values)]), max([2.0, *(2.5 * v for v in values)]))
-    axes.axvline(1, color="grey", linewidth=1)
+    axes.axvline(1, color="gray", linewidth=1)
     axes.grid(axis="x", alpha=0.3)
     axes.set_axisbelow(True)
 
 
 def _label(row: Row, rows: Sequence[Row]) -> str:
-    """The op, with its device, and its objects where one op has several rows."""
+    """Return op and device, and the number of objects if the op has several rows."""
     several = sum((other["op"], other["device"]) == (row["op"], row["device"]) for other in rows) > 1
-    return f"{row['op']}, {row['device']}" + (f", {row['objects']} objects" if several else "")
+    return f"{row['op']}, {row['device']}" + (f", {row['objects']} objects" if several and "objects" in row else "")
 
 
 def _figure(width: float, height: float) -> Figure:

@@ -1,4 +1,4 @@
-"""Which rows there are, and one run over those that are asked for."""
+"""Registry of the benchmarks, and one run of the selected ones."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from .comparison import Contest, Options, Row, compete
+from .comparison import Comparison, Options, Row, run_comparison
 from .measure import copy_bandwidth, matrix_rate
 from .rows import data, detector, evaluation, network, objects, ops, paste
-from .summary import Summary, row_text
+from .summary import Summary, format_row
 
 PARTS = ("ops", "train", "infer", "data", "eval")
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A name of the command line.
+    """A benchmark of the command line.
 
     Attributes:
-        part: the part it belongs to.
-        make: gives contests, or finished rows.
-        on_cuda: whether it has a row for CUDA.
-        is_curve: its rows are points of the plot, not rows of the table.
+        part: part of the command line that it belongs to.
+        make: function that yields comparisons or finished rows.
+        on_cuda: True if it has a row for CUDA.
+        is_curve: True if its rows are points of the plot, not rows of the table.
     """
 
     part: str
-    make: Callable[[Options], Iterable[Contest | Row]]
+    make: Callable[[Options], Iterable[Comparison | Row]]
     on_cuda: bool = True
     is_curve: bool = False
 
@@ -42,7 +42,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "edges": Benchmark("ops", ops.edges),
     "targets": Benchmark("ops", detector.targets),
     "paste": Benchmark("ops", paste.paste),
-    "objects": Benchmark("ops", objects.object_curve, is_curve=True),
+    "objects": Benchmark("ops", objects.measure_objects, is_curve=True),
     "train_step": Benchmark("train", network.train_step),
     "infer": Benchmark("infer", network.infer),
     "data": Benchmark("data", data.data, on_cuda=False),
@@ -52,24 +52,24 @@ BENCHMARKS: dict[str, Benchmark] = {
 CUDA_NAMES = tuple(name for name, b in BENCHMARKS.items() if b.on_cuda and not b.is_curve)
 
 
-def devices_for(word: str) -> list[torch.device]:
-    """Devices that a word of the command line means: cpu, cuda, or auto: the CPU, and CUDA where there is one.
+def find_devices(word: str) -> list[torch.device]:
+    """Return the devices of "cpu", "cuda" or "auto" (the CPU, and CUDA if available).
 
     Raises:
-        ValueError: CUDA is asked for and there is none.
+        ValueError: CUDA is asked for but not available.
     """
     has_cuda = torch.cuda.is_available()
     if word == "cuda" and not has_cuda:
-        raise ValueError("--device cuda, but PyTorch finds no CUDA device here: use --device cpu")
+        raise ValueError("--device cuda, but PyTorch finds no CUDA device: use --device cpu")
     names = {"cpu": ["cpu"], "cuda": ["cuda"], "auto": ["cpu", "cuda"] if has_cuda else ["cpu"]}
     return [torch.device(name) for name in names[word]]
 
 
 def select(parts: Sequence[str], only: Sequence[str]) -> list[str]:
-    """Names to run, in their order; no parts: all, no names: all of the parts.
+    """Select the names to run; without parts all parts, without names all names of the parts.
 
     Raises:
-        ValueError: a name that is unknown or not in these parts.
+        ValueError: a name is unknown or does not belong to the parts.
     """
     names = [name for name, benchmark in BENCHMARKS.items() if not parts or benchmark.part in parts]
     wrong = [name for name in only if name not in names]
@@ -80,16 +80,16 @@ def select(parts: Sequence[str], only: Sequence[str]) -> list[str]:
     return [name for name in names if name in only] if only else names
 
 
-def run(names: Sequence[str], options: Sequence[Options], output: Path, show: bool = True) -> Summary:
-    """Run the benchmarks on each device; the summary is written after every row, the pictures at the end.
+def run_benchmarks(names: Sequence[str], options: Sequence[Options], output: Path, show: bool = True) -> Summary:
+    """Run the benchmarks on each device; the summary is written after every row, the plots at the end.
 
-    A row that fails is noted among the summary's failures, and the others go on.
+    A row that fails is added to the failures of the summary, and the other rows are measured.
 
     Args:
-        names: of ``BENCHMARKS``.
-        options: one for each device.
-        output: folder for summary.json, summary.md and the pictures; rows there of other names or devices stay.
-        show: a progress bar, and a line for each row.
+        names: names of ``BENCHMARKS``.
+        options: options of each device.
+        output: folder of summary.json, summary.md and the plots; earlier rows of other names or devices are kept.
+        show: print a progress bar and one line per row.
     """
     summary = Summary.open(output, quick=options[0].quick, cuda_names=CUDA_NAMES)
     work = [(o, name) for o in options for name in names if o.device.type == "cpu" or BENCHMARKS[name].on_cuda]
@@ -99,9 +99,9 @@ def run(names: Sequence[str], options: Sequence[Options], output: Path, show: bo
             for each, name in bar:
                 bar.set_description(f"{name} on {each.device.type}")
                 summary.note_machine(each.device, copy_bandwidth, matrix_rate)
-                for row in _rows(name, each, summary):
+                for row in _measure_rows(name, each, summary):
                     if show:
-                        tqdm.write(row_text(row))
+                        tqdm.write(format_row(row))
                     summary.write()
     finally:
         summary.write()
@@ -109,16 +109,16 @@ def run(names: Sequence[str], options: Sequence[Options], output: Path, show: bo
     return summary
 
 
-def _rows(name: str, options: Options, summary: Summary) -> Iterator[Row]:
-    """Measure; each row is in the summary before it is given out."""
+def _measure_rows(name: str, options: Options, summary: Summary) -> Iterator[Row]:
+    """Measure one benchmark; each row is added to the summary before it is yielded."""
     benchmark = BENCHMARKS[name]
     summary.forget(name, options.device.type, benchmark.is_curve)
     try:
         for item in benchmark.make(options):
-            row = compete(item, options) if isinstance(item, Contest) else item
+            row = run_comparison(item, options) if isinstance(item, Comparison) else item
             (summary.add_point if benchmark.is_curve else summary.add)(row)
             gc.collect()
             yield row
-    except Exception as error:  # one op that fails must not cost the measurements of the others
+    except Exception as error:  # a failing op must not cost the measurements of the other ops
         summary.fail(name, options.device.type, error)
         yield {"op": name, "device": options.device.type, "note": f"FAILED: {error}"}

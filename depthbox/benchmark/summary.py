@@ -1,4 +1,4 @@
-"""What was measured so far: summary.json, summary.md and the pictures."""
+"""Summary of all measurements: summary.json, summary.md and the plots."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from typing import Any
 
 import torch
 
-from ..experiments.ablation.results import hardware
 from ..io.files import atomic_open
+from ..reports.run_folder import device_name
 from .comparison import Row
 from .plots import save_bars, save_curve
-from .report import markdown
+from .report import format_markdown
 
 JSON_FILE, TABLE_FILE = "summary.json", "summary.md"
 _PACKAGES = (
@@ -38,16 +38,17 @@ _PACKAGES = (
 
 @dataclass
 class Summary:
-    """The rows, and what they were measured with.
+    """Rows of the benchmark, with the versions and machines of their measurement.
 
     Attributes:
-        folder: where the files are.
-        quick: the figures mean nothing.
-        rows: of all operations.
-        points: of the cost against the number of objects.
+        folder: folder of the files.
+        quick: True if the inputs are tiny, so that the values are meaningless.
+        rows: rows of all operations.
+        points: points of the cost over the number of objects.
         machines: device type -> its name, threads, copy bandwidth (bytes/s), rate of matrix products (operations/s).
-        failures: what went wrong, ``op``, ``device``, ``error``.
-        cuda_names: ops that have a row for CUDA, named in the table even where they were not measured.
+        failures: ``op``, ``device`` and ``error`` of each failed row.
+        cuda_names: ops with a row for CUDA, which appear in the table even if they were not measured.
+        commit: commit of the project.
     """
 
     folder: Path
@@ -57,15 +58,15 @@ class Summary:
     machines: dict[str, dict[str, Any]] = field(default_factory=dict)
     failures: list[dict[str, str]] = field(default_factory=list)
     cuda_names: tuple[str, ...] = ()
-    commit: str = field(default_factory=lambda: commit())
+    commit: str = field(default_factory=lambda: read_commit())
     _fresh: set[str] = field(default_factory=set)
 
     @classmethod
     def open(cls, folder: Path, quick: bool, cuda_names: tuple[str, ...] = ()) -> Summary:
-        """With the rows of an earlier run into this folder, unless just one of the two was quick.
+        """Create a summary with the rows of an earlier run in this folder, unless exactly one of the two is quick.
 
         Raises:
-            ValueError: there is a summary.json that is none of ours.
+            ValueError: summary.json exists but was not written by a benchmark.
         """
         path = folder / JSON_FILE
         if not path.is_file():
@@ -75,7 +76,7 @@ class Summary:
             parts = {key: content[key] for key in ("rows", "machines", "failures")}
             was_quick, points = content["quick"], content["objects"]
         except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{path} is no summary of this tool: delete it, or choose another --output") from error
+            raise ValueError(f"{path} is not a summary of this tool: delete it, or choose another --output") from error
         if was_quick != quick:
             return cls(folder, quick, cuda_names=cuda_names)
         return cls(folder, quick, points=points, cuda_names=cuda_names, **parts)
@@ -86,25 +87,25 @@ class Summary:
         bandwidth: Callable[[torch.device], float],
         rate: Callable[[torch.device], float],
     ) -> None:
-        """Measure what the device can do at best, once a run."""
+        """Measure the peak rates of the device, once per run."""
         if device.type not in self._fresh:
             self._fresh.add(device.type)
             self.machines[device.type] = {
-                "name": hardware(device.type),
+                "name": device_name(device.type),
                 "threads": torch.get_num_threads(),
                 "copy_bandwidth": bandwidth(device),
                 "matrix_rate": rate(device),
             }
 
     def forget(self, name: str, device: str, is_curve: bool) -> None:
-        """Drop what an earlier run said of this."""
+        """Remove the rows, points and failures of an earlier run of this benchmark."""
         if is_curve:
             self.points = [p for p in self.points if p["device"] != device]
         self.rows = [r for r in self.rows if (r["op"], r["device"]) != (name, device)]
         self.failures = [f for f in self.failures if (f["op"], f["device"]) != (name, device)]
 
     def add(self, row: Row) -> None:
-        """Add a row, with its distance from the floors and the commit."""
+        """Add a row, with its ratios to the lower bounds and the commit."""
         machine = self.machines.get(row["device"], {})
         for kind, best in (("bytes", "copy_bandwidth"), ("operations", "matrix_rate")):
             if f"floor_{kind}" in row and best in machine:
@@ -118,16 +119,17 @@ class Summary:
         self.points.append(row | {"commit": self.commit})
 
     def fail(self, name: str, device: str, error: Exception) -> None:
+        """Add a failed row."""
         self.failures.append({"op": name, "device": device, "error": f"{type(error).__name__}: {error}"})
 
     def as_dict(self) -> dict[str, Any]:
-        """What summary.json holds; numbers that JSON has not are None."""
+        """Return the content of summary.json; infinite and undefined numbers are None."""
         content = {
             "rows": self.rows,
             "objects": self.points,
             "failures": self.failures,
             "quick": self.quick,
-            "versions": versions(),
+            "versions": read_versions(),
             "commit": self.commit,
             "hardware": {device: machine["name"] for device, machine in self.machines.items()},
             "machines": self.machines,
@@ -135,15 +137,15 @@ class Summary:
         return _clean(content)
 
     def write(self) -> None:
-        """Write summary.json and summary.md, each whole or not at all."""
+        """Write summary.json and summary.md, each of them atomically."""
         content = self.as_dict()
-        files = {JSON_FILE: json.dumps(content, indent=1) + "\n", TABLE_FILE: markdown(content, self.cuda_names)}
+        files = {JSON_FILE: json.dumps(content, indent=1) + "\n", TABLE_FILE: format_markdown(content, self.cuda_names)}
         for name, text in files.items():
             with atomic_open(self.folder / name) as file:
                 file.write(text.encode())
 
     def draw(self) -> None:
-        """Draw the pictures for which there is something to draw."""
+        """Draw the plots of the available rows and points."""
         rows = [row for row in self.rows if row.get("speedup") and row["op"] != "infer"]
         if rows:
             save_bars(rows, self.folder / "summary.png")
@@ -151,8 +153,8 @@ class Summary:
             save_curve([p for p in self.points if p["device"] == device], self.folder / f"objects_{device}.png")
 
 
-def row_text(row: Row) -> str:
-    """A row on one line of the terminal."""
+def format_row(row: Row) -> str:
+    """Format a row as one line of the terminal."""
     label = " ".join(str(row[key]) for key in ("op", "option", "device") if key in row)
     parts = [f"{label:<28}"]
     parts += [f"{row[key]} {unit}" for key, unit in (("objects", "objects"), ("batch", "images")) if key in row]
@@ -163,8 +165,8 @@ def row_text(row: Row) -> str:
     return "  ".join(parts + ([row["note"]] if row.get("note") else []))
 
 
-def versions() -> dict[str, str]:
-    """Of Python and the packages that matter; what is not installed is left out."""
+def read_versions() -> dict[str, str]:
+    """Return the versions of Python and of the installed packages that affect the measurements."""
     from .. import __version__
 
     found = {"python": platform.python_version(), "depthbox": __version__}
@@ -176,8 +178,8 @@ def versions() -> dict[str, str]:
     return found | ({"cuda": torch.version.cuda} if torch.version.cuda else {})
 
 
-def commit() -> str:
-    """The project's commit, with a + where tracked files differ from it; "unknown" outside its repository."""
+def read_commit() -> str:
+    """Return the project's commit, with a + if tracked files differ from it; "unknown" outside a repository."""
     root = Path(__file__).resolve().parents[2]
     found = []
     for words in (("rev-parse", "HEAD"), ("status", "--porcelain", "--untracked-files=no")):

@@ -46,7 +46,7 @@ def set_aside_run(folder: str | os.PathLike[str]) -> Path | None:
     folder = Path(folder)
     partial = _find_incomplete(folder)
     if partial is None:
-        if not any(_matches(folder, _EVIDENCE)):
+        if not is_run(folder):
             return None
         partial = folder / f"earlier_{_next_number(folder)}{_INCOMPLETE}"
         partial.mkdir()
@@ -55,6 +55,9 @@ def set_aside_run(folder: str | os.PathLike[str]) -> Path | None:
     for path in _matches(folder, RUN_FILES):
         if not (partial / path.name).exists():
             path.rename(partial / path.name)
+    for path in (folder / "data" / f"{name}.json" for name in ("train", "val")):
+        if path.is_file():
+            _copy_whole(path, partial / "data" / path.name)
     target = partial.with_name(partial.name.removesuffix(_INCOMPLETE))
     _adjust_config(partial, folder, target)
     sync_folder(partial)
@@ -67,6 +70,32 @@ def set_aside_run(folder: str | os.PathLike[str]) -> Path | None:
         target,
     )
     return target
+
+
+def is_run(folder: str | os.PathLike[str]) -> bool:
+    """Return whether a folder holds files that only a training run writes."""
+    return any(_matches(Path(folder), _EVIDENCE))
+
+
+def restore_run(folder: str | os.PathLike[str], aside: Path, config: bytes) -> None:
+    """Undo ``set_aside_run``, because the new run was refused before it wrote anything.
+
+    Args:
+        folder: OUTPUT_DIR.
+        aside: result of ``set_aside_run``.
+        config: content of config.yaml before; b"" = there was none.
+    """
+    folder = Path(folder)
+    for path in sorted(aside.rglob("*")):
+        if path.is_file():
+            target = folder / path.relative_to(aside)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            path.replace(target)
+    if config:
+        with atomic_open(folder / "config.yaml") as file:
+            file.write(config)
+    shutil.rmtree(aside)
+    logging.getLogger(__name__).warning("The new run was refused: the earlier run is in %s as before", folder)
 
 
 def complete_set_aside(folder: str | os.PathLike[str]) -> Path | None:
@@ -123,12 +152,16 @@ def _copy_annotations(entry: list[str], folder: Path, partial: Path, target: Pat
     inside = Path(os.path.relpath(source, folder))
     if not source.is_file() or inside.parts[0] == os.pardir or _NUMBER.fullmatch(inside.parts[0]):
         return entry
-    copy = partial / inside
+    _copy_whole(source, partial / inside)
+    return [entry[0], os.path.abspath(target / inside), *entry[2:]]
+
+
+def _copy_whole(source: Path, copy: Path) -> None:
+    """Copy a file, complete or not at all."""
     copy.parent.mkdir(parents=True, exist_ok=True)
     temporary = copy.with_name(f".{copy.name}.tmp")
     shutil.copy2(source, temporary)
     temporary.replace(copy)
-    return [entry[0], os.path.abspath(target / inside), *entry[2:]]
 
 
 def follow_weights(weights: str, aside: Path | None) -> str:

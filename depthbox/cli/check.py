@@ -1,34 +1,38 @@
-"""``depthbox check``: the options of ``depthbox.data.check.check``, and what is printed and written."""
+"""``depthbox check``: options of ``depthbox.data.check``, the printed result and the written files."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ..data.check.check import CheckReport
 
-SUMMARY = "Say what is wrong with a data set of boxes, before training."
+SUMMARY = "Find problems of a dataset before training."
 STOPPED = "stopped; nothing was changed"
 EXAMPLES = """
 examples:
-  boxes and images:     %(prog)s --json boxes.json --images photos
+  boxes and images:     %(prog)s --data boxes.json --images photos
+  YOLO:                 %(prog)s --data data.yaml
+  Pascal VOC, CVAT, ...: %(prog)s --data FILE_OR_FOLDER
   depth maps as well:   ... --depth depth
-  pictures of cases:    ... --output look   (a page: look/index.html)
+  images of cases:      ... --output look   (a page: look/index.html)
+  a repaired copy:      ... --fix fixed.json
   for programs, CI:     ... --report findings.json
-  a quick look:         ... --max-images 500   (the json is checked in full)
+  a quick look:         ... --max-images 500   (annotations are read in full)
   small inputs:         ... --min-size 320 --max-size 640
 
-Nothing is changed. An error means that training would stop or learn nonsense,
-a warning that something is lost. docs/check.md lists all that is looked for.
-Exit status: 0 no error (there may be warnings), 1 errors, 2 the check could
-not run (no such file).
+The data are not changed. An error means that training refuses the data or
+learns nonsense, a warning that something is lost or probably not meant.
+docs/check.md lists all findings. A dataset that is divided is checked split
+by split. Exit status: 0 no error, 1 errors, 2 the check cannot run.
 """
 
-# As in depthbox.data.check.CheckSettings, which would bring in numpy and more.
+# As in depthbox.data.check.check.CheckSettings, whose import takes seconds.
 MIN_SIZE, MAX_SIZE, MAX_WORKERS = 800, 1333, 8
 
 
@@ -36,35 +40,42 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     add = parser.add_argument
     workers = min(MAX_WORKERS, os.cpu_count() or 1)
-    add("--json", required=True, type=Path, metavar="FILE", help="COCO json of the boxes")
-    add("--images", required=True, type=Path, metavar="DIR", help="folder of the images")
-    add("--depth", type=Path, metavar="DIR", help="folder of the depth maps (default: the data set has none)")
-    add("--output", type=Path, metavar="DIR", help="folder for an HTML page with pictures of the worst cases")
-    add("--report", type=Path, metavar="FILE", help="json file for all findings")
-    add("--min-size", type=int, default=MIN_SIZE, metavar="N", help="input's short side (default %(default)s)")
+    add("--data", "--json", required=True, type=Path, metavar="PATH", help="annotations, as for depthbox train --data")
+    add("--images", type=Path, metavar="DIR", help="image folder (default: as the format says)")
+    add("--depth", type=Path, metavar="DIR", help="folder of the depth maps (default: without depth)")
+    add("--split", choices=("train", "val", "test"), help="check this split only (default: all)")
+    add("--output", type=Path, metavar="DIR", help="folder for an HTML page with images of the worst cases")
+    add("--report", type=Path, metavar="FILE", help="JSON file for all findings")
+    add("--fix", type=Path, metavar="FILE", help="write a repaired copy of the annotations as COCO JSON")
+    add("--min-size", type=int, default=MIN_SIZE, metavar="N", help="short side of the input (default %(default)s)")
     add("--max-size", type=int, default=MAX_SIZE, metavar="N", help="its longest side (default %(default)s)")
-    add("--max-images", type=int, metavar="N", help="read only so many images, evenly spread (default: all)")
+    add("--max-images", type=int, metavar="N", help="decode only so many images, evenly spread (default: all)")
     add("--workers", type=int, default=workers, metavar="N", help="threads that read (default %(default)s)")
 
 
 def check_arguments(arguments: argparse.Namespace) -> None:
-    """Raise ValueError where the report would overwrite the annotations."""
-    if arguments.report and arguments.report.resolve() == arguments.json.resolve():
-        raise ValueError(f"--report {arguments.report} would overwrite the annotations: give it another name")
+    """Raise ValueError if an output would overwrite the annotations or another output."""
+    for option in ("report", "fix"):
+        path = getattr(arguments, option)
+        if path and path.resolve() == arguments.data.resolve():
+            raise ValueError(f"--{option} {path} would overwrite the annotations: give it another name")
+    if arguments.fix and arguments.report and arguments.fix.resolve() == arguments.report.resolve():
+        raise ValueError(f"--fix and --report both name {arguments.fix}: give one of them another name")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Check, tell, and write what was asked for; returns the exit status.
+    """Check the data, print the result and write what was asked for; return the exit status.
 
     Raises:
-        ValueError: a file or folder is not there, or the report would overwrite the annotations.
+        ValueError: a file, folder or split does not exist, or an output would overwrite the annotations.
     """
-    from ..data.check.check import CheckSettings, check_dataset
+    from ..data.check.check import CheckSettings
     from ..data.check.report import summary
+    from ..data.check.splits import check_splits, find_splits
 
     check_arguments(arguments)
     settings = CheckSettings(
-        json_file=arguments.json,
+        data=arguments.data,
         images=arguments.images,
         depth=arguments.depth,
         min_size=arguments.min_size,
@@ -72,25 +83,37 @@ def run(arguments: argparse.Namespace) -> int:
         max_images=arguments.max_images,
         workers=arguments.workers,
     )
-    # Broken EXIF data and the like: the findings say what matters, and the progress bar stays whole.
+    splits = find_splits(settings, arguments.split)
+    if arguments.fix and len(splits) > 1:
+        raise ValueError(f"--fix writes one file: choose one of {', '.join(splits)} with --split")
+
+    def show(report: CheckReport) -> None:
+        title = f"=== {report.settings.split} ===\n" if splits != ("",) else ""
+        print(f"{title}{summary(report)}\n" if len(splits) > 1 else title + summary(report), flush=True)
+
+    # The findings name broken EXIF data and the like, and the progress bar stays whole.
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="PIL")
-        report = check_dataset(settings)
-        print(summary(report))
-        for line in write_files(arguments, report):
+        reports = check_splits(settings, splits, show)
+        for line in write_files(arguments, reports):
             print(line)
-    return 1 if report.errors else 0
+    return 1 if any(report.errors for report in reports.values()) else 0
 
 
-def write_files(arguments: argparse.Namespace, report: CheckReport) -> list[str]:
-    """Write the page and the json of findings; returns a line for each."""
+def write_files(arguments: argparse.Namespace, reports: Mapping[str, CheckReport]) -> list[str]:
+    """Write the page, the JSON file of findings and the repaired annotations; return lines that describe them."""
+    from ..data.check.fix import write_fixed
     from ..data.check.report import write_report
     from ..reports.dataset import write_page
 
     lines = []
     if arguments.output:
-        lines.append(f"page     {write_page(report, arguments.output)}")
+        for split, report in reports.items():
+            folder = arguments.output / split if len(reports) > 1 else arguments.output
+            lines.append(f"page     {write_page(report, folder)}")
     if arguments.report:
-        write_report(report, arguments.report)
+        write_report(reports if len(reports) > 1 else {"": next(iter(reports.values()))}, arguments.report)
         lines.append(f"report   {arguments.report}")
+    if arguments.fix:
+        lines += write_fixed(next(iter(reports.values())), arguments.fix)
     return lines

@@ -226,11 +226,11 @@ def self_test(device: str) -> float:
     from .. import add_depthbox_config
     from ..config import load_config
     from ..custom_data.models import choose_model
-    from ..custom_data.recipe import overrides
+    from ..custom_data.recipe import format_overrides
     from ..modeling.build import build_network
 
     keys = {**choose_model("tiny", device).keys, "MODEL.DEVICE": device, "MODEL.FCOS.NUM_CLASSES": 2}
-    model = build_network(load_config(add_depthbox_config, overrides=overrides(keys))).train()
+    model = build_network(load_config(add_depthbox_config, overrides=format_overrides(keys))).train()
     instances = Instances((_SIDE, _SIDE))
     instances.gt_boxes = Boxes(torch.tensor([[8.0, 8.0, 40.0, 48.0]]))
     instances.gt_classes = torch.tensor([1])

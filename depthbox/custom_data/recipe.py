@@ -1,4 +1,4 @@
-"""A schedule for a data set nobody has trained on yet: from its size, the batch and the device, by fixed rules.
+"""Training schedule of a new dataset by fixed rules, from its size, the batch size and the device.
 
 The rules give COCO's published schedule for COCO's size (118,000 images in batches of 16: 90,000 iterations), and for a
 hundred small images on the CPU about what `configs/nuclei` was tuned to by hand. docs/my_data.md lists them.
@@ -13,37 +13,37 @@ from typing import Any
 
 from .models import ModelChoice
 
-# How often each image is seen, and between how many images in all.
+# Epochs, and bounds of the number of images seen in total.
 EPOCHS = 24
 SEEN_GPU = (48_000, 1_440_000)  # 3,000 iterations of 16, and COCO's 1x
 SEEN_CPU = (3_200, 16_000)  # 800 and 4,000 iterations of 4: half an hour, some hours
 MIN_ITERATIONS = 500
-# Short side of the input at most, and the longest side that goes with COCO's 800.
+# Upper bound of the input's short side, and the ratio of the longest side (1333 for 800 on COCO).
 SIZE_GPU, SIZE_CPU, SIZE_MIN = 800, 384, 96
 LONGEST = 1333 / 800
 STRIDE = 32
-OBJECT_SIDE = 32  # pixels of the input that half of the objects should have at least
+OBJECT_SIDE = 32  # median side of the objects in input pixels that the zoom aims at
 ZOOM_LEAST, ZOOM_MOST = 1.1, 1.4
 BATCH_CPU = 4
-GPU_MEMORY = 24  # gigabytes that ModelChoice.images_per_gpu is meant for
+GPU_MEMORY = 24  # gigabytes that ModelChoice.images_per_gpu refers to
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What the rules look at.
+    """Facts that the rules depend on.
 
     Attributes:
-        images: with objects, to train on.
-        val_images: to evaluate on; 0 = no evaluation.
+        images: number of training images with objects.
+        val_images: number of validation images; 0 = no evaluation.
         short_side: median short side of the images in pixels.
         device: "cuda" or "cpu".
-        batch: images an iteration, over all processes.
-        cores: of this machine.
-        processes: of the training on this machine.
+        batch: batch size over all processes.
+        cores: CPU cores of this machine.
+        processes: number of training processes.
         size: short side of the input in pixels; 0 = by rule.
         object_share: median side of the objects (root of the area of their boxes) as a share of the image's short side;
-            0 = not known.
-        iterations, epochs: 0 = by rule; iterations win.
+            0 = unknown.
+        iterations, epochs: 0 = by rule; iterations take precedence.
     """
 
     images: int
@@ -60,14 +60,14 @@ class Facts:
 
 
 def choose_batch(model: ModelChoice, device: str, gigabytes: float, processes: int, images: int) -> int:
-    """Images an iteration: 4 on the CPU; on GPUs what the model takes at 24 GB, in proportion to the memory.
+    """Return the batch size: 4 on the CPU; on GPUs proportional to the memory, from the model's value at 24 GB.
 
     Args:
-        model: its ``images_per_gpu``.
+        model: the network, for its ``images_per_gpu``.
         device: "cuda" or "cpu".
-        gigabytes: memory of a GPU.
-        processes: in all; the batch is a multiple of their number.
-        images: to train on; the batch is not larger than their number, unless the processes are.
+        gigabytes: memory per GPU.
+        processes: number of processes; the batch size is a multiple of it.
+        images: number of training images, an upper bound unless there are more processes.
     """
     if device == "cpu":
         each = max(1, BATCH_CPU // processes)
@@ -77,7 +77,7 @@ def choose_batch(model: ModelChoice, device: str, gigabytes: float, processes: i
 
 
 def choose_iterations(facts: Facts) -> int:
-    """24 epochs, but between a least and a most number of images seen, and at least 500 iterations."""
+    """Return the number of iterations: 24 epochs within bounds of the images seen, and at least 500."""
     if facts.iterations:
         return facts.iterations
     if facts.epochs:
@@ -87,7 +87,7 @@ def choose_iterations(facts: Facts) -> int:
 
 
 def choose_sizes(facts: Facts) -> tuple[tuple[int, ...], int]:
-    """Short sides of the input in training, and its longest side.
+    """Return the short sides of the training input, and its longest side.
 
     The largest short side is twice that of the images (small objects need it), at most 800 on a GPU and 384 on the CPU,
     a multiple of 32. Training varies it between 80 % and 100 % in steps of 32; testing takes the largest.
@@ -100,9 +100,9 @@ def choose_sizes(facts: Facts) -> tuple[tuple[int, ...], int]:
 
 
 def choose_zoom(facts: Facts, size: int) -> float:
-    """How much larger small objects are shown: training takes crops, 1 / zoom of the image; 1 = whole images.
+    """Return the zoom for small objects: training uses crops of 1 / zoom of the image; 1 = whole images.
 
-    For half of the objects to have ``OBJECT_SIDE`` pixels; a size that the user names stays as it is.
+    The zoom gives half of the objects ``OBJECT_SIDE`` pixels. A size given by the user is kept.
     """
     if facts.size or not facts.object_share:
         return 1.0
@@ -111,7 +111,7 @@ def choose_zoom(facts: Facts, size: int) -> float:
 
 
 def input_keys(facts: Facts) -> dict[str, Any]:
-    """Sizes of the input; with crops, the whole image is tested at the size at which its parts were trained."""
+    """Return the keys of the input size; with crops, whole images are tested at the scale of the training crops."""
     sizes, longest = choose_sizes(facts)
     zoom = choose_zoom(facts, sizes[-1])
     test = round(zoom * sizes[-1] / STRIDE) * STRIDE if zoom > 1 else sizes[-1]
@@ -127,15 +127,15 @@ def input_keys(facts: Facts) -> dict[str, Any]:
 
 
 def make_recipe(facts: Facts, model: ModelChoice, depth: bool) -> dict[str, Any]:
-    """The keys of the config that depend on the data, the batch and the device.
+    """Return the config keys that depend on the data, the batch size and the device.
 
     Args:
-        facts: of the data and machine.
-        model: the network: optimiser, its learning rate at its reference batch.
-        depth: the whole method, with pseudo depth and a teacher; else BoxInst.
+        facts: facts of the data and the machine.
+        model: the network, with its optimizer and the learning rate at its reference batch size.
+        depth: whether to use the whole method, with pseudo depth and an EMA teacher; else BoxInst.
 
     Returns:
-        Dotted keys of the config and their values. The learning rate is linear in the batch; with n iterations it is
+        Dotted config keys and their values. The learning rate is linear in the batch size; with n iterations it is
         warmed up for n / 10 (at most 1,000) and divided by ten at 2/3 and 8/9 of them.
     """
     total = choose_iterations(facts)
@@ -143,7 +143,7 @@ def make_recipe(facts: Facts, model: ModelChoice, depth: bool) -> dict[str, Any]
     keys: dict[str, Any] = {
         "MODEL.DEVICE": facts.device,
         "MODEL.CHANNELS_LAST": facts.device == "cpu",
-        "MODEL.BOXINST.BOTTOM_PIXELS_REMOVED": 0,  # COCO's images alone have a border there
+        "MODEL.BOXINST.BOTTOM_PIXELS_REMOVED": 0,  # only COCO's images have a border there
         "MODEL.BOXINST.PAIRWISE.WARMUP_ITERS": pairwise_warmup(total),
         **inputs,
         "SOLVER.OPTIMIZER": model.optimizer,
@@ -164,7 +164,7 @@ def make_recipe(facts: Facts, model: ModelChoice, depth: bool) -> dict[str, Any]
 
 
 def depth_keys(total: int, size: int, longest: int) -> dict[str, Any]:
-    """The whole method: depth layer, both depth losses, and a teacher from shortly after the first step on."""
+    """Return the keys of the whole method: depth layer, both depth losses, and a teacher after the first LR step."""
     start = math.ceil(total * 65 / 90)
     with_teacher = total - start
     return {
@@ -173,7 +173,7 @@ def depth_keys(total: int, size: int, longest: int) -> dict[str, Any]:
         "MODEL.DEPTH.WARMUP_ITERS": depth_warmup(total),
         "MODEL.DISTILL.ENABLED": True,
         "MODEL.DISTILL.START_ITER": start,
-        # The teacher remembers a third of its time, at most 1,000 iterations as in the paper.
+        # The EMA averages over 30 % of the iterations with a teacher, at most 1,000 as in the paper.
         "MODEL.DISTILL.EMA_MOMENTUM": round(1 - 1 / clamp(0.3 * with_teacher, 10, 1000), 4),
         "MODEL.DISTILL.TEACHER_MIN_SIZE": size,
         "MODEL.DISTILL.TEACHER_MAX_SIZE": longest,
@@ -182,19 +182,19 @@ def depth_keys(total: int, size: int, longest: int) -> dict[str, Any]:
 
 
 def pairwise_warmup(total: int) -> int:
-    """Iterations in which the pairwise loss grows: n / 9 (COCO's 10,000), but 300 in short trainings."""
+    """Return the warm-up of the pairwise loss: n / 9 (10,000 for COCO), but 300 in short runs."""
     return max(1, total // 9, min(300, total // 3))
 
 
 def depth_warmup(total: int) -> int:
-    """The same for depth consistency: longer, as it makes boxes of masks that are still vague (docs/method.md)."""
+    """Return the warm-up of depth consistency, which is longer: early, it turns vague masks into boxes."""
     return max(1, total // 9, min(6000, 2 * total // 3))
 
 
 def evaluation_period(facts: Facts, total: int, crop: float = 1.0) -> int:
-    """Nine evaluations, fewer where each would take longer than a tenth of the training; 0 = at the end alone.
+    """Return the evaluation period: nine evaluations, fewer if they took over a tenth of the run each; 0 = end.
 
-    An image costs about a third of a training step's share of it, more where training sees a crop of it.
+    Evaluating an image costs about a third of training on it, more if training uses crops.
     """
     if not facts.val_images:
         return 0
@@ -203,16 +203,16 @@ def evaluation_period(facts: Facts, total: int, crop: float = 1.0) -> int:
 
 
 def choose_workers(facts: Facts) -> int:
-    """Loader processes for each process: none on one or two cores, four at most."""
+    """Return the number of loader workers per process: none on one or two cores, at most four."""
     share = facts.cores // max(1, facts.processes)
     return 0 if share <= 2 else min(4, share - 1)
 
 
 def clamp(value: float, least: float, most: float) -> float:
-    """The value, or the bound that it crosses."""
+    """Return the value, limited to [least, most]."""
     return max(least, min(most, value))
 
 
-def overrides(keys: Mapping[str, Any]) -> list[str]:
-    """KEY VALUE words for ``load_config``."""
+def format_overrides(keys: Mapping[str, Any]) -> list[str]:
+    """Format keys as KEY VALUE words for ``load_config``."""
     return [word for key, value in keys.items() for word in (key, value if isinstance(value, str) else repr(value))]

@@ -1,4 +1,4 @@
-"""Images, depth maps and annotations on their way to the network."""
+"""Datasets, and the conversion of images, depth maps and annotations to inputs of the network."""
 
 from .datasets import register_coco_style, register_from_config
 from .depth_io import DepthFileError, read_depth, write_depth

@@ -1,4 +1,4 @@
-"""Annotations of one image -> the ``Instances`` that training wants."""
+"""Conversion of the annotations of an image to ``Instances`` for training."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ def required_fields(cfg: CfgNode) -> tuple[str, ...]:
 
 
 def boxes_to_instances(annotations: Sequence[Annotation], transforms: Transform, size: tuple[int, int]) -> Instances:
-    """Boxes and classes of the objects after the transforms; no other key of an annotation is looked at.
+    """Transform boxes and classes of objects; no other key of an annotation is read.
 
     Args:
         annotations: with ``bbox``, ``bbox_mode`` (absolute) and ``category_id`` (contiguous).
-        transforms: what the image went through.
-        size: (height, width) of the image after them.
+        transforms: applied to the image.
+        size: (height, width) of the image after the transforms.
 
     Returns:
         Instances with ``gt_boxes`` (N, 4) float32 clipped to the image and ``gt_classes`` (N,) int64; N may
         be 0, boxes may be empty.
     """
     height, width = size
-    boxes = np.array([_xyxy(annotation) for annotation in annotations], dtype=np.float64).reshape(-1, 4)
+    boxes = np.array([_to_corners(annotation) for annotation in annotations], dtype=np.float64).reshape(-1, 4)
     if len(boxes):
         boxes = transforms.apply_box(boxes)
     boxes = np.clip(boxes, 0, (width, height, width, height))
@@ -57,15 +57,15 @@ def boxes_to_instances(annotations: Sequence[Annotation], transforms: Transform,
 def transform_mask(
     segmentation: Any, transforms: Transform, image_size: tuple[int, int], size: tuple[int, int]
 ) -> NDArray[np.bool_]:
-    """Rasterise one object's segmentation after the transforms.
+    """Rasterize the segmentation of one object after the transforms.
 
     Args:
         segmentation: polygons ``[[x0, y0, x1, y1, ...], ...]``, a COCO RLE (compressed or not), or an (H, W)
             array.
-        transforms: what the image went through. Polygons are moved point by point and drawn at the new size,
-            so they stay sharp; bitmaps are resampled (nearest).
+        transforms: applied to the image. The points of polygons are transformed and drawn at the new size, so that
+            outlines stay sharp; bitmaps are resampled (nearest).
         image_size: (height, width) of the image before the transforms.
-        size: (height, width) after them.
+        size: (height, width) of the image after the transforms.
 
     Returns:
         (height, width) bool.
@@ -87,21 +87,21 @@ def transform_mask(
 
 
 def add_masks(instances: Instances, masks: Sequence[NDArray[np.bool_] | None], mixed: bool) -> Instances:
-    """A copy with ``gt_masks`` and, where some objects may have none, ``gt_has_mask``.
+    """Return a copy with ``gt_masks`` and, if objects may have no mask, ``gt_has_mask``.
 
     Args:
-        instances: N rows.
+        instances: N instances.
         masks: N bool arrays (height, width), or None for an object without a mask, whose bitmap is all zero.
         mixed: whether to set ``gt_has_mask``.
 
     Returns:
-        Instances that gained ``gt_masks`` (BitMasks) and, if ``mixed``, ``gt_has_mask`` (N,) bool.
+        The instances with ``gt_masks`` (BitMasks) and, if ``mixed``, ``gt_has_mask`` (N,) bool.
     """
     instances = Instances(instances.image_size, **instances.get_fields())
     tensor = torch.zeros((len(masks), *instances.image_size), dtype=torch.bool)
-    for row, mask in enumerate(masks):
+    for index, mask in enumerate(masks):
         if mask is not None:
-            tensor[row] = torch.from_numpy(np.ascontiguousarray(mask))
+            tensor[index] = torch.from_numpy(np.ascontiguousarray(mask))
     instances.gt_masks = BitMasks(tensor)
     if mixed:
         instances.gt_has_mask = torch.tensor([mask is not None for mask in masks], dtype=torch.bool)
@@ -109,7 +109,7 @@ def add_masks(instances: Instances, masks: Sequence[NDArray[np.bool_] | None], m
 
 
 def drop_empty(instances: Instances) -> Instances:
-    """Keep the objects of which a box of positive area and, where there is a mask, a pixel of it is left."""
+    """Remove the objects whose box has no area, or whose mask has no pixel."""
     keep = instances.gt_boxes.nonempty()
     if instances.has("gt_masks"):
         drawn = instances.gt_masks.tensor.flatten(1).any(dim=1)
@@ -117,7 +117,7 @@ def drop_empty(instances: Instances) -> Instances:
     return instances[keep]
 
 
-def _xyxy(annotation: Annotation) -> list[float]:
+def _to_corners(annotation: Annotation) -> list[float]:
     box = [float(value) for value in annotation["bbox"]]
     return BoxMode.convert(box, annotation["bbox_mode"], BoxMode.XYXY_ABS)
 
@@ -127,7 +127,6 @@ def _draw_polygons(polygons: list, transforms: Transform, size: tuple[int, int])
     points = [np.asarray(polygon, dtype=np.float64).reshape(-1) for polygon in polygons]
     if not points or any(len(p) < 6 or len(p) % 2 for p in points):
         raise ValueError("a polygon needs three points or more, as x0, y0, x1, y1, ...")
-    # apply_coords, not apply_polygons: the drawing clips to the image by itself, and no polygon library is
-    # needed.
+    # Unlike apply_polygons, apply_coords needs no polygon library; the rasterization clips to the image.
     moved = [transforms.apply_coords(p.reshape(-1, 2).copy()).reshape(-1).tolist() for p in points]
     return mask_util.decode(mask_util.merge(mask_util.frPyObjects(moved, height, width))).astype(bool)

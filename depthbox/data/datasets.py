@@ -1,10 +1,9 @@
-"""COCO-style data sets, with or without masks, with or without depth, in Detectron2's catalog."""
+"""Registration of datasets, with or without masks and depth, in Detectron2's catalog."""
 
 from __future__ import annotations
 
-import json
+import contextlib
 import logging
-import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,13 +11,18 @@ from typing import Any
 
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from detectron2.data.datasets import load_coco_json
+from detectron2.structures import BoxMode
 
-from .depth_io import DEPTH_SUFFIXES, DEPTH_TOOL, DepthFileError
+from ..io.annotations.canonical import canonicalize, repaired_ids
+from ..io.annotations.coco import read_coco
+from ..io.annotations.detect import read_raw
+from ..io.annotations.json_file import without_garbage_collection
+from ..io.annotations.records import AnnotationError, AnnotationSet, OriginalIds, RawAnnotations, format_note
+from .depth_io import DEPTH_COMMAND, DEPTH_SUFFIXES, DepthFileError
 
 DatasetDict = dict[str, Any]
 
-# name -> (json file, image root, depth root), what each name stands for in this process.
+# name -> (JSON file, image root, depth root) of the datasets registered in this process.
 _registered: dict[str, tuple[str, str, str]] = {}
 
 
@@ -28,24 +32,24 @@ def register_coco_style(
     image_root: str | os.PathLike[str],
     depth_root: str | os.PathLike[str] | None = None,
 ) -> None:
-    """Register a data set for ``DATASETS.TRAIN`` and ``DATASETS.TEST``; no file is touched before use.
+    """Register a dataset for ``DATASETS.TRAIN`` and ``DATASETS.TEST``; no file is read before it is used.
 
     Args:
-        name: the data set's name. Registering the same data twice under one name changes nothing.
-        json_file: COCO instances json; ``segmentation`` may be missing, category ids may have gaps.
-        image_root: folder of the images.
+        name: name of the dataset. Registering the same data twice under one name has no effect.
+        json_file: COCO JSON file (``segmentation`` may be missing), or other annotations that DepthBox reads.
+        image_root: image folder.
         depth_root: folder of the depth files, named as the images but ending in .png or .npy; None or "" = no
             depth.
 
     Raises:
-        ValueError: the name already stands for other data.
+        ValueError: the name is registered for other data.
     """
     source = (os.fspath(json_file), os.fspath(image_root), os.fspath(depth_root or ""))
     if _registered.get(name) == source:
         return
     if name in DatasetCatalog:
-        known = _registered.get(name, "a data set of Detectron2 or of other code")
-        raise ValueError(f"the data set name '{name}' is taken by {known}; give {source} another name")
+        known = _registered.get(name, "a dataset of Detectron2 or other code")
+        raise ValueError(f"the dataset name '{name}' is already used by {known}: give {source} another name")
     _registered[name] = source
     DatasetCatalog.register(name, lambda: load_coco_style(name, *source))
     MetadataCatalog.get(name).set(
@@ -54,17 +58,17 @@ def register_coco_style(
 
 
 def register_from_config(cfg: CfgNode) -> None:
-    """Register each ``[name, json file, image folder, depth folder or ""]`` of ``DATASETS.COCO_STYLE``.
+    """Register each ``[name, JSON file, image folder, depth folder or ""]`` of ``DATASETS.COCO_STYLE``.
 
-    ``~`` and environment variables in the paths are filled in. Calling it again changes nothing.
+    ``~`` and environment variables in the paths are expanded. Calling it again has no effect.
 
     Raises:
-        ValueError: an entry of another form, an unset variable, or a name that stands for other data.
+        ValueError: an entry of another form, an unset variable, or a name registered for other data.
     """
     for entry in cfg.DATASETS.COCO_STYLE:
         if isinstance(entry, str) or len(entry) not in (3, 4) or not all(isinstance(part, str) for part in entry):
             raise ValueError(
-                f"an entry of DATASETS.COCO_STYLE is [name, json file, image folder, depth folder or ''], not {entry!r}"
+                f"an entry of DATASETS.COCO_STYLE is [name, JSON file, image folder, depth folder or ''], not {entry!r}"
             )
         name, *paths = entry
         register_coco_style(name, *(_expand(path) for path in paths))
@@ -87,58 +91,123 @@ def register_builtin(root: str | None = None) -> None:
         )
 
 
-def load_coco_style(name: str, json_file: str, image_root: str, depth_root: str = "") -> list[DatasetDict]:
-    """Load a COCO-style json into Detectron2's dicts.
+def is_coco_style(name: str) -> bool:
+    """Return whether a dataset was registered by ``register_coco_style``, so that ``load_coco_style`` loads it."""
+    return name in _registered
+
+
+def read_coco_style(name: str, json_file: str, image_root: str) -> AnnotationSet:
+    """Read the annotations of a dataset in canonical form; images that do not exist are left out.
 
     Args:
-        name: where the metadata go: ``thing_classes``, ``thing_dataset_id_to_contiguous_id``, ``has_masks``.
+        name: name of the dataset, for messages.
+        json_file: COCO JSON file, or any other annotations that ``io.annotations`` reads.
+        image_root: image folder.
+
+    Raises:
+        FileNotFoundError: the annotations or the image folder do not exist, or no image does.
+        AnnotationError: the annotations cannot be read.
+    """
+    if not os.path.exists(json_file):
+        raise FileNotFoundError(f"dataset '{name}': {json_file} does not exist; {_format_remedy(name)}")
+    if not os.path.isdir(image_root):
+        raise FileNotFoundError(
+            f"dataset '{name}': the image folder {image_root} does not exist; {_format_remedy(name)}"
+        )
+    annotations = canonicalize(read_annotation_file(json_file, image_root), check_files=True)
+    listed = annotations.content["images"]
+    if len(annotations.missing) == len(listed):
+        example = os.path.join(image_root, listed[0]["file_name"])
+        raise FileNotFoundError(
+            f"dataset '{name}': none of the {len(listed)} images exists in {image_root} (such as {example}); "
+            f"{_format_remedy(name)}"
+        )
+    return annotations.without_missing()
+
+
+def read_annotation_file(json_file: str, image_root: str | None = None) -> RawAnnotations:
+    """Read annotations of any format that are not divided, or the training split of a dataset.
+
+    Args:
+        json_file: annotation file or folder.
+        image_root: image folder; None = as the format defines it.
+
+    Raises:
+        AnnotationError: the annotations cannot be read.
+    """
+    if json_file.lower().endswith(".json"):
+        with contextlib.suppress(AnnotationError):  # COCO is by far the most frequent format; it is parsed only once
+            return read_coco(json_file, image_root)
+    raw = read_raw(json_file, image_root)
+    if raw is None:
+        raise AnnotationError(f"{json_file} has no training split: name one annotation file")
+    return raw
+
+
+def load_coco_style(name: str, json_file: str, image_root: str, depth_root: str = "") -> list[DatasetDict]:
+    """Load annotations into Detectron2's dicts.
+
+    Args:
+        name: name of the dataset, whose metadata are set: ``thing_classes``, ``thing_dataset_id_to_contiguous_id``,
+            ``has_masks``.
         json_file, image_root, depth_root: as in ``register_coco_style``.
 
     Returns:
-        One dict an image; annotations keep their ``id``, categories are contiguous from 0; with
-        ``depth_root`` each dict has ``depth_file_name``.
+        One dict per image, in the order of image ids. Annotations keep their ``id``, categories are contiguous from 0.
+        With ``depth_root``, each dict has ``depth_file_name``. Ids that are not integers are numbered from 1.
 
     Raises:
-        FileNotFoundError: the json or the image folder is missing.
-        ValueError: the json is malformed.
+        FileNotFoundError: the annotations or the image folder do not exist, or no image does.
+        AnnotationError: the annotations cannot be read.
         DepthFileError: depth files are missing.
     """
-    if not os.path.isfile(json_file):
-        raise FileNotFoundError(f"data set '{name}': the json file {json_file} does not exist; {_where_to_say(name)}")
-    if not os.path.isdir(image_root):
-        raise FileNotFoundError(f"data set '{name}': there is no image folder {image_root}; {_where_to_say(name)}")
-    try:
-        dicts = load_coco_json(json_file, image_root, name, extra_annotation_keys=["id"])
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError, AssertionError) as error:
-        kind = "no valid JSON" if isinstance(error, json.JSONDecodeError) else "no COCO instances file"
-        raise _malformed(name, json_file, f"{kind} ({type(error).__name__}: {error})") from error
-    if not dicts:
-        raise _malformed(name, json_file, "a file without images")
-    _check_boxes(name, json_file, dicts)
+    annotations = read_coco_style(name, json_file, image_root)
+    logger = logging.getLogger(__name__)
+    for note in annotations.notes:
+        if note.kind != "repaired":
+            logger.log(logging.WARNING if note.remedy else logging.INFO, "%s: %s", name, format_note(note))
+    ids = repaired_ids(annotations)
+    with without_garbage_collection():
+        dicts = _build_dicts(annotations, ids, image_root)
     if depth_root:
         _add_depth_files(name, dicts, image_root, depth_root)
-    has_masks = any("segmentation" in annotation for record in dicts for annotation in record["annotations"])
-    MetadataCatalog.get(name).set(has_masks=has_masks)
-    logging.getLogger(__name__).info(
-        "%s: %d images, %s masks, %s depth",
-        name,
-        len(dicts),
-        *("with" if x else "no" for x in (has_masks, depth_root)),
+    categories = annotations.content["categories"]
+    has_masks = any("segmentation" in annotation for annotation in annotations.content["annotations"])
+    MetadataCatalog.get(name).set(
+        thing_classes=[category["name"] for category in categories],
+        thing_dataset_id_to_contiguous_id={ids.categories[c["id"]]: index for index, c in enumerate(categories)},
+        has_masks=has_masks,
     )
+    contents = ("with" if part else "without" for part in (has_masks, depth_root))
+    logger.info("%s: %d images, %s masks, %s depth", name, len(dicts), *contents)
     return dicts
 
 
-def _check_boxes(name: str, json_file: str, dicts: Sequence[DatasetDict]) -> None:
-    for record in dicts:
-        for annotation in record["annotations"]:
-            box = annotation.get("bbox")
-            if not (isinstance(box, list) and len(box) == 4 and all(_is_finite(value) for value in box)):
-                where = f"annotation {annotation.get('id')} of {record['file_name']}"
-                raise _malformed(name, json_file, f"broken: {where} has the bbox {box}, not four finite numbers")
-
-
-def _is_finite(value: Any) -> bool:
-    return isinstance(value, (int, float)) and math.isfinite(value)
+def _build_dicts(annotations: AnnotationSet, ids: OriginalIds, image_root: str) -> list[DatasetDict]:
+    """Convert canonical annotations to Detectron2's dicts; canonical images and categories are in the order of ids."""
+    records: dict[int, DatasetDict] = {
+        image["id"]: {
+            "file_name": os.path.join(image_root, image["file_name"]),
+            "height": image["height"],
+            "width": image["width"],
+            "image_id": ids.images[image["id"]],
+            "annotations": [],
+        }
+        for image in annotations.content["images"]
+    }
+    numbers = ids.annotations
+    for entry in annotations.content["annotations"]:
+        annotation = {
+            "id": numbers[entry["id"]],
+            "iscrowd": entry["iscrowd"],
+            "bbox": entry["bbox"],
+            "bbox_mode": BoxMode.XYWH_ABS,
+            "category_id": entry["category_id"] - 1,
+        }
+        if "segmentation" in entry:
+            annotation["segmentation"] = entry["segmentation"]
+        records[entry["image_id"]]["annotations"].append(annotation)
+    return list(records.values())
 
 
 def _add_depth_files(name: str, dicts: Sequence[DatasetDict], image_root: str, depth_root: str) -> None:
@@ -154,21 +223,12 @@ def _add_depth_files(name: str, dicts: Sequence[DatasetDict], image_root: str, d
     if missing:
         shown = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
         raise DepthFileError(
-            f"data set '{name}': {len(missing)} of {len(dicts)} depth files are missing (.png or .npy): "
-            f"{shown}. Make them with {DEPTH_TOOL} (--help tells how), or register the data set without a "
-            "depth folder."
+            f"dataset '{name}': {len(missing)} of {len(dicts)} depth files are missing (.png or .npy): "
+            f"{shown}. Generate them with {DEPTH_COMMAND}, or register the dataset without a depth folder."
         )
 
 
-def _malformed(name: str, json_file: str, problem: str) -> ValueError:
-    return ValueError(
-        f"data set '{name}': {json_file} is {problem}. It must hold images (id, file_name, height, width), "
-        "categories (id, name) and annotations (unique id, image_id, category_id, bbox [x, y, width, "
-        "height]; segmentation is optional)."
-    )
-
-
-def _where_to_say(name: str) -> str:
+def _format_remedy(name: str) -> str:
     return (
         f"correct the paths of '{name}' (DATASETS.COCO_STYLE in the config, the registering code, or the "
         "environment variable DETECTRON2_DATASETS for the built-in names)"
@@ -178,7 +238,7 @@ def _where_to_say(name: str) -> str:
 def _expand(path: str) -> str:
     expanded = os.path.expanduser(os.path.expandvars(path))
     if "$" in expanded:
-        raise ValueError(f"the path '{path}' in DATASETS.COCO_STYLE holds an environment variable that is not set")
+        raise ValueError(f"the path '{path}' in DATASETS.COCO_STYLE contains an environment variable that is not set")
     return expanded
 
 

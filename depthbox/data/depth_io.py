@@ -1,4 +1,4 @@
-"""Depth files: one (H, W) map an image, in [0, 1], 1 = near (inverse depth)."""
+"""Depth files: one (H, W) map of inverse depth per image, in [0, 1], 1 = near."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from PIL import Image
 
 from ..io.files import atomic_open
 
-DEPTH_TOOL = "tools/generate_pseudo_depth.py"
+DEPTH_COMMAND = "`depthbox depth`"
 DEPTH_SUFFIXES = (".png", ".npy")
 
-# float16 and interpolation leave values a hair outside [0, 1].
+# float16 and interpolation leave values slightly outside of [0, 1].
 _RANGE_TOLERANCE = 1e-3
 
 
@@ -25,19 +25,19 @@ class DepthFileError(ValueError):
 def read_depth(path: str | os.PathLike[str], image_size: tuple[int, int]) -> NDArray[np.float32]:
     """Read the depth map of an image.
 
-    A 16-bit grey PNG holds depth * 65535; a float ``.npy`` holds depth itself.
+    A 16-bit gray PNG holds depth * 65535; a float ``.npy`` holds depth.
 
     Args:
         path: a ``.png`` or ``.npy`` file.
-        image_size: (height, width) of the image in pixels. The map may have another resolution (half size,
-            say), but its short side must fit the image's aspect ratio within one pixel.
+        image_size: (height, width) of the image in pixels. The map may have another resolution, such as half
+            the size, but its short side must fit the aspect ratio of the image within one pixel.
 
     Returns:
         (H', W') float32 in [0, 1], 1 = near, at the resolution of the file.
 
     Raises:
-        DepthFileError: the file is missing, unreadable, 8-bit, in colour, not finite, outside [0, 1], or of
-            another aspect ratio; the message names the file and the tool that makes such files.
+        DepthFileError: the file is missing, unreadable, 8-bit, in color, not finite, outside [0, 1], or of
+            another aspect ratio; the message names the file and the tool that generates such files.
     """
     path = Path(path)
     if not path.is_file():
@@ -51,10 +51,10 @@ def read_depth(path: str | os.PathLike[str], image_size: tuple[int, int]) -> NDA
 
 
 def write_depth(path: str | os.PathLike[str], depth: NDArray[np.floating]) -> None:
-    """Write a depth map as a 16-bit PNG or a float32 ``.npy``, whole or not at all.
+    """Write a depth map as a 16-bit PNG or a float32 ``.npy``, complete or not at all.
 
     Args:
-        path: where to; the suffix ``.png`` or ``.npy`` decides the format. Missing folders are made.
+        path: the file; the suffix ``.png`` or ``.npy`` selects the format. Missing folders are created.
         depth: (H, W) float in [0, 1], 1 = near.
 
     Raises:
@@ -63,9 +63,9 @@ def write_depth(path: str | os.PathLike[str], depth: NDArray[np.floating]) -> No
     path = Path(path)
     if path.suffix.lower() not in DEPTH_SUFFIXES:
         raise ValueError(f"{path}: a depth file is .png or .npy, not '{path.suffix}'")
-    problem = _value_problem(depth)
+    problem = _find_problem(depth)
     if problem:
-        raise ValueError(f"{path}: not written, {problem}")
+        raise ValueError(f"{path} is not written: {problem}")
     values = np.clip(depth, 0, 1, dtype=np.float32)
     with atomic_open(path) as file:
         if path.suffix.lower() == ".npy":
@@ -75,7 +75,7 @@ def write_depth(path: str | os.PathLike[str], depth: NDArray[np.floating]) -> No
 
 
 def resize_depth(depth: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
-    """Resize a depth map as Detectron2 resizes images: bilinear, averaging when it shrinks.
+    """Resize a depth map as Detectron2 resizes images: bilinear, with averaging when it shrinks.
 
     Args:
         depth: (H, W) float32.
@@ -97,9 +97,9 @@ def _read_png(path: Path) -> NDArray[np.float32]:
             mode, kind, pixels = image.mode, image.format, np.asarray(image)
     except (OSError, SyntaxError, ValueError) as error:
         raise _error(path, f"the file cannot be read as a PNG ({error})") from error
-    # Pillow calls a 16-bit grey PNG "I;16", older versions "I".
+    # Pillow calls a 16-bit gray PNG "I;16", older versions "I".
     if kind != "PNG" or not (mode == "I" or mode.startswith("I;16")):
-        raise _error(path, f"a depth PNG is 16-bit grey, this is a {kind} of mode '{mode}' (8-bit, palette or colour)")
+        raise _error(path, f"a depth PNG is 16-bit gray, this is a {kind} of mode '{mode}' (8-bit, palette or color)")
     return pixels.astype(np.float32) / np.float32(65535)
 
 
@@ -112,14 +112,14 @@ def _read_npy(path: Path) -> NDArray[np.float32]:
     if not isinstance(depth, np.ndarray):
         depth.close()
         raise _error(path, "this is an .npz archive; a depth file holds one array (np.save)")
-    problem = _value_problem(depth)
+    problem = _find_problem(depth)
     if problem:
         raise _error(path, problem)
     return np.clip(depth, 0, 1, dtype=np.float32)
 
 
-def _value_problem(depth: NDArray) -> str:
-    """What is wrong with a map's shape, type or values; empty when nothing is."""
+def _find_problem(depth: NDArray) -> str:
+    """Return the fault of a map's shape, type or values; "" if it has none."""
     if depth.ndim != 2 or depth.size == 0:
         return f"a depth map has the shape (H, W), this has {depth.shape}"
     if not np.issubdtype(depth.dtype, np.floating):
@@ -129,7 +129,7 @@ def _value_problem(depth: NDArray) -> str:
         return "the depth map holds NaN or infinite values"
     if low < -_RANGE_TOLERANCE or high > 1 + _RANGE_TOLERANCE:
         return (
-            f"depth lies in [0, 1] with 1 = near, this spans {low:g} .. {high:g}; normalise each map of "
+            f"depth lies in [0, 1] with 1 = near, this spans {low:g} .. {high:g}; normalize each map of "
             "inverse depth with (d - d.min()) / (d.max() - d.min())"
         )
     return ""
@@ -149,4 +149,4 @@ def _check_aspect(path: Path, size: tuple[int, int], image_size: tuple[int, int]
 
 
 def _error(path: Path, problem: str) -> DepthFileError:
-    return DepthFileError(f"{path}: {problem}. Depth files are made by {DEPTH_TOOL} (--help tells how).")
+    return DepthFileError(f"{path}: {problem}. Generate depth files with {DEPTH_COMMAND}.")

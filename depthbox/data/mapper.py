@@ -1,4 +1,4 @@
-"""From a dataset dict to what the network is fed: image, depth and objects, moved together."""
+"""Conversion of dataset dicts to training and test samples: image, depth and objects under one augmentation."""
 
 from __future__ import annotations
 
@@ -15,18 +15,20 @@ from detectron2.structures import Instances
 from fvcore.transforms.transform import Transform
 from numpy.typing import NDArray
 
+from ..io.images import read_image
 from .annotations import add_masks, boxes_to_instances, drop_empty, required_fields, transform_mask
-from .depth_io import DEPTH_TOOL, read_depth, resize_depth
+from .depth_io import DEPTH_COMMAND, read_depth, resize_depth
 from .depth_transforms import transform_depth
 from .teacher_view import TeacherView
 
 FIELDS = ("gt_masks", "gt_has_mask", "depth")  # what the mapper provides besides boxes and classes
+IMAGE_FORMATS = ("BGR", "RGB")
 
 
 class BoxDepthMapper:
-    """Reads an image with its depth map and objects, and moves all of them by the same augmentation.
+    """Reader of an image with its depth map and objects, which applies the same augmentation to all of them.
 
-    All randomness comes from numpy's global generator: seed it, and a call repeats bit for bit.
+    All random numbers come from numpy's global generator: with an equal seed, a call repeats bit for bit.
     """
 
     @configurable
@@ -42,7 +44,7 @@ class BoxDepthMapper:
         """
         Args:
             is_train: whether to return ``instances``.
-            augmentations: applied in this order to the image; the geometric ones also to all else.
+            augmentations: applied to the image in this order; geometric ones also to depth and objects.
             image_format: channel order, "BGR" or "RGB".
             fields: what to provide besides boxes and classes. "gt_masks" needs a ``segmentation`` for each object,
                 with "gt_has_mask" it takes those that are there; without it none is touched. "depth" reads
@@ -50,11 +52,13 @@ class BoxDepthMapper:
             teacher_view: adds the view of a teacher that labels the batch.
 
         Raises:
-            ValueError: an unknown field.
+            ValueError: an unknown field or ``image_format``.
         """
         unknown = [name for name in fields if name not in FIELDS]
         if unknown:
             raise ValueError(f"BoxDepthMapper provides {', '.join(FIELDS)}, not {', '.join(unknown)}")
+        if image_format not in IMAGE_FORMATS:
+            raise ValueError(f"INPUT.FORMAT is one of {IMAGE_FORMATS}, not '{image_format}'")
         self.is_train = is_train
         self.augmentations = T.AugmentationList(augmentations)
         self.image_format = image_format
@@ -65,7 +69,7 @@ class BoxDepthMapper:
 
     @classmethod
     def from_config(cls, cfg: CfgNode, is_train: bool = True) -> dict[str, Any]:
-        """Arguments from ``INPUT`` and ``required_fields``, which are read in training only."""
+        """Return arguments from ``INPUT`` and ``required_fields``, which are read in training only."""
         augmentations = detection_utils.build_augmentation(cfg, is_train)
         if is_train and cfg.INPUT.CROP.ENABLED:
             augmentations.insert(0, T.RandomCrop(cfg.INPUT.CROP.TYPE, cfg.INPUT.CROP.SIZE))
@@ -78,23 +82,23 @@ class BoxDepthMapper:
         }
 
     def __call__(self, dataset_dict: Mapping[str, Any]) -> dict[str, Any]:
-        """
+        """Convert the dict of one image to a sample.
+
         Args:
-            dataset_dict: one image in Detectron2's format, with ``depth_file_name`` where depth is read, and
-                ``iteration``, at which the sample is trained with, where there is a teacher; not changed.
+            dataset_dict: one image in Detectron2's format, with ``depth_file_name`` if depth is read and
+                ``iteration`` (that of the batch) if there is a teacher; not changed.
 
         Returns:
-            The dict without ``annotations``, with ``image`` (3, H, W) uint8, ``depth`` (1, H, W) float32 in
-            [0, 1], 1 = near (where read), and in training ``instances`` with ``gt_boxes``, ``gt_classes``, as
-            ``fields`` say, ``gt_masks`` (BitMasks, H x W) and ``gt_has_mask`` (N,) bool. ``height`` and ``width``
-            are the original image's. Crowds and objects that the crop cut away are left out.
+            The dict without ``annotations``, with ``image`` (3, H, W) uint8. If depth is read, with ``depth``
+            (1, H, W) float32 in [0, 1], 1 = near. In training, with ``instances``: ``gt_boxes``, ``gt_classes`` and,
+            if in ``fields``, ``gt_masks`` (BitMasks, H x W) and ``gt_has_mask`` (N,) bool. ``height`` and ``width``
+            are those of the original image. Crowds and objects outside the crop are left out.
 
         Raises:
-            OSError: the image is missing or broken.
-            SizeMismatchError: the image has another size than its dict says.
+            ImageError: the image file cannot be read.
+            SizeMismatchError: the image has another size than the dict.
             DepthFileError: see ``depth_io.read_depth``.
-            ValueError: an object has no usable segmentation though masks are required, or no depth file is
-                named.
+            ValueError: an object without a usable segmentation though masks are required, or no depth file is named.
         """
         result = {key: value for key, value in dataset_dict.items() if key != "annotations"}
         image = self._read_image(result)
@@ -106,38 +110,34 @@ class BoxDepthMapper:
         size = (aug_input.image.shape[0], aug_input.image.shape[1])
         result["image"] = torch.from_numpy(np.ascontiguousarray(aug_input.image.transpose(2, 0, 1)))
         if depth is not None:
-            result["depth"] = self._moved_depth(depth, transforms, size)
+            result["depth"] = self._augment_depth(depth, transforms, size)
         if self.is_train:
             objects = [a for a in dataset_dict.get("annotations", ()) if not a.get("iscrowd", 0)]
-            result["instances"] = self._instances(objects, transforms, image_size, size, result["file_name"])
+            result["instances"] = self._make_instances(objects, transforms, image_size, size, result["file_name"])
         return result if self.teacher_view is None else self.teacher_view(result, image, depth, transforms)
 
     def _read_image(self, result: dict[str, Any]) -> NDArray[np.uint8]:
-        file_name = result["file_name"]
-        try:
-            image = detection_utils.read_image(file_name, format=self.image_format)
-        except (OSError, SyntaxError, ValueError) as error:
-            raise OSError(f"the image {file_name} is missing or cannot be read: {error}") from error
+        image = read_image(result["file_name"])
         detection_utils.check_image_size(result, image)
-        return image
+        return image if self.image_format == "RGB" else image[:, :, ::-1]
 
     @staticmethod
     def _read_depth(result: dict[str, Any], image_size: tuple[int, int]) -> NDArray[np.float32]:
         if not result.get("depth_file_name"):
             raise ValueError(
-                f"INPUT.DEPTH.ENABLED is on, but {result['file_name']} comes with no depth file. Register "
-                f"its data set with a depth folder (made by {DEPTH_TOOL}), or set INPUT.DEPTH.ENABLED False."
+                f"INPUT.DEPTH.ENABLED is True, but {result['file_name']} has no depth file. Register its dataset with "
+                f"a depth folder (generated by {DEPTH_COMMAND}), or set INPUT.DEPTH.ENABLED False."
             )
         return resize_depth(read_depth(result["depth_file_name"], image_size), image_size)
 
     @staticmethod
-    def _moved_depth(depth: NDArray[np.float32], transforms: Transform, size: tuple[int, int]) -> torch.Tensor:
+    def _augment_depth(depth: NDArray[np.float32], transforms: Transform, size: tuple[int, int]) -> torch.Tensor:
         depth = transform_depth(transforms, depth)
         if depth.shape != size:
-            raise ValueError(f"the rules for {transforms} gave depth of {depth.shape} for an image of {size}")
+            raise ValueError(f"the rules for {transforms} returned depth of {depth.shape} for an image of {size}")
         return torch.from_numpy(np.ascontiguousarray(depth, dtype=np.float32))[None]
 
-    def _instances(
+    def _make_instances(
         self,
         objects: Sequence[Mapping[str, Any]],
         transforms: Transform,
@@ -147,11 +147,11 @@ class BoxDepthMapper:
     ) -> Instances:
         instances = boxes_to_instances(objects, transforms, size)
         if "gt_masks" in self.fields:
-            masks = [self._mask(annotation, transforms, image_size, size, file_name) for annotation in objects]
+            masks = [self._draw_mask(annotation, transforms, image_size, size, file_name) for annotation in objects]
             instances = add_masks(instances, masks, mixed="gt_has_mask" in self.fields)
         return drop_empty(instances)
 
-    def _mask(
+    def _draw_mask(
         self,
         annotation: Mapping[str, Any],
         transforms: Transform,
@@ -164,11 +164,11 @@ class BoxDepthMapper:
         if segmentation is None or len(segmentation) == 0:
             if "gt_has_mask" not in self.fields:
                 raise ValueError(
-                    f"{where} has no segmentation. Set MODEL.MASK_SUPERVISION mixed to train such objects by "
-                    "their box and the others by their mask, or box to use no mask at all."
+                    f"{where} has no segmentation. Set MODEL.MASK_SUPERVISION mixed to train such objects from their "
+                    "boxes and the others from their masks, or box to use no masks."
                 )
             return None
         try:
             return transform_mask(segmentation, transforms, image_size, size)
         except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{where} has a broken segmentation: {error}") from error
+            raise ValueError(f"{where} has a malformed segmentation: {error}") from error

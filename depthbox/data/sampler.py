@@ -1,4 +1,4 @@
-"""The order of the training images: a pure function of the seed, the iteration and the global batch size."""
+"""Order of the training images: a pure function of the seed, the iteration and the global batch size."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ class Sample(NamedTuple):
     """One training sample.
 
     Attributes:
-        image: index into the data set.
-        position: place in the endless shuffled stream, unique; ``position // size`` is the epoch. All
-            randomness of the sample derives from it.
-        iteration: at which it is trained with.
+        image: index into the dataset.
+        position: unique position in the endless shuffled stream; ``position // size`` is the epoch. All random numbers
+            of the sample derive from it.
+        iteration: iteration of the batch.
     """
 
     image: int
@@ -27,25 +27,24 @@ class Sample(NamedTuple):
 
 
 class TrainingStream:
-    """Endless shuffled stream of a data set, cut into global batches that can be asked for in any order.
+    """Endless shuffled stream of a dataset, divided into global batches with random access.
 
-    Epoch e is a permutation drawn with the seed ``seed + e``. With ``groups`` every batch holds images of one
-    group only (landscape or portrait, say), so that little is padded: images wait until their group fills a
-    batch, batches come in the order in which they are filled, and no image is left out. Asking for batch
-    270,000 costs as much as asking for the first, because every epoch holds the same number of images of each
-    group.
+    Epoch e is a permutation drawn with the seed ``seed + e``. With ``groups``, such as landscape and portrait, each
+    batch holds images of one group only, so that little is padded. Images wait until their group fills a batch, batches
+    are in the order in which they are filled, and no image is left out. Batch 270,000 costs as much as the first
+    because every epoch holds the same number of images of each group.
     """
 
     def __init__(self, size: int, batch_size: int, seed: int, groups: Sequence[int] | Tensor | None = None) -> None:
         """
         Args:
-            size: images in the data set.
-            batch_size: images in a global batch, over all processes.
-            seed: of the shuffling.
+            size: number of images in the dataset.
+            batch_size: number of images in a global batch, over all processes.
+            seed: seed of the shuffling.
             groups: (size,) integer group of each image; None = one group.
 
         Raises:
-            ValueError: no images, an empty batch, or another number of groups than images.
+            ValueError: no images, an empty batch, or a number of groups that differs from the number of images.
         """
         if size < 1:
             raise ValueError("the training set is empty: no images to sample from")
@@ -53,7 +52,7 @@ class TrainingStream:
             raise ValueError(f"SOLVER.IMS_PER_BATCH must be at least 1, not {batch_size}")
         self._groups = torch.zeros(size, dtype=torch.int64) if groups is None else torch.as_tensor(groups)
         if len(self._groups) != size:
-            raise ValueError(f"{len(self._groups)} groups for {size} images: there must be one for each image")
+            raise ValueError(f"{len(self._groups)} groups for {size} images: give one group for each image")
         self.size = size
         self.batch_size = batch_size
         self.seed = seed
@@ -69,25 +68,25 @@ class TrainingStream:
         return [self._sample(group, place, iteration) for place in range(first, first + self.batch_size)]
 
     def _draw_epoch(self, epoch: int) -> tuple[Tensor, dict[int, Tensor]]:
-        """Permutation of an epoch, and for each group the offsets at which its images stand in it."""
+        """Return the permutation of an epoch, and the offsets of the images of each group in it."""
         generator = torch.Generator().manual_seed((self.seed + epoch) % 2**63)
         order = torch.randperm(self.size, generator=generator)
         groups = self._groups[order]
         return order, {group: (groups == group).nonzero().flatten() for group in self._members}
 
     def _sample(self, group: int, place: int, iteration: int) -> Sample:
-        """The image at a place of its group's own stream."""
+        """Return the sample at a place in the stream of its group."""
         epoch, rank = divmod(place, self._members[group])
         order, offsets = self._epoch(epoch)
         offset = int(offsets[group][rank])
         return Sample(int(order[offset]), epoch * self.size + offset, iteration)
 
     def _batches_before(self, epoch: int) -> int:
-        """Batches that are full when an epoch begins."""
+        """Return the number of batches that are filled before an epoch."""
         return sum(epoch * members // self.batch_size for members in self._members.values())
 
     def _epoch_of_batch(self, iteration: int) -> int:
-        """The epoch in which the last image of a batch is drawn."""
+        """Return the epoch in which the last image of a batch is drawn."""
         low = iteration * self.batch_size // self.size  # no image is drawn twice, so never earlier
         high = low + (len(self._members) + 1) * self.batch_size // self.size + 2
         while high - low > 1:
@@ -96,9 +95,7 @@ class TrainingStream:
         return low
 
     def _order_batches(self, epoch: int) -> list[tuple[int, int]]:
-        """``(group, number within the group)`` of the batches that an epoch fills, in the order of
-        filling.
-        """
+        """Return ``(group, number within the group)`` of the batches that an epoch fills, in the order of filling."""
         _, offsets = self._epoch(epoch)
         filled = []
         for group, members in self._members.items():
@@ -110,22 +107,22 @@ class TrainingStream:
 
 
 class ResumableBatchSampler(Sampler[list[Sample]]):
-    """One process's share of each global batch, without end, from any iteration on."""
+    """Share of one process of each global batch, endless, from any iteration on."""
 
     def __init__(self, stream: TrainingStream, start_iter: int = 0, rank: int = 0, world_size: int = 1) -> None:
         """
         Args:
-            stream: the global batches.
+            stream: global batches.
             start_iter: iteration of the first batch.
-            rank, world_size: this process and how many there are; each takes a contiguous slice of the batch.
+            rank, world_size: number of this process and of all processes; each one gets a contiguous slice.
 
         Raises:
-            ValueError: a batch that does not divide by the number of processes.
+            ValueError: the batch size is not a multiple of the number of processes.
         """
         if stream.batch_size % world_size:
             raise ValueError(
-                f"SOLVER.IMS_PER_BATCH = {stream.batch_size} does not divide by the {world_size} processes; "
-                f"make it a multiple of {world_size}"
+                f"SOLVER.IMS_PER_BATCH = {stream.batch_size} does not divide by the {world_size} processes: "
+                f"set a multiple of {world_size}"
             )
         self.stream = stream
         self.start_iter = start_iter

@@ -1,4 +1,4 @@
-"""The teacher's view of a training sample: the student's crop and flip, at a size of its own, in clean colours."""
+"""Teacher view of a training sample: the crop and flip of the student, at another size, without color changes."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _STRENGTH = (0.6, 1.4)
 
 
 class TeacherView:
-    """Adds ``teacher_image`` and ``teacher_depth`` to samples from the iteration on at which the teacher begins.
+    """Addition of ``teacher_image`` (3, H, W) and ``teacher_depth`` (1, H, W) to training samples.
 
     Args:
-        start_iter: samples of earlier iterations stay as they are.
-        min_size, max_size: short side of the view, and bound of its long side, in pixels; a ``min_size`` of 0 keeps the
-            student's size.
+        start_iter: first iteration of the teacher; samples of earlier iterations are not changed.
+        min_size, max_size: short side of the view and limit of its long side in pixels; a ``min_size`` of 0 keeps the
+            size of the student.
         strong: distort brightness, contrast and saturation of the student's image, not of the teacher's.
     """
 
@@ -39,7 +39,7 @@ class TeacherView:
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> TeacherView | None:
-        """What ``MODEL.DISTILL`` asks for; None where it is off."""
+        """Build the view of ``MODEL.DISTILL``; None if it is disabled."""
         node = cfg.MODEL.DISTILL
         if not node.ENABLED:
             return None
@@ -48,12 +48,15 @@ class TeacherView:
     def __call__(
         self, sample: dict[str, Any], image: NDArray[Any], depth: NDArray[np.float32] | None, transforms: TransformList
     ) -> dict[str, Any]:
-        """The sample, with the teacher's view where one is due.
+        """Add the teacher view to a sample, from ``start_iter`` on.
 
         Args:
-            sample: the student's, with ``iteration``.
+            sample: sample of the student, with ``iteration``.
             image, depth: (H, W, 3) and (H, W), before any transform.
-            transforms: what the student's image went through.
+            transforms: applied to the student's image.
+
+        Returns:
+            The sample, or a copy with the teacher view.
         """
         if sample["iteration"] < self.start_iter:
             return sample
@@ -73,15 +76,15 @@ class TeacherView:
 
 
 def repeat_transforms(transforms: TransformList, size: tuple[int, int], min_size: int, max_size: int) -> TransformList:
-    """The same crops and flips with another resize, and without changes of colour.
+    """Return the same crops and flips with another resize and without color changes.
 
     Args:
-        transforms: of the student.
+        transforms: transforms of the student.
         size: (height, width) of the original image.
-        min_size, max_size: short side of the result, and bound of its long side.
+        min_size, max_size: short side of the result and limit of its long side.
 
     Raises:
-        TypeError: a transform of which it is not known how to repeat it at another size.
+        TypeError: a transform that cannot be repeated at another size.
     """
     repeated: list[Transform] = []
     resized = False
@@ -103,7 +106,7 @@ def repeat_transforms(transforms: TransformList, size: tuple[int, int], min_size
             order = "after the resize " if resized else ""
             raise TypeError(
                 f"{type(transform).__name__} {order}cannot be repeated at the teacher's size: give the teacher the "
-                "student's view with MODEL.DISTILL.TEACHER_MIN_SIZE 0, or do without this augmentation"
+                "student's view with MODEL.DISTILL.TEACHER_MIN_SIZE 0, or remove this augmentation"
             )
     if not resized:
         repeated.append(T.ResizeTransform(*size, *shortest_edge_size(size, min_size, max_size)))
@@ -111,7 +114,7 @@ def repeat_transforms(transforms: TransformList, size: tuple[int, int], min_size
 
 
 def shortest_edge_size(size: tuple[int, int], min_size: int, max_size: int) -> tuple[int, int]:
-    """(height, width) after scaling the short side to ``min_size``, the long side at most ``max_size``."""
+    """Return (height, width) after scaling the short side to ``min_size``, the long side to at most ``max_size``."""
     scale = min(min_size / min(size), max_size / max(size))
     return int(size[0] * scale + 0.5), int(size[1] * scale + 0.5)
 

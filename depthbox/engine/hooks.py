@@ -11,11 +11,12 @@ from detectron2.engine import HookBase, hooks
 from detectron2.evaluation.testing import flatten_results_dict
 from detectron2.utils import comm
 
+from ..evaluation.run import find_metric
+from ..reports.diagnosis import LIVE_RULES, HealthRule
+
 # Smoothed values count this many steps back, and must be bad for this many iterations.
 HEALTH_SMOOTHING = 20
 HEALTH_PATIENCE = 500
-FULL_BOX = 0.95
-NO_POSITIVES = 0.05
 
 
 def iteration_timer() -> HookBase:
@@ -98,20 +99,10 @@ class Evaluation(HookBase):
         )
 
 
-def find_metric(values: Mapping[str, float], wanted: str) -> str | None:
-    """The key of the wanted metric, of the first data set that has it, else that of box AP, else None."""
-    for name in (wanted, "bbox/AP"):
-        for key in values:
-            if key == name or key.endswith(f"/{name}"):
-                return key
-    return None
-
-
 class TrainingHealth(HookBase):
-    """Says once, in plain words, that a training goes wrong in a way that its losses do not show.
+    """Warnings about unhealthy training that the losses do not show, each logged once.
 
-    Watches two numbers that the network puts into the event storage: ``health/mask_fill``, the fraction of
-    its box that a predicted mask fills, and ``health/positives_per_image``, positions that stand for objects.
+    Checks the smoothed values of the metrics of ``reports.diagnosis.LIVE_RULES`` in the event storage.
     """
 
     def __init__(self) -> None:
@@ -121,32 +112,20 @@ class TrainingHealth(HookBase):
         self._said: set[str] = set()
 
     def after_step(self) -> None:
-        self._watch(
-            "health/mask_fill",
-            lambda value: value > FULL_BOX,
-            "the masks fill their boxes (fraction {value:.2f}): they have collapsed to filled boxes, and "
-            "mask AP will be near 0 though the losses fall. Check that the pairwise loss is on, that its "
-            "weight and threshold let it find edges (MODEL.BOXINST.PAIRWISE), and that its warm-up ends.",
-        )
-        self._watch(
-            "health/positives_per_image",
-            lambda value: value < NO_POSITIVES,
-            "hardly any position stands for an object ({value:.3f} per image): the detector has nothing to "
-            "learn from. Check the boxes of the annotations (COCO: x, y, width, height in pixels), "
-            "INPUT.MIN_SIZE_TRAIN and MODEL.FCOS.SIZES_OF_INTEREST.",
-        )
+        for rule in LIVE_RULES:
+            self._check(rule)
 
-    def _watch(self, name: str, is_bad: Any, message: str) -> None:
+    def _check(self, rule: HealthRule) -> None:
+        name = rule.metric
         value, iteration = self.trainer.storage.latest().get(name, (0.0, -1))
         if iteration == self._seen.get(name, -1) or name in self._said or math.isnan(value):
             return
         self._seen[name] = iteration
         old = self._smoothed.get(name, value)
         self._smoothed[name] = smoothed = old + (value - old) / HEALTH_SMOOTHING
-        if not is_bad(smoothed):
+        message = rule.check(smoothed)
+        if not message:
             self._bad_since.pop(name, None)
         elif iteration - self._bad_since.setdefault(name, iteration) >= HEALTH_PATIENCE:
             self._said.add(name)
-            logging.getLogger(__name__).warning(
-                "Since %d iterations %s", HEALTH_PATIENCE, message.format(value=smoothed)
-            )
+            logging.getLogger(__name__).warning("Since %d iterations %s.", HEALTH_PATIENCE, message)

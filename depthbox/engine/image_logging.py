@@ -18,11 +18,12 @@ from detectron2.structures import Boxes, Instances
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..io.images import RGBImage
 from ..modeling.fcos.inference import Detections
 from ..modeling.mask_head import paste_masks
 from ..modeling.meta_arch.depthbox import DepthBox
 from ..ops import aligned_upsample
-from ..visualization.draw import Objects, Picture, colorize, draw_objects, resize_image, resize_objects
+from ..visualization.draw import DrawnObjects, colorize, draw_objects, resize_image, resize_objects
 from ..visualization.sheet import Tile, make_sheet
 
 IMAGES = 2  # maximum number per batch
@@ -41,7 +42,7 @@ class Panel:
     """
 
     name: str
-    image: Picture
+    image: RGBImage
     iteration: int
 
 
@@ -129,7 +130,7 @@ class ImageLogging(HookBase):
 
     def _draw_sheet(
         self, sample: Mapping[str, Any], prediction: TrainingPrediction | None, names: Sequence[str]
-    ) -> Picture:
+    ) -> RGBImage:
         pixels = sample["image"].cpu().numpy().transpose(1, 2, 0)
         image = np.ascontiguousarray(pixels if self._rgb else pixels[:, :, ::-1]).astype(np.uint8)
         tiles = _TileDrawer(image, names)
@@ -161,7 +162,7 @@ class ImageLogging(HookBase):
 class _TileDrawer:
     """Tiles of one image, all of the same size."""
 
-    def __init__(self, image: Picture, names: Sequence[str]) -> None:
+    def __init__(self, image: RGBImage, names: Sequence[str]) -> None:
         self.tiles: list[Tile] = []
         self._names = names
         self._size = (image.shape[0], image.shape[1])
@@ -182,7 +183,7 @@ class _TileDrawer:
         labels: Sequence[str],
         masks: NDArray[np.bool_] | None = None,
     ) -> None:
-        resized = resize_objects(Objects(boxes, labels, masks), self._size, self._tile_size)
+        resized = resize_objects(DrawnObjects(boxes, labels, masks), self._size, self._tile_size)
         self.tiles.append(Tile(draw_objects(self._image, resized, boxes=masks is None), caption))
 
     def add_map(self, caption: str, values: NDArray[np.floating]) -> None:

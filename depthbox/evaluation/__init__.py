@@ -1,4 +1,4 @@
-"""How good a detector is."""
+"""Evaluation of detectors: COCO box and mask AP, Cityscapes AP and the quality of single images."""
 
 from .coco import CocoEvaluator
 

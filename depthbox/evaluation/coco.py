@@ -1,4 +1,4 @@
-"""COCO box and mask AP of a detector, and the mask AP of its filled boxes for comparison."""
+"""COCO evaluation: box AP, mask AP and, for comparison, the mask AP of filled boxes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from detectron2.utils import comm
 from detectron2.utils.logger import create_small_table
 
 from ..io.files import atomic_open
-from .coco_ground_truth import GroundTruth
+from .coco_ground_truth import GroundTruth, read_evaluated_annotations, sort_ids
 from .coco_results import Result, fill_boxes, instances_to_results
 
 TASKS = ("bbox", "segm")
@@ -26,14 +26,14 @@ RESULTS_FILE = "coco_instances_results.json"
 
 
 class CocoEvaluator(DatasetEvaluator):
-    """COCO AP at up to 100 detections an image, in percent, over all ranks.
+    """COCO AP at up to 100 detections per image, in percent, over all ranks.
 
-    A value is NaN where the ground truth has no object to find (no large ones, say). Where the ground truth
-    has no masks only the box AP is computed; objects without a mask among others with one are ignored regions
-    for the mask AP.
+    A value is NaN if the ground truth has no object for it (no large objects, for instance). Classes without objects
+    do not enter the mean. Without ground-truth masks only the box AP is computed. Objects without a mask among
+    others with one are ignored regions for the mask AP.
 
     Attributes:
-        mask_format: in which predicted masks are best given, see the network's ``mask_format``.
+        mask_format: encoding in which predicted masks are preferred, see ``mask_format`` of the network.
     """
 
     mask_format = "rle"
@@ -48,53 +48,56 @@ class CocoEvaluator(DatasetEvaluator):
     ) -> None:
         """
         Args:
-            dataset_name: a registered data set whose metadata name a ``json_file``.
-            tasks: of "bbox" and "segm"; None = both, "segm" only where predictions have masks.
-            output_dir: folder for ``coco_instances_results.json``; None = not written.
-            fast: compute with faster-coco-eval, which gives pycocotools' numbers; False = pycocotools.
-            filled_box: add the task "boxfill": the mask AP when each prediction's mask is its filled box.
+            dataset_name: registered dataset whose metadata name a ``json_file``. The ground truth is read as the
+                dataset itself, see ``data.datasets.read_coco_style``.
+            tasks: subset of "bbox" and "segm"; None = both, "segm" only if predictions have masks.
+            output_dir: folder for ``coco_instances_results.json``; None = the file is not written.
+            fast: compute AP with faster-coco-eval, which reproduces the values of pycocotools; False = pycocotools.
+            filled_box: add the task "boxfill": the mask AP of each prediction's filled box.
 
         Raises:
-            ValueError: an unknown task, or a data set without ``json_file``.
-            FileNotFoundError: the json is missing.
+            ValueError: an unknown task, a dataset without ``json_file``, or a file that cannot be used.
+            FileNotFoundError: the annotations or the images do not exist.
         """
         unknown = sorted(set(tasks or ()) - set(TASKS))
         if unknown:
             raise ValueError(
                 f"unknown evaluation tasks {unknown}; known are {TASKS}, and filled_box=True for 'boxfill'"
             )
-        metadata = MetadataCatalog.get(dataset_name)
-        if not metadata.get("json_file"):
-            raise ValueError(f"data set '{dataset_name}' names no json_file; register it with register_coco_style")
         self._name = dataset_name
         self._tasks = tasks
         self._output_dir = None if output_dir is None else Path(output_dir)
         self._filled_box = filled_box
-        self._truth = GroundTruth(metadata.json_file, fast=fast)
-        self._category_ids = _category_ids(metadata.get("thing_dataset_id_to_contiguous_id"), self._truth)
+        self._ground_truth = GroundTruth(read_evaluated_annotations(dataset_name), fast=fast)
+        to_contiguous = MetadataCatalog.get(dataset_name).get("thing_dataset_id_to_contiguous_id")
+        self._category_ids = _list_category_ids(to_contiguous, self._ground_truth)
         self._logger = logging.getLogger(__name__)
         self.reset()
 
     def reset(self) -> None:
-        """Forget all predictions."""
-        self._predictions: dict[int, list[Result]] = {}
+        """Discard all predictions."""
+        self._predictions: dict[Any, list[Result]] = {}
 
     def process(self, inputs: Sequence[Mapping[str, Any]], outputs: Sequence[Mapping[str, Any]]) -> None:
-        """Take in predictions; masks are run-length coded here, so that they need little memory.
+        """Add the predictions of a batch; masks are run-length encoded here to save memory.
 
         Args:
             inputs: dicts with ``image_id``.
-            outputs: dicts with ``instances``: pred_boxes, scores, pred_classes and, where there are masks,
+            outputs: dicts with ``instances``: pred_boxes, scores, pred_classes and optionally
                 pred_masks (N, H, W) bool at the original image's size or pred_masks_rle, N COCO RLEs of them.
 
         Raises:
-            ValueError: an image or class that the data set does not have.
+            ValueError: an image or class that the dataset does not have.
             TypeError: masks that are not bool.
         """
         for image, output in zip(inputs, outputs, strict=True):
             image_id = image["image_id"]
-            if image_id not in self._truth.image_sizes:
-                raise ValueError(f"image id {image_id} is not in {self._truth.json_file}, the truth of '{self._name}'")
+            if image_id not in self._ground_truth.image_sizes:
+                source = self._ground_truth.source
+                raise ValueError(
+                    f"the image id {image_id} is not in the ground truth {source} of '{self._name}', or this image "
+                    "cannot be used: register the dataset with register_coco_style, or examine it with `depthbox check`"
+                )
             self._predictions[image_id] = instances_to_results(output["instances"], image_id, self._category_ids)
 
     def evaluate(self) -> OrderedDict[str, dict[str, float]]:
@@ -102,50 +105,66 @@ class CocoEvaluator(DatasetEvaluator):
 
         Returns:
             On the main rank ``{"bbox": {...}, "segm": {...}, "boxfill": {...}}``, each with AP, AP50, AP75,
-            APs, APm, APl and AP-<class> in percent; tasks that do not apply are left out. On other ranks
-            nothing.
+            APs, APm, APl and AP-<class> in percent; tasks that do not apply are left out. Empty on other ranks.
         """
         gathered = comm.gather(self._predictions, dst=0)
         if not comm.is_main_process():
             return OrderedDict()
-        predictions = {image_id: rows for part in gathered for image_id, rows in part.items()}
-        results = list(itertools.chain.from_iterable(predictions[image_id] for image_id in sorted(predictions)))
+        predictions = {image_id: results for part in gathered for image_id, results in part.items()}
+        truth = self._ground_truth
+        order = (image_id for image_id in truth.image_sizes if image_id in predictions)
+        results = list(itertools.chain.from_iterable(predictions[image_id] for image_id in order))
         self._write(results)
-        if not self._truth.has_annotations:
-            self._logger.info("%s has no annotations: predictions are written, not evaluated.", self._truth.json_file)
+        if not truth.has_annotations:
+            self._logger.info("%s has no annotations: predictions are written, not evaluated.", truth.source)
             return OrderedDict()
-        if len(predictions) < len(self._truth.image_sizes):
-            count = len(predictions), len(self._truth.image_sizes), self._name
+        if len(predictions) < len(truth.image_sizes):
+            count = len(predictions), len(truth.image_sizes), self._name
             self._logger.warning("Only %d of %d images of %s were predicted; the rest count as missed.", *count)
-        return OrderedDict((task, self._evaluate_task(task, results)) for task in self._tasks_for(results))
+        return OrderedDict((task, self._evaluate_task(task, results)) for task in self._select_tasks(results))
 
-    def _tasks_for(self, results: Sequence[Result]) -> list[str]:
+    def _select_tasks(self, results: Sequence[Result]) -> list[str]:
         tasks = list(self._tasks or TASKS) + (["boxfill"] if self._filled_box else [])
-        if not self._truth.has_masks and tasks != ["bbox"]:
-            self._logger.info("%s has no masks: only the box AP is computed.", self._truth.json_file)
+        source = self._ground_truth.source
+        if not self._ground_truth.has_objects:
+            self._logger.warning("%s has no objects other than crowds: every AP is nan.", source)
+            return tasks
+        if not self._ground_truth.has_masks and tasks != ["bbox"]:
+            self._logger.info("%s has no masks: only the box AP is computed.", source)
             return ["bbox"] if "bbox" in tasks else []
-        if "segm" in tasks and results and not any("segmentation" in row for row in results):
+        if "segm" in tasks and results and not any("segmentation" in result for result in results):
             self._logger.info("The predictions have no masks: no mask AP is computed.")
             tasks.remove("segm")
         return tasks
 
     def _evaluate_task(self, task: str, results: Sequence[Result]) -> dict[str, float]:
-        rows = fill_boxes(results, self._truth.image_sizes) if task == "boxfill" else results
-        stats, class_ap = self._truth.average_precision(rows, "bbox" if task == "bbox" else "segm")
-        values = dict(zip(METRICS, stats, strict=True))
+        if task == "boxfill":
+            results = fill_boxes(results, self._ground_truth.image_sizes)
+        precision = self._ground_truth.average_precision(results, "bbox" if task == "bbox" else "segm")
+        values = dict(zip(METRICS, precision.summary, strict=True))
         self._logger.info("%s of %s:\n%s", task, self._name, create_small_table(values))
-        return values | {f"AP-{name}": value for name, value in class_ap.items()}
+        return values | {f"AP-{name}": value for name, value in precision.by_class.items()}
 
     def _write(self, results: Sequence[Result]) -> None:
+        """Write the predictions with the ids of the user's file."""
         if self._output_dir is None:
             return
+        images, categories = self._ground_truth.original_images, self._ground_truth.original_categories
+        original = [
+            {
+                **result,
+                "image_id": images[result["image_id"]],
+                "category_id": categories.get(result["category_id"], result["category_id"]),
+            }
+            for result in results
+        ]
         with atomic_open(self._output_dir / RESULTS_FILE) as file:
-            file.write(json.dumps(results).encode())
+            file.write(json.dumps(original).encode())
         self._logger.info("Predictions are written to %s", self._output_dir / RESULTS_FILE)
 
 
-def _category_ids(to_contiguous: Mapping[int, int] | None, truth: GroundTruth) -> list[int]:
-    """The json's category id of each class, as the data set's loader numbers or would number them."""
+def _list_category_ids(to_contiguous: Mapping[Any, int] | None, truth: GroundTruth) -> list[Any]:
+    """Return the category id of each class, in the order of the dataset loader."""
     if to_contiguous is None:
-        return list(truth.categories)
+        return sort_ids(truth.categories)
     return [category for category, _ in sorted(to_contiguous.items(), key=lambda item: item[1])]

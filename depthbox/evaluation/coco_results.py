@@ -1,4 +1,4 @@
-"""Predictions of one image as rows of COCO's result format."""
+"""Predictions in COCO's result format."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from torch import Tensor
 
 Result = dict[str, Any]
 
-# Masks coded at a time: the encoder wants a column-major copy of them.
+# Number of masks encoded at a time. The encoder needs a column-major copy of them.
 _CHUNK = 16
 
 
-def instances_to_results(instances: Instances, image_id: int, category_ids: Sequence[int]) -> list[Result]:
-    """One image's detections in COCO's result format.
+def instances_to_results(instances: Instances, image_id: Any, category_ids: Sequence[Any]) -> list[Result]:
+    """Convert the detections of one image to COCO's result format.
 
     Args:
-        instances: pred_boxes (N, 4) xyxy in pixels of the original image, scores (N,), pred_classes (N,),
-            and, where there are masks, pred_masks (N, H, W) bool or pred_masks_rle, N COCO RLEs whose counts are str.
-        image_id: the image.
-        category_ids: the json's category id of each class.
+        instances: pred_boxes (N, 4) xyxy in pixels of the original image, scores (N,), pred_classes (N,) and
+            optionally pred_masks (N, H, W) bool or pred_masks_rle, N COCO RLEs whose counts are str.
+        image_id: id of the image.
+        category_ids: the JSON file's category id of each class.
 
     Returns:
-        N dicts with image_id, category_id, score, bbox [x, y, width, height] and, with masks, segmentation
-        (RLE, str).
+        N dicts with image_id, category_id, score, bbox [x, y, width, height] and, for instances with masks,
+        segmentation (RLE, str).
 
     Raises:
         ValueError: a class beyond ``category_ids``.
@@ -37,36 +37,42 @@ def instances_to_results(instances: Instances, image_id: int, category_ids: Sequ
     classes = instances.pred_classes.tolist()
     if classes and max(classes) >= len(category_ids):
         raise ValueError(
-            f"image {image_id}: predicted class {max(classes)}, but the data set has {len(category_ids)} "
-            "classes; MODEL.FCOS.NUM_CLASSES and the data set do not fit together"
+            f"image {image_id}: predicted class {max(classes)}, but the dataset has {len(category_ids)} "
+            "classes; set MODEL.FCOS.NUM_CLASSES to the number of classes of the dataset"
         )
     boxes = instances.pred_boxes.tensor.detach().cpu().double()
     boxes = torch.cat((boxes[:, :2], boxes[:, 2:] - boxes[:, :2]), dim=1).tolist()
-    rows: list[Result] = [
+    results: list[Result] = [
         {"image_id": image_id, "category_id": category_ids[label], "score": score, "bbox": box}
         for label, score, box in zip(classes, instances.scores.tolist(), boxes, strict=True)
     ]
-    rles = _rles(instances)
+    rles = _get_rles(instances)
     if rles is not None:
-        for row, rle in zip(rows, rles, strict=True):
-            row["segmentation"] = rle
-    return rows
+        for result, rle in zip(results, rles, strict=True):
+            result["segmentation"] = rle
+    return results
 
 
-def _rles(instances: Instances) -> Sequence[dict[str, Any]] | None:
+def _get_rles(instances: Instances) -> Sequence[dict[str, Any]] | None:
     if instances.has("pred_masks_rle"):
         return instances.pred_masks_rle
     return encode_masks(instances.pred_masks) if instances.has("pred_masks") else None
 
 
 def encode_masks(masks: Tensor) -> list[dict[str, Any]]:
-    """Run-length code masks (N, H, W) bool; returns N COCO RLEs whose counts are str.
+    """Run-length encode masks.
+
+    Args:
+        masks: (N, H, W) bool.
+
+    Returns:
+        N COCO RLEs whose counts are str.
 
     Raises:
         TypeError: the masks are not bool.
     """
     if masks.dtype != torch.bool:
-        raise TypeError(f"pred_masks are bool (after the threshold), not {masks.dtype}")
+        raise TypeError(f"pred_masks must be bool (after the threshold), not {masks.dtype}")
     rles = []
     for chunk in masks.detach().split(_CHUNK):
         if len(chunk):
@@ -74,23 +80,23 @@ def encode_masks(masks: Tensor) -> list[dict[str, Any]]:
     return [{"size": rle["size"], "counts": rle["counts"].decode("ascii")} for rle in rles]
 
 
-def fill_boxes(results: Sequence[Result], image_sizes: Mapping[int, tuple[int, int]]) -> list[Result]:
-    """The same detections with each mask replaced by its filled box, clipped to the image.
+def fill_boxes(results: Sequence[Result], image_sizes: Mapping[Any, tuple[int, int]]) -> list[Result]:
+    """Replace the mask of each detection by its filled box, clipped to the image.
 
     Args:
-        results: rows with image_id, category_id, score, bbox.
+        results: detections with image_id, category_id, score, bbox.
         image_sizes: image id -> (height, width).
 
     Returns:
-        Rows with image_id, category_id, score, segmentation.
+        Detections with image_id, category_id, score, segmentation.
     """
     filled = []
-    for row in results:
-        height, width = image_sizes[row["image_id"]]
-        x, y, w, h = row["bbox"]
+    for result in results:
+        height, width = image_sizes[result["image_id"]]
+        x, y, w, h = result["bbox"]
         x0, x1 = np.clip((x, x + w), 0, width)
         y0, y1 = np.clip((y, y + h), 0, height)
         rle = mask_util.frPyObjects(np.array([[x0, y0, x1 - x0, y1 - y0]], dtype=np.float64), height, width)[0]
-        kept = {key: row[key] for key in ("image_id", "category_id", "score")}
+        kept = {key: result[key] for key in ("image_id", "category_id", "score")}
         filled.append({**kept, "segmentation": {"size": rle["size"], "counts": rle["counts"].decode("ascii")}})
     return filled

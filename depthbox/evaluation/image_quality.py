@@ -1,4 +1,4 @@
-"""How well the detections of an evaluation fit the truth, image by image."""
+"""Quality of the detections in single images of an evaluated dataset."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,87 +15,107 @@ import pycocotools.mask as mask_util
 from detectron2.data import MetadataCatalog
 from numpy.typing import NDArray
 
-from ..labeling.quality import to_rle
+from ..io.coco_masks import segmentation_to_rle
 
-Row = Mapping[str, Any]
+CocoRecord = Mapping[str, Any]
 
-MATCH = 0.5  # least IoU of a detection with the object that it finds
-MOST_IMAGES = 2000  # that are looked at, evenly spread
+MATCH = 0.5  # minimum IoU of a detection with the object that it finds
+MAX_IMAGES = 2000  # more images are sampled evenly
+MAX_DETECTIONS = 100  # per image
 
 
 @dataclass(frozen=True)
-class Truth:
-    """A data set of an evaluation.
+class EvaluatedDataset:
+    """Ground truth of an evaluated dataset, with its image folder.
 
     Attributes:
-        images: id -> COCO's record.
-        objects: image id -> annotations.
+        images: id -> COCO image record.
+        objects: image id -> COCO annotations.
         classes: category id -> name.
-        folder: of the images.
-        masks: whether objects have outlines.
+        folder: folder of the images.
+        has_masks: whether any object that is not a crowd has a mask.
     """
 
-    images: Mapping[int, Row]
-    objects: Mapping[int, list[Row]]
-    classes: Mapping[int, str]
+    images: Mapping[Any, CocoRecord]
+    objects: Mapping[Any, list[CocoRecord]]
+    classes: Mapping[Any, str]
     folder: Path
-    masks: bool
+    has_masks: bool
 
 
-@dataclass
-class Candidate:
-    """An image's detections above the least score, best first, and which object each would find.
+@dataclass(frozen=True)
+class ImageMatch:
+    """Assignment of the detections of one image to its objects at one score threshold.
 
     Attributes:
-        image: its id.
-        rows: the detections.
-        overlaps: (detections, objects) IoU, 0 where the classes differ.
-        objects: the annotations but crowds.
-        ignored: (detections,) whether each lies in a crowd.
-        masks: whether masks were compared, not boxes.
+        matched: index of a detection -> index of the object that it finds.
+        iou_sum: sum of the IoUs of the matched pairs.
+        false_detections: number of detections that find nothing and do not lie in a crowd.
+        objects: number of objects in the image.
     """
 
-    image: int
-    rows: list[Row]
+    matched: Mapping[int, int]
+    iou_sum: float
+    false_detections: int
+    objects: int
+
+    @property
+    def quality(self) -> float:
+        """Panoptic quality in [0, 1]: sum of the IoUs over the mean number of objects and detections."""
+        found = len(self.matched)
+        size = found + (self.false_detections + self.objects - found) / 2
+        return self.iou_sum / size if size else 0.0
+
+
+@dataclass(frozen=True)
+class ImageDetections:
+    """Detections of one image, best first, compared with its objects.
+
+    Attributes:
+        image: image id.
+        detections: detections in COCO's result format.
+        overlaps: (detections, objects) IoU, 0 for different classes.
+        objects: annotations other than crowds.
+        ignored: (detections,) whether a detection lies in a crowd.
+        masks: whether masks are compared; otherwise boxes are.
+    """
+
+    image: Any
+    detections: list[CocoRecord]
     overlaps: NDArray[np.float64]
-    objects: list[Row]
+    objects: list[CocoRecord]
     ignored: NDArray[np.bool_]
     masks: bool
-    matched: dict[int, int] = field(default_factory=dict)
 
-    def match(self, threshold: float) -> tuple[float, int, int]:
-        """Sum of IoUs of the objects found, their number, and that of false detections, from a score on."""
-        self.matched, taken, total, false = {}, set(), 0.0, 0
-        for number, row in enumerate(self.rows):
-            if row["score"] < threshold:
+    def match(self, threshold: float) -> ImageMatch:
+        """Assign detections to objects greedily in the order of scores, using scores of at least ``threshold``."""
+        matched: dict[int, int] = {}
+        taken: set[int] = set()
+        iou_sum, false_detections = 0.0, 0
+        for number, detection in enumerate(self.detections):
+            if detection["score"] < threshold:
                 break
             free = [(iou, o) for o, iou in enumerate(self.overlaps[number]) if o not in taken and iou >= MATCH]
             if free:
                 iou, chosen = max(free)
                 taken.add(chosen)
-                self.matched[number] = chosen
-                total += iou
+                matched[number] = chosen
+                iou_sum += iou
             elif not self.ignored[number]:
-                false += 1
-        return total, len(taken), false
-
-    def quality(self, threshold: float) -> float:
-        """Sum of IoUs over the mean number of objects and detections (panoptic quality), in [0, 1]."""
-        total, found, false = self.match(threshold)
-        size = found + (false + len(self.objects) - found) / 2
-        return total / size if size else 0.0
+                false_detections += 1
+        return ImageMatch(matched, iou_sum, false_detections, len(self.objects))
 
 
-def load_truth(name: str, coco_style: Sequence[Sequence[str]], near: Path) -> Truth:
-    """The truth of a data set of a config.
+def load_evaluated_dataset(name: str, coco_style: Sequence[Sequence[str]], near: Path) -> EvaluatedDataset:
+    """Load the ground truth of a dataset of a run.
 
     Args:
-        name: of the data set.
-        coco_style: DATASETS.COCO_STYLE of the config; else Detectron2's catalog knows the data set.
-        near: folder of the run; relative paths are looked for in the working folder, then upwards from here.
+        name: name of the dataset.
+        coco_style: DATASETS.COCO_STYLE of the run; other datasets are looked up in Detectron2's catalog.
+        near: folder of the run. A relative path is searched in the working directory, then in ``near`` and upwards.
 
     Raises:
-        OSError, ValueError, KeyError: it cannot be found or read.
+        OSError, ValueError, KeyError: the dataset cannot be found or read.
     """
     entry = next((entry for entry in coco_style if entry[0] == name), None)
     if entry is not None:
@@ -103,74 +123,87 @@ def load_truth(name: str, coco_style: Sequence[Sequence[str]], near: Path) -> Tr
     else:
         metadata = MetadataCatalog.get(name)
         json_file, folder = metadata.json_file, metadata.image_root
-    data = json.loads(_find(json_file, near).read_text(encoding="utf-8"))
-    objects: dict[int, list[Row]] = defaultdict(list)
+    data = json.loads(_find_path(json_file, near).read_text(encoding="utf-8"))
+    objects: dict[Any, list[CocoRecord]] = defaultdict(list)
     for annotation in data["annotations"]:
         objects[annotation["image_id"]].append(annotation)
-    return Truth(
+    return EvaluatedDataset(
         images={image["id"]: image for image in data["images"]},
         objects=objects,
         classes={category["id"]: category["name"] for category in data["categories"]},
-        folder=_find(folder, near),
-        masks=any(a.get("segmentation") and not a.get("iscrowd", 0) for a in data["annotations"]),
+        folder=_find_path(folder, near),
+        has_masks=any(a.get("segmentation") and not _is_crowd(a) for a in data["annotations"]),
     )
 
 
-def read_candidates(predictions: Sequence[Row], truth: Truth) -> list[Candidate]:
-    """What was detected in the images that have objects, in the data set's order, of at most ``MOST_IMAGES`` images.
+def read_candidates(predictions: Sequence[CocoRecord], dataset: EvaluatedDataset) -> list[ImageDetections]:
+    """Compare predictions with the ground truth of up to ``MAX_IMAGES`` images that have objects.
 
     Args:
         predictions: detections in COCO's result format.
-        truth: of the same data set.
+        dataset: ground truth of the same dataset.
+
+    Returns:
+        One record per image, in the order of the dataset.
     """
-    masks = truth.masks and any("segmentation" in row for row in predictions)
-    by_image: dict[int, list[Row]] = defaultdict(list)
-    for row in predictions:
-        by_image[row["image_id"]].append(row)
-    chosen = [number for number in truth.images if any(not o.get("iscrowd", 0) for o in truth.objects.get(number, ()))]
-    chosen = chosen[:: max(1, -(-len(chosen) // MOST_IMAGES))]
-    return [_candidate(number, by_image.get(number, []), truth, masks) for number in chosen]
+    masks = dataset.has_masks and any("segmentation" in detection for detection in predictions)
+    by_image: dict[Any, list[CocoRecord]] = defaultdict(list)
+    for detection in predictions:
+        by_image[detection["image_id"]].append(detection)
+    chosen = [number for number in dataset.images if any(not _is_crowd(o) for o in dataset.objects.get(number, ()))]
+    chosen = chosen[:: max(1, -(-len(chosen) // MAX_IMAGES))]
+    return [_compare_image(number, by_image.get(number, []), dataset, masks) for number in chosen]
 
 
-def best_threshold(candidates: Sequence[Candidate]) -> float:
-    """The score from which on detections have the best F1 over all images, of 0.05, 0.1, ..."""
+def best_threshold(candidates: Sequence[ImageDetections]) -> float:
+    """Return the score threshold of 0.05, 0.1, ..., 0.9 with the highest F1 score over all images."""
+    objects = sum(len(candidate.objects) for candidate in candidates)
 
     def f1(threshold: float) -> float:
-        _, found, false = np.sum([candidate.match(threshold) for candidate in candidates], axis=0)
-        objects = sum(len(candidate.objects) for candidate in candidates)
-        return 2 * found / max(objects + found + false, 1)
+        matches = [candidate.match(threshold) for candidate in candidates]
+        found = sum(len(match.matched) for match in matches)
+        false_detections = sum(match.false_detections for match in matches)
+        return 2 * found / max(objects + found + false_detections, 1)
 
     return max((round(0.05 * step, 2) for step in range(1, 19)), key=f1)
 
 
-def _candidate(number: int, rows: Sequence[Row], truth: Truth, masks: bool) -> Candidate:
-    image = truth.images[number]
+def _compare_image(
+    number: Any, detections: Sequence[CocoRecord], dataset: EvaluatedDataset, masks: bool
+) -> ImageDetections:
+    image = dataset.images[number]
     size = (image["height"], image["width"])
-    rows = sorted(rows, key=lambda row: -row["score"])[:100]
-    given = truth.objects.get(number, [])
+    detections = sorted(detections, key=lambda detection: -detection["score"])[:MAX_DETECTIONS]
+    given = dataset.objects.get(number, [])
     if masks:
         given = [o for o in given if o.get("segmentation")]
-    objects, crowds = ([o for o in given if bool(o.get("iscrowd", 0)) is crowd] for crowd in (False, True))
-    shapes = [_shape(row, size, masks) for row in rows]
-    overlaps = _overlaps(shapes, [_shape(o, size, masks) for o in objects], False)
-    for place, row in enumerate(rows):
-        overlaps[place, [o["category_id"] != row["category_id"] for o in objects]] = 0
-    inside = _overlaps(shapes, [_shape(o, size, masks) for o in crowds], True)
-    return Candidate(number, list(rows), overlaps, objects, np.asarray((inside >= MATCH).any(1)), masks)
+    objects, crowds = ([o for o in given if _is_crowd(o) is crowd] for crowd in (False, True))
+    shapes = [_to_shape(detection, size, masks) for detection in detections]
+    overlaps = _compute_iou(shapes, [_to_shape(o, size, masks) for o in objects], crowd=False)
+    for index, detection in enumerate(detections):
+        overlaps[index, [o["category_id"] != detection["category_id"] for o in objects]] = 0
+    inside = _compute_iou(shapes, [_to_shape(o, size, masks) for o in crowds], crowd=True)
+    return ImageDetections(number, detections, overlaps, objects, np.asarray((inside >= MATCH).any(1)), masks)
 
 
-def _overlaps(first: list[Any], second: list[Any], crowd: bool) -> NDArray[np.float64]:
+def _compute_iou(first: list[Any], second: list[Any], crowd: bool) -> NDArray[np.float64]:
     if not first or not second:
         return np.zeros((len(first), len(second)))
     return np.array(mask_util.iou(first, second, [int(crowd)] * len(second)), dtype=np.float64)
 
 
-def _shape(row: Row, size: tuple[int, int], masks: bool) -> Any:
-    """Box or RLE, as pycocotools compares them."""
-    return to_rle(row["segmentation"], size) if masks else [float(value) for value in row["bbox"]]
+def _to_shape(record: CocoRecord, size: tuple[int, int], masks: bool) -> Any:
+    """Return the box or RLE of a record in the form that pycocotools compares."""
+    if masks:
+        return segmentation_to_rle(record["segmentation"], size)
+    return [float(value) for value in record["bbox"]]
 
 
-def _find(name: str, near: Path) -> Path:
+def _is_crowd(annotation: CocoRecord) -> bool:
+    return bool(annotation.get("iscrowd", 0))
+
+
+def _find_path(name: str, near: Path) -> Path:
     path = Path(os.path.expanduser(os.path.expandvars(name)))
-    places = [path, *(parent / path for parent in near.resolve().parents)]
-    return next((place for place in places if place.exists()), path)
+    candidates = [path, *(parent / path for parent in near.resolve().parents)]
+    return next((candidate for candidate in candidates if candidate.exists()), path)

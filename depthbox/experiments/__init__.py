@@ -1,1 +1,1 @@
-"""Experiments of the project: demo, ablations, studies."""
+"""Experiments of the project: demo, ablations and studies."""

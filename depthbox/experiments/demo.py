@@ -1,4 +1,4 @@
-"""The demo: synthetic scenes are made, a small network learns their masks from boxes, and is tested."""
+"""Demo: make synthetic scenes, train a small network on their boxes, evaluate and draw its masks."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ _MADE = ("data", "train", _SUMMARY, _SHEET)
 
 @dataclass(frozen=True)
 class DemoSettings:
-    """What a demo does.
+    """Settings of a demo.
 
     Attributes:
-        config_file: of the training.
-        train_images, val_images: scenes to make.
-        height, width: of the scenes, in pixels.
-        iterations: of the training; 0 = as the config says.
-        seed: of the scenes and the training, >= 0.
+        config_file: config of the training run.
+        train_images, val_images: number of scenes of each split.
+        height, width: size of the scenes in pixels.
+        iterations: length of the training run; 0 = that of the config.
+        seed: seed of the scenes and of the training run, >= 0.
     """
 
     config_file: str
@@ -59,25 +59,25 @@ class DemoSettings:
 
 
 def run_demo(settings: DemoSettings, output: Path) -> dict[str, Any]:
-    """Make the data, train, test and draw; an unfinished demo of the same settings is continued.
+    """Make the data, train, evaluate and draw; an unfinished demo with the same settings is resumed.
 
     Args:
-        settings: what to do.
-        output: folder, made if missing: data/, train/ (the run), masks.png and, last of all, summary.json.
+        settings: settings of the demo.
+        output: folder, created if missing: data/, train/ (the run), masks.png and, last of all, summary.json.
 
     Returns:
-        What summary.json holds: box_AP, mask_AP and boxfill_AP in percent (None where there is nothing to
-        find), seconds (of this call, everything included), and how they came about.
+        The content of summary.json: box_AP, mask_AP and boxfill_AP in percent (None if undefined), seconds of this
+        call, settings, versions and config.
 
     Raises:
-        FileExistsError: ``output`` holds files of these names that no demo made.
-        ConfigError: the config file cannot be used.
+        FileExistsError: ``output`` contains files with the names of a demo's files that a demo did not write.
+        ConfigError: the config file is invalid.
     """
     start = time.monotonic()
     resume = prepare_output(output, settings)
-    cfg = demo_config(settings, output, make_data(settings, output / "data"))
+    cfg = make_config(settings, output, make_data(settings, output / "data"))
     results = run(cfg, resume=resume, command="demo")
-    if not results:  # killed after its last evaluation
+    if not results:  # the resumed run was already finished
         results = run(cfg, resume=True, eval_only=True, command="demo, evaluation")
     draw_masks(cfg, output / _SHEET)
     summary = summarize(results, settings, cfg, resume, time.monotonic() - start)
@@ -87,10 +87,13 @@ def run_demo(settings: DemoSettings, output: Path) -> dict[str, Any]:
 
 
 def prepare_output(output: Path, settings: DemoSettings) -> bool:
-    """Clear what an earlier demo left; returns whether it is unfinished and to be continued instead.
+    """Remove the files of an earlier demo, unless it is unfinished and has the same settings.
+
+    Returns:
+        True if the training run of an unfinished demo is to be resumed.
 
     Raises:
-        FileExistsError: the folder holds files of the demo's names that no demo made.
+        FileExistsError: the folder contains files with the names of a demo's files that a demo did not write.
     """
     note, wanted = output / _NOTE, asdict(settings)
     present = [output / name for name in _MADE if (output / name).exists()]
@@ -100,9 +103,9 @@ def prepare_output(output: Path, settings: DemoSettings) -> bool:
         )
     finished = (output / _SUMMARY).exists()
     if note.is_file() and not finished and _read_note(note) == wanted:
-        logging.getLogger(__name__).info("Continuing the unfinished demo in %s", output)
+        logging.getLogger(__name__).info("Resuming the unfinished demo in %s", output)
         return (output / "train" / "last_checkpoint").is_file()
-    # The summary goes first: a demo that is killed here counts as unfinished, with other settings or none.
+    # The summary is removed first, so that a demo which is killed here counts as unfinished.
     for path in sorted(present, key=lambda path: path.name != _SUMMARY):
         if path.is_dir():
             shutil.rmtree(path)
@@ -114,7 +117,7 @@ def prepare_output(output: Path, settings: DemoSettings) -> bool:
 
 
 def make_data(settings: DemoSettings, folder: Path) -> list[list[str]]:
-    """Write both splits, as far as they are missing; returns their entries for DATASETS.COCO_STYLE."""
+    """Write the missing scenes of both splits; returns their entries for DATASETS.COCO_STYLE."""
     entries = []
     for split, count in (("train", settings.train_images), ("val", settings.val_images)):
         target = write_dataset(
@@ -132,11 +135,11 @@ def make_data(settings: DemoSettings, folder: Path) -> list[list[str]]:
     return entries
 
 
-def demo_config(settings: DemoSettings, output: Path, data: list[list[str]]) -> CfgNode:
-    """The config of the demo's training: the file's, on the demo's data.
+def make_config(settings: DemoSettings, output: Path, data: list[list[str]]) -> CfgNode:
+    """Load the config file and set it to the demo's data, output folder and seed.
 
     Raises:
-        ConfigError: the file cannot be used.
+        ConfigError: the file is invalid.
     """
     names = [entry[0] for entry in data]
     overrides: dict[str, Any] = {
@@ -154,7 +157,7 @@ def demo_config(settings: DemoSettings, output: Path, data: list[list[str]]) -> 
 
 
 def stretch_schedule(cfg: CfgNode, iterations: int) -> CfgNode:
-    """A copy that trains for ``iterations``, its learning rate steps and warm-ups moved in proportion."""
+    """Return a copy with ``iterations`` iterations; learning rate steps and warm-ups are scaled in proportion."""
     cfg = cfg.clone()
     cfg.defrost()
     solver, pairwise = cfg.SOLVER, cfg.MODEL.BOXINST.PAIRWISE
@@ -168,20 +171,20 @@ def stretch_schedule(cfg: CfgNode, iterations: int) -> CfgNode:
 
 
 def draw_masks(cfg: CfgNode, path: Path) -> None:
-    """Draw the truth and the final network's masks of some validation images."""
+    """Draw the ground truth and the final network's masks for some validation images."""
     name = cfg.DATASETS.TEST[0]
     predict = load_predictor(cfg, str(Path(cfg.OUTPUT_DIR) / f"{FINAL}.pth"))
     sheet = DatasetSheet(cfg, name, predict, columns=SHEET_COLUMNS, score_threshold=SHEET_SCORE, inputs=False)
     records = choose_records(load_records([name], filter_empty=False), SHEET_IMAGES)
     tiles = [tile for record in records for tile in sheet.tiles(record)]
-    title = "Masks learnt from boxes: truth (boxes and outlines) and prediction"
+    title = "Masks learned from boxes: ground truth (boxes and outlines) and prediction"
     save_sheet(make_sheet(tiles, sheet.columns, title), path)
 
 
 def summarize(
     results: Mapping[str, Any], settings: DemoSettings, cfg: CfgNode, resumed: bool, seconds: float
 ) -> dict[str, Any]:
-    """The content of summary.json; a figure that the evaluation could not give is None."""
+    """Collect the content of summary.json; a metric that the evaluation could not compute is None."""
     tasks = {"box_AP": "bbox", "mask_AP": "segm", "boxfill_AP": "boxfill"}
     values = {name: float(results.get(task, {}).get("AP", float("nan"))) for name, task in tasks.items()}
     return {
@@ -202,8 +205,8 @@ def summarize(
     }
 
 
-def summary_line(summary: Mapping[str, Any]) -> str:
-    """``DEMO box_AP=... mask_AP=... boxfill_AP=... seconds=...``; nan where there is no figure."""
+def format_summary_line(summary: Mapping[str, Any]) -> str:
+    """Format ``DEMO box_AP=... mask_AP=... boxfill_AP=... seconds=...``; nan for a missing metric."""
     names = ("box_AP", "mask_AP", "boxfill_AP")
     figures = [f"{name}={summary[name]:.2f}" if summary[name] is not None else f"{name}=nan" for name in names]
     return " ".join(["DEMO", *figures, f"seconds={summary['seconds']}"])

@@ -1,25 +1,25 @@
-"""A trained network as a file that runs without this package: an ONNX graph, or a program of ``torch.export``."""
+"""Export of a trained network to a file that runs without this package: ONNX or ``torch.export``."""
 
-from .check import CheckError, Report, check_runner
+from .check import ExportMismatchError, ExportReport, check_runner
 from .graph import ExportGraph
-from .images import Picture, fill_up, fit_picture
+from .images import ExportInput, fit_image, pad_image
 from .job import ExportSettings, export_network
 from .write import FORMATS, ExportError, export_program, make_runner, onnx_bytes, program_bytes
 
 __all__ = [
     "FORMATS",
-    "CheckError",
     "ExportError",
     "ExportGraph",
+    "ExportInput",
+    "ExportMismatchError",
+    "ExportReport",
     "ExportSettings",
-    "Picture",
-    "Report",
     "check_runner",
     "export_network",
     "export_program",
-    "fill_up",
-    "fit_picture",
+    "fit_image",
     "make_runner",
     "onnx_bytes",
+    "pad_image",
     "program_bytes",
 ]

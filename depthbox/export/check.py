@@ -1,4 +1,4 @@
-"""An exported network against the one that it was made from, detection by detection."""
+"""Comparison of an exported network with the network that it was made from, detection by detection."""
 
 from __future__ import annotations
 
@@ -12,38 +12,40 @@ from detectron2.structures import Instances
 from numpy.typing import NDArray
 
 from ..modeling.meta_arch.depthbox import DepthBox
-from .images import Picture
+from .images import ExportInput
 
 Outputs = Mapping[str, NDArray]
-Runner = Callable[[Picture], Outputs]
+Runner = Callable[[ExportInput], Outputs]
 
 BOX_TOLERANCE = 0.1  # pixels of the network's input
-SCORE_TOLERANCE = 1e-3  # also of depths
+SCORE_TOLERANCE = 1e-3  # of scores and depths
 MASK_IOU = 0.999
-MASK_PIXELS = 2  # so many may differ in a mask so small that one pixel would be too many
+MASK_PIXELS = (
+    2  # a mask may differ in this many pixels, because one pixel of a small mask lowers its IoU below MASK_IOU
+)
 
 
-class CheckError(ValueError):
-    """The exported network finds something else; the message says where."""
+class ExportMismatchError(ValueError):
+    """An exported network that gives other results than the network. The message names the image."""
 
 
 @dataclass(frozen=True)
-class Report:
-    """How far two networks' results lie apart, over all pictures.
+class ExportReport:
+    """Differences of the results of two networks, over all images.
 
     Attributes:
-        pictures, detections: compared.
-        unmatched: detections of one network that the other has not.
-        borderline: those among them whose score lies at the threshold, where rounding decides.
-        box: largest difference of a coordinate, pixels of the result.
+        images, detections: numbers of compared images and of detections of the network.
+        unmatched: detections of one network without a counterpart.
+        borderline: unmatched detections whose score equals the threshold up to rounding.
+        box: largest difference of a coordinate, in pixels of the result.
         score, depth: largest differences.
-        mask_iou: the least.
-        pixels, changed: of all masks together, and those among them that one network alone has.
-        wrong_masks: masks below MASK_IOU that differ in more than MASK_PIXELS pixels.
-        failures: sentences on what is not equal.
+        mask_iou: lowest IoU of two matched masks.
+        pixels, changed: pixels of the union of all matched masks, and those that only one network has.
+        wrong_masks: masks with an IoU below MASK_IOU that differ in more than MASK_PIXELS pixels.
+        failures: one line for each failed comparison.
     """
 
-    pictures: int = 0
+    images: int = 0
     detections: int = 0
     unmatched: int = 0
     borderline: int = 0
@@ -56,9 +58,9 @@ class Report:
     wrong_masks: int = 0
     failures: tuple[str, ...] = ()
 
-    def __add__(self, other: Report) -> Report:
-        return Report(
-            self.pictures + other.pictures,
+    def __add__(self, other: ExportReport) -> ExportReport:
+        return ExportReport(
+            self.images + other.images,
             self.detections + other.detections,
             self.unmatched + other.unmatched,
             self.borderline + other.borderline,
@@ -73,76 +75,87 @@ class Report:
         )
 
     def __str__(self) -> str:
-        missing = f"{self.unmatched} not found by both ({self.borderline} of them at the threshold), "
+        missing = f"{self.unmatched} without a counterpart ({self.borderline} of them at the threshold), "
         return (
-            f"{self.detections} detections in {self.pictures} images: {missing if self.unmatched else ''}largest "
+            f"{self.detections} detections in {self.images} images: {missing if self.unmatched else ''}largest "
             f"difference of boxes {self.box:.2g} pixels, of scores {self.score:.2g}, of depths {self.depth:.2g}; "
-            f"least mask IoU {self.mask_iou:.6f}, {self.changed} of {self.pixels} mask pixels differ"
+            f"lowest mask IoU {self.mask_iou:.6f}, {self.changed} of {self.pixels} mask pixels differ"
         )
 
 
-def check_runner(model: DepthBox, flip: bool, runner: Runner, pictures: Iterable[Picture]) -> Report:
-    """Run both networks on pictures and compare.
+def check_runner(model: DepthBox, flip: bool, runner: Runner, images: Iterable[ExportInput]) -> ExportReport:
+    """Run both networks on images and compare their results.
 
     Args:
-        model: in evaluation mode.
-        flip: the network was trained with BGR.
+        model: the network, in evaluation mode.
+        flip: whether the network takes BGR.
         runner: the exported network.
-        pictures: at its scale.
+        images: inputs at the network's scale.
 
     Returns:
-        The differences; ``failures`` is empty where there are none that count.
+        The differences; ``failures`` is empty if all of them are within the tolerances.
     """
-    report = Report()
+    report = ExportReport()
     with torch.no_grad():
-        for picture in pictures:
-            eager = _run_eager(model, flip, picture)
-            scale = max(n / m for n, m in zip(picture.size, picture.valid, strict=True))
+        for image in images:
+            eager = _run_eager(model, flip, image)
+            scale = max(n / m for n, m in zip(image.size, image.valid, strict=True))
             limit = _lowest_score(model, len(eager), eager)
-            report += compare(picture.name, eager, runner(picture), box_tolerance=BOX_TOLERANCE * scale, limit=limit)
+            report += compare(image.name, eager, runner(image), box_tolerance=BOX_TOLERANCE * scale, limit=limit)
     return report
 
 
-def compare(name: str, eager: Instances, outputs: Outputs, *, box_tolerance: float, limit: float) -> Report:
-    """Compare the results of one picture.
+def compare(name: str, eager: Instances, outputs: Outputs, *, box_tolerance: float, limit: float) -> ExportReport:
+    """Compare the results of one image.
 
     Args:
-        name: of the picture.
-        eager: of the network.
-        outputs: of the exported network, by name.
-        box_tolerance: pixels of the result.
-        limit: score below which detections are left out; which of them are is decided by rounding.
+        name: name of the image.
+        eager: N instances of the network.
+        outputs: outputs of the exported network, by name.
+        box_tolerance: in pixels of the result.
+        limit: score below which detections are dropped. Rounding decides about detections of this score.
     """
     boxes, classes, scores = (eager.pred_boxes.tensor.numpy(), eager.pred_classes.numpy(), eager.scores.numpy())
     pairs = match(boxes, classes, scores, outputs, box_tolerance)
     alone = [scores[i] for i in set(range(len(scores))) - {i for i, _ in pairs}]
     alone += [outputs["scores"][j] for j in set(range(len(outputs["scores"]))) - {j for _, j in pairs}]
     borderline = sum(abs(float(score) - limit) <= SCORE_TOLERANCE for score in alone)
-    report = Report(pictures=1, detections=len(scores), unmatched=len(alone), borderline=borderline)
-    masks = eager.pred_masks.numpy()
+    report = ExportReport(images=1, detections=len(scores), unmatched=len(alone), borderline=borderline)
     for i, j in pairs:
-        common = int((masks[i] & outputs["masks"][j]).sum())
-        union = int((masks[i] | outputs["masks"][j]).sum())
-        iou = common / union if union else 1.0
-        report = replace(
-            report,
-            box=max(report.box, float(np.abs(boxes[i] - outputs["boxes"][j]).max())),
-            score=max(report.score, abs(float(scores[i] - outputs["scores"][j]))),
-            mask_iou=min(report.mask_iou, iou),
-            pixels=report.pixels + union,
-            changed=report.changed + union - common,
-            wrong_masks=report.wrong_masks + (iou < MASK_IOU and union - common > MASK_PIXELS),
-            depth=max(report.depth, abs(float(eager.pred_depths[i] - outputs["depths"][j])))
-            if eager.has("pred_depths")
-            else 0.0,
-        )
-    return replace(report, failures=tuple(_failures(name, report)))
+        report += _compare_pair(eager, i, outputs, j)
+    return replace(report, failures=tuple(_list_failures(name, report)))
+
+
+def _compare_pair(eager: Instances, i: int, outputs: Outputs, j: int) -> ExportReport:
+    """Compare detection ``i`` of the network with detection ``j`` of the exported network."""
+    mask, exported = eager.pred_masks[i].numpy(), outputs["masks"][j]
+    common, union = int((mask & exported).sum()), int((mask | exported).sum())
+    iou = common / union if union else 1.0
+    depth = abs(float(eager.pred_depths[i] - outputs["depths"][j])) if eager.has("pred_depths") else 0.0
+    return ExportReport(
+        box=float(np.abs(eager.pred_boxes.tensor[i].numpy() - outputs["boxes"][j]).max()),
+        score=abs(float(eager.scores[i] - outputs["scores"][j])),
+        depth=depth,
+        mask_iou=iou,
+        pixels=union,
+        changed=union - common,
+        wrong_masks=int(iou < MASK_IOU and union - common > MASK_PIXELS),
+    )
 
 
 def match(
     boxes: NDArray, classes: NDArray, scores: NDArray, outputs: Outputs, tolerance: float
 ) -> list[tuple[int, int]]:
-    """Pairs of detections of like class, box and score, the nearest first; equal scores may come in any order."""
+    """Match detections of equal class, box and score, nearest first; equal scores may come in any order.
+
+    Args:
+        boxes, classes, scores: (N, 4), (N,) and (N,) of the network.
+        outputs: outputs of the exported network.
+        tolerance: largest difference of a coordinate.
+
+    Returns:
+        Pairs (index in the network's detections, index in the outputs), sorted. Each index occurs once.
+    """
     box = np.abs(boxes[:, None] - outputs["boxes"][None]).max(-1, initial=0)
     score = np.abs(scores[:, None] - outputs["scores"][None])
     fits = (box <= tolerance) & (score <= SCORE_TOLERANCE) & (classes[:, None] == outputs["classes"][None])
@@ -158,38 +171,38 @@ def match(
     return sorted(pairs)
 
 
-def _run_eager(model: DepthBox, flip: bool, picture: Picture) -> Instances:
-    image = torch.from_numpy(picture.image).permute(2, 0, 1)
-    image = image.flip(0) if flip else image
-    height, width = picture.size
-    sample = {"image": image[:, : picture.valid[0], : picture.valid[1]], "height": height, "width": width}
-    # A second, black image makes the batch as large as the exported network's image.
-    return model([sample, {"image": torch.zeros_like(image)}])[0]["instances"].to("cpu")
+def require_equal(report: ExportReport, max_lines: int = 3) -> None:
+    """Raise ExportMismatchError if a report has failures, and name the first ``max_lines`` of them."""
+    if report.failures:
+        raise ExportMismatchError(
+            f"the exported network differs from the network, so no file is written ({report}): "
+            + "; ".join(itertools.islice(report.failures, max_lines))
+        )
+
+
+def _run_eager(model: DepthBox, flip: bool, image: ExportInput) -> Instances:
+    pixels = torch.from_numpy(image.image).permute(2, 0, 1)
+    pixels = pixels.flip(0) if flip else pixels
+    height, width = image.size
+    sample = {"image": pixels[:, : image.valid[0], : image.valid[1]], "height": height, "width": width}
+    # A second, black image pads the batch to the size of the exported network's image.
+    return model([sample, {"image": torch.zeros_like(pixels)}])[0]["instances"].to("cpu")
 
 
 def _lowest_score(model: DepthBox, count: int, eager: Instances) -> float:
-    """Score at which detections begin to be left out: the threshold, or that of the last where there are too many."""
-    how = model.proposal_generator.inference
-    if count >= how["post_nms_topk"]:
+    """Return the score below which detections are dropped: the threshold, or the last score if the list is full."""
+    inference = model.proposal_generator.inference
+    if count >= inference["post_nms_topk"]:
         return float(eager.scores.min())
-    return float(how["score_threshold"]) ** 0.5 if how["threshold_with_quality"] else 0.0
+    return float(inference["score_threshold"]) ** 0.5 if inference["threshold_with_quality"] else 0.0
 
 
-def _failures(name: str, report: Report) -> list[str]:
+def _list_failures(name: str, report: ExportReport) -> list[str]:
     found = []
     if report.unmatched > report.borderline:
-        found.append(f"{name}: {report.unmatched - report.borderline} detections are not found by both networks")
+        found.append(f"{name}: {report.unmatched - report.borderline} detections are found by only one of the networks")
     if report.wrong_masks:
-        found.append(f"{name}: {report.wrong_masks} masks differ, the least IoU is {report.mask_iou:.5f}")
+        found.append(f"{name}: {report.wrong_masks} masks differ, the lowest IoU is {report.mask_iou:.5f}")
     if report.depth > SCORE_TOLERANCE:
         found.append(f"{name}: depths differ by {report.depth:.2g}")
     return found
-
-
-def require_equal(report: Report, shown: int = 3) -> None:
-    """Raise CheckError where a report has failures."""
-    if report.failures:
-        raise CheckError(
-            f"the exported network does not give what the network gives, so it is not written ({report}): "
-            + "; ".join(itertools.islice(report.failures, shown))
-        )

@@ -1,1 +1,1 @@
-"""Trained networks applied to images, videos and cameras."""
+"""Prediction with trained networks on images, videos and cameras."""

@@ -1,8 +1,7 @@
-"""The names and json ids of a network's classes, from wherever they are known."""
+"""Names and category ids of a network's classes."""
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,92 +10,95 @@ from typing import Any
 
 from detectron2.config import CfgNode
 
+from ..io.annotations.canonical import NoteCounter
+from ..io.annotations.canonical.categories import read_categories
+from ..io.annotations.json_file import load_json
+
 
 @dataclass(frozen=True)
 class ClassList:
-    """The classes of a network, in its order.
+    """Classes of a network, in the order of its outputs.
 
     Attributes:
-        names: shown to people.
-        ids: category ids in a COCO json.
+        names: K names.
+        ids: K category ids, of any kind that the user's file has.
+        known: whether the names are known; False if the classes are only numbered.
     """
 
     names: tuple[str, ...]
-    ids: tuple[int, ...]
+    ids: tuple[Any, ...]
+    known: bool = True
 
     def __len__(self) -> int:
         return len(self.names)
 
     def categories(self) -> list[dict[str, Any]]:
-        """The ``categories`` of a COCO json."""
+        """Return the ``categories`` of a COCO JSON file."""
         return [{"id": number, "name": name} for number, name in zip(self.ids, self.names, strict=True)]
 
 
 def find_classes(cfg: CfgNode, given: str = "") -> ClassList:
-    """The network's classes.
+    """Find the classes of a network.
 
     Args:
-        cfg: of the training; where nothing is given, the json of its training set is looked at, if it is still there.
-        given: a COCO json, a text file with a name a line, or names with commas between; "" = not given.
+        cfg: config of the training run.
+        given: COCO JSON file, text file with one name per line, or names separated by commas; "" = the annotation file
+            of the training set if it exists and fits, else the classes are numbered.
 
     Raises:
-        ValueError: what is given has another number of classes than the network, or cannot be read.
+        ValueError: ``given`` cannot be read, or its number of classes is not MODEL.FCOS.NUM_CLASSES.
     """
     count = int(cfg.MODEL.FCOS.NUM_CLASSES)
     if given:
-        classes = _read(given)
+        classes = _read_given(given)
         if len(classes) != count:
             raise ValueError(
                 f"--classes {given} names {len(classes)} classes, the network has {count} (MODEL.FCOS.NUM_CLASSES): "
-                "name those that it was trained with, in their order"
+                "name the classes of its training run, in their order"
             )
         return classes
-    for path in _training_files(cfg):
+    for path in _list_training_files(cfg):
         try:
-            classes = _from_json(Path(path))
-        except (OSError, ValueError):
+            classes = _read_json(Path(path))
+        except (OSError, ValueError):  # the training set was moved or is not a COCO JSON file
             continue
         if len(classes) == count:
             return classes
-    return numbered_classes(count)
+    return number_classes(count)
 
 
-def numbered_classes(count: int) -> ClassList:
-    """Classes of which nothing is known but their number."""
+def number_classes(count: int) -> ClassList:
+    """Return classes without known names: "class 1", "class 2", ..."""
     numbers = range(1, count + 1)
-    return ClassList(tuple(f"class {number}" for number in numbers), tuple(numbers))
+    return ClassList(tuple(f"class {number}" for number in numbers), tuple(numbers), known=False)
 
 
-def _read(given: str) -> ClassList:
+def _read_given(given: str) -> ClassList:
     path = Path(given)
     if path.suffix.lower() == ".json":
-        return _from_json(path)
+        return _read_json(path)
     if path.suffix.lower() == ".txt" or path.is_file():
-        names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        names: Sequence[str] = path.read_text(encoding="utf-8").splitlines()
     else:
-        names = [name.strip() for name in given.split(",")]
-    return _named([name for name in names if name])
-
-
-def _named(names: Sequence[str]) -> ClassList:
+        names = given.split(",")
+    names = [name.strip() for name in names if name.strip()]
     return ClassList(tuple(names), tuple(range(1, len(names) + 1)))
 
 
-def _from_json(path: Path) -> ClassList:
-    with open(path, encoding="utf-8") as file:
-        try:
-            content = json.load(file)
-        except ValueError as error:
-            raise ValueError(f"{path} is no valid json: {error}") from error
-    try:
-        pairs = sorted((category["id"], str(category["name"])) for category in content["categories"])
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"{path} is no COCO json: it has no categories with id and name") from error
-    return ClassList(tuple(name for _, name in pairs), tuple(number for number, _ in pairs))
+def _read_json(path: Path) -> ClassList:
+    """Read the categories of a COCO JSON file, in the order in which training numbers them."""
+    content = load_json(path)
+    if not (isinstance(content, dict) and content.get("categories")):
+        raise ValueError(f"{path} is not a COCO JSON file: it has no categories with id and name")
+    annotations = content.get("annotations")
+    table = read_categories(
+        content["categories"], annotations if isinstance(annotations, list) else [], path, NoteCounter()
+    )
+    return ClassList(tuple(entry["name"] for entry in table.entries), tuple(table.original_ids))
 
 
-def _training_files(cfg: CfgNode) -> list[str]:
-    """The json files of the training sets, then those of the other sets of the config."""
+def _list_training_files(cfg: CfgNode) -> list[str]:
+    """List the annotation files of the training sets, then those of the other datasets of the config."""
     entries = [entry for entry in cfg.DATASETS.COCO_STYLE if len(entry) >= 3]
     entries.sort(key=lambda entry: entry[0] not in cfg.DATASETS.TRAIN)
     files = [os.path.expanduser(os.path.expandvars(str(entry[1]))) for entry in entries]

@@ -1,4 +1,4 @@
-"""Where predictions go: a COCO json written as a stream, pictures and videos with masks, cut-outs."""
+"""Files of predictions: a COCO JSON file written as a stream, overlays of images and videos, and cut-outs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 from detectron2.structures import Instances
@@ -16,21 +16,21 @@ from PIL import Image
 
 from ..evaluation.coco_results import instances_to_results
 from ..io.files import atomic_open
-from ..io.media import Frame
+from ..io.images import RGBImage
+from ..io.media import MediaFrame
 from ..io.video import VideoFile
-from ..visualization.draw import Picture
 from .classes import ClassList
 
 
 class CocoStream:
-    """Writes the objects of one picture after the other into a COCO json, with none of them kept in memory.
+    """A COCO JSON file that is written image by image; no objects are kept in memory.
 
-    The file holds ``annotations`` (with ``score``, ``segmentation`` as RLE, ``area``, and ``depth`` where the network
-    predicts it), ``images`` and ``categories``.
+    It has ``annotations`` (with ``score``, ``segmentation`` as RLE, ``area``, and ``depth`` if the network predicts
+    it), ``images`` and ``categories``.
 
     Args:
-        annotations, images: files open for writing; the second is a temporary one.
-        classes: of the network.
+        annotations, images: files open for writing; the second one is temporary.
+        classes: classes of the network.
     """
 
     def __init__(self, annotations: IO[bytes], images: IO[bytes], classes: ClassList) -> None:
@@ -38,8 +38,8 @@ class CocoStream:
         self.num_images = self.num_objects = 0
         annotations.write(b'{"annotations": [')
 
-    def add(self, frame: Frame, instances: Instances) -> None:
-        """Write a picture and its objects."""
+    def add(self, frame: MediaFrame, instances: Instances) -> None:
+        """Write a frame and its N instances."""
         self.num_images += 1
         height, width = frame.pixels.shape[:2]
         entry = {"id": self.num_images, "file_name": frame.name, "width": width, "height": height}
@@ -47,17 +47,17 @@ class CocoStream:
             entry |= {"video": frame.source.name, "frame_index": frame.index}
         self._write(self._images, entry, first=self.num_images == 1)
         depths = instances.pred_depths.tolist() if instances.has("pred_depths") else []
-        for place, row in enumerate(instances_to_results(instances, self.num_images, self._classes.ids)):
+        for index, result in enumerate(instances_to_results(instances, self.num_images, self._classes.ids)):
             self.num_objects += 1
-            row |= {"id": self.num_objects, "iscrowd": 0, "area": _area(row, instances, place)}
-            row["score"] = round(row["score"], 5)
-            row["bbox"] = [round(value, 2) for value in row["bbox"]]
+            result |= {"id": self.num_objects, "iscrowd": 0, "area": _area(result, instances, index)}
+            result["score"] = round(result["score"], 5)
+            result["bbox"] = [round(value, 2) for value in result["bbox"]]
             if depths:
-                row["depth"] = round(depths[place], 5)
-            self._write(self._annotations, row, first=self.num_objects == 1)
+                result["depth"] = round(depths[index], 5)
+            self._write(self._annotations, result, first=self.num_objects == 1)
 
     def finish(self) -> None:
-        """Write what comes after the annotations."""
+        """Write the images and categories after the annotations."""
         self._annotations.write(b'\n], "images": [')
         self._images.seek(0)
         while block := self._images.read(2**20):
@@ -66,14 +66,14 @@ class CocoStream:
         self._annotations.write(f'\n], "categories": {tail}}}\n'.encode())
 
     @staticmethod
-    def _write(file: IO[bytes], entry: dict, first: bool) -> None:
+    def _write(file: IO[bytes], entry: dict[str, Any], first: bool) -> None:
         file.write(b"\n" if first else b",\n")
         file.write(json.dumps(entry).encode())
 
 
 @contextmanager
-def coco_stream(path: Path, classes: ClassList) -> Iterator[CocoStream]:
-    """A ``CocoStream`` whose file appears under its name when the block ends without an error."""
+def open_coco_stream(path: Path, classes: ClassList) -> Iterator[CocoStream]:
+    """Open a ``CocoStream`` whose file appears under its name when the block ends without an error."""
     with atomic_open(path) as file, tempfile.TemporaryFile() as images:
         stream = CocoStream(file, images, classes)
         yield stream
@@ -81,10 +81,10 @@ def coco_stream(path: Path, classes: ClassList) -> Iterator[CocoStream]:
 
 
 class OverlayWriter:
-    """Writes pictures with drawn objects: an image for an image, a video for a video.
+    """Images and videos with drawn objects: an image file for an image, a video file for a video or camera.
 
     Args:
-        folder: of the files, which are named as their sources.
+        folder: folder of the files, which are named after their sources.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -93,65 +93,69 @@ class OverlayWriter:
         self._video: VideoFile | None = None
         self._source = ""
 
-    def add(self, frame: Frame, picture: Picture) -> None:
-        """Write the picture that was made of a frame."""
+    def add(self, frame: MediaFrame, overlay: RGBImage) -> None:
+        """Write the overlay (H, W, 3) uint8, RGB, of a frame."""
         if frame.source.kind == "image":
-            self._write_image(overlay_path(self.folder, frame), picture)
+            self._write_image(overlay_path(self.folder, frame), overlay)
             return
-        size = (picture.shape[0], picture.shape[1])
+        size = (overlay.shape[0], overlay.shape[1])
         if self._video is None or self._source != frame.source.path:
             self.close()
             self._video, self._source = VideoFile(overlay_path(self.folder, frame), size, frame.rate), frame.source.path
-        self._video.write(picture)
+        self._video.write(overlay)
 
     def close(self, keep: bool = True) -> None:
-        """Finish the open video."""
+        """Finish the open video, or remove it if ``keep`` is False."""
         if self._video is not None:
             video, self._video = self._video, None
             video.close(keep)
             if keep:
                 self.written.append(video.path)
 
-    def _write_image(self, path: Path, picture: Picture) -> None:
+    def _write_image(self, path: Path, overlay: RGBImage) -> None:
         jpeg = path.suffix.lower() in (".jpg", ".jpeg")
         with atomic_open(path) as file:
             if jpeg:
-                Image.fromarray(picture).save(file, format="JPEG", quality=92)
+                Image.fromarray(overlay).save(file, format="JPEG", quality=92)
             else:
-                Image.fromarray(picture).save(file, format="PNG", compress_level=3)
+                Image.fromarray(overlay).save(file, format="PNG", compress_level=3)
         self.written.append(path)
 
 
-def overlay_path(folder: Path, frame: Frame) -> Path:
-    """Where the picture of an image, or the video of a video's frame, goes."""
+def overlay_path(folder: Path, frame: MediaFrame) -> Path:
+    """Return the overlay file of the source of a frame."""
     kept = (".jpg", ".jpeg", ".png") if frame.source.kind == "image" else (".mp4", ".avi")
     name = frame.source.name
     return folder / (name if name.lower().endswith(kept) else name + kept[-1 if kept[0] == ".jpg" else 0])
 
 
-def write_cutouts(folder: Path, frame: Frame, instances: Instances, classes: ClassList) -> list[Path]:
-    """Write each object as a PNG of its own: cut to its mask, transparent around it."""
+def write_cutouts(folder: Path, frame: MediaFrame, instances: Instances, classes: ClassList) -> list[Path]:
+    """Write each instance as a PNG file cropped to its mask, with a transparent background; empty masks are skipped.
+
+    Returns:
+        The files.
+    """
     stem = Path(frame.source.name.replace("#", "_"))
     if frame.source.kind != "image":
         stem = stem.with_name(f"{stem.name}_{frame.index:06d}")
     written = []
-    for place, (mask, label) in enumerate(
-        zip(instances.pred_masks.numpy(), instances.pred_classes.tolist(), strict=True), start=1
-    ):
+    pairs = zip(instances.pred_masks.numpy(), instances.pred_classes.tolist(), strict=True)
+    for number, (mask, label) in enumerate(pairs, start=1):
         rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
         if len(rows) == 0:
             continue
         window = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
-        picture = np.dstack((frame.pixels[window], np.where(mask[window], np.uint8(255), np.uint8(0))))
+        cutout = np.dstack((frame.pixels[window], np.where(mask[window], np.uint8(255), np.uint8(0))))
         name = re.sub(r"[^\w-]+", "_", classes.names[label])
-        path = folder / stem.parent / f"{stem.name}_{place:03d}_{name}.png"
+        path = folder / stem.parent / f"{stem.name}_{number:03d}_{name}.png"
         with atomic_open(path) as file:
-            Image.fromarray(picture).save(file, format="PNG", compress_level=3)
+            Image.fromarray(cutout).save(file, format="PNG", compress_level=3)
         written.append(path)
     return written
 
 
-def _area(row: dict, instances: Instances, place: int) -> int:
+def _area(result: dict[str, Any], instances: Instances, index: int) -> int:
+    """Return the pixels of a mask, or the area of the box without masks."""
     if instances.has("pred_masks"):
-        return int(instances.pred_masks[place].sum())
-    return round(row["bbox"][2] * row["bbox"][3])
+        return int(instances.pred_masks[index].sum())
+    return round(result["bbox"][2] * result["bbox"][3])

@@ -1,8 +1,7 @@
-"""A trained network as a function: from a data set's image to objects, or from its boxes to their masks."""
+"""Trained networks as functions: from an image to instances, or from annotated boxes to their masks."""
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,99 +11,144 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.data import transforms as T
 from detectron2.structures import Instances
-from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional as F
 
+from ..checkpoint.store import teacher_state
 from ..checkpoint.weights import load_weights
 from ..data.mapper import BoxDepthMapper
 from ..distillation import TeacherLabeler
-from ..engine.distillation import load_teacher
+from ..io.images import RGBImage
 from ..modeling.build import build_network
+from ..modeling.meta_arch.depthbox import DepthBox
 from ..ops import aligned_upsample
 
-
-def load_network(cfg: CfgNode, weights: str) -> nn.Module:
-    """Build the network of a config and load its weights; in evaluation mode.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-    """
-    model = build_network(cfg)
-    load_weights(model, weights)
-    return model.eval()
+RecordPredictor = Callable[[Mapping[str, Any]], Instances]
+BatchPredictor = Callable[[Sequence[RGBImage]], list[Instances]]
 
 
-def load_predictor(cfg: CfgNode, weights: str) -> Callable[[Mapping[str, Any]], Instances]:
+def load_network(cfg: CfgNode, weights: str, use_teacher: bool = False) -> nn.Module:
     """Build the network of a config and load its weights.
 
     Args:
-        cfg: of the training.
-        weights: path or URL, see ``weights.load_weights``.
+        cfg: config of the training run.
+        weights: path or URL of a checkpoint; see ``checkpoint.weights.load_weights``.
+        use_teacher: load the EMA teacher of self-distillation instead of the student if the checkpoint has one.
 
     Returns:
-        A function from a data set dict to its Instances, on the CPU, at the original image's size.
+        The network on MODEL.DEVICE, in evaluation mode.
 
     Raises:
         FileNotFoundError: there is no such file.
+        ValueError: the file is damaged, or its weights do not fit the network.
     """
-    model = load_network(cfg, weights)
-    mapper = BoxDepthMapper(cfg, is_train=False)
+    if not weights:
+        raise ValueError("no checkpoint is given: name one with --weights")
+    network = build_network(cfg)
+    load_weights(network, weights)
+    teacher = teacher_state(weights) if use_teacher else None
+    if teacher is not None:
+        _load_teacher(network, teacher, weights)
+    return network.eval()
 
-    def predict(record: Mapping[str, Any]) -> Instances:
-        with torch.no_grad():
-            return model([mapper(record)])[0]["instances"].to("cpu")
 
-    return predict
+def _load_teacher(network: nn.Module, teacher: Mapping[str, Any], weights: str) -> None:
+    try:
+        network.load_state_dict(teacher)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ValueError(
+            f"the teacher of {weights} does not fit the network of the config ({reason}): name the config of its "
+            "training run with --config-file"
+        ) from error
+
+
+def require_depthbox(network: nn.Module) -> DepthBox:
+    """Return the network if it is a ``DepthBox``.
+
+    Raises:
+        ValueError: it is a network of another meta-architecture.
+    """
+    if not isinstance(network, DepthBox):
+        raise ValueError(
+            f"MODEL.META_ARCHITECTURE is {type(network).__name__}, but only a DepthBox computes masks of given boxes "
+            "and can be exported: name the checkpoint and config of a DepthBox"
+        )
+    return network
 
 
 def find_config(weights: str, config_file: str = "") -> str:
-    """The config file of a checkpoint: the one that is given, else the config.yaml that its training left beside it.
+    """Find the config file of a checkpoint.
+
+    Args:
+        weights: path or URL of the checkpoint.
+        config_file: returned if given; "" = ``config.yaml`` in the folder of the checkpoint.
 
     Raises:
-        FileNotFoundError: there is none, or no such weights; those behind a URL have none beside them.
+        FileNotFoundError: there is no such checkpoint, or no config file beside it. A URL needs ``config_file``.
     """
     if config_file:
         return config_file
     if "://" in weights:
-        raise FileNotFoundError(f"name the config of the training of {weights} (--config-file)")
+        raise FileNotFoundError(f"the config of {weights} is not known: name it with --config-file")
     if not Path(weights).is_file():
         raise FileNotFoundError(f"there is no file {weights} (--weights)")
     beside = Path(weights).parent / "config.yaml"
     if not beside.is_file():
-        raise FileNotFoundError(f"there is no {beside}: name the config of the training of {weights} (--config-file)")
+        raise FileNotFoundError(
+            f"there is no file {beside}: name the config of the training run of {weights} with --config-file"
+        )
     return str(beside)
 
 
-def load_batch_predictor(
-    cfg: CfgNode, weights: str, size: int = 0
-) -> Callable[[Sequence[NDArray[np.uint8]]], list[Instances]]:
-    """Build the network of a config and load its weights, for pictures that are no data set's.
+def load_predictor(cfg: CfgNode, weights: str) -> RecordPredictor:
+    """Build the predictor of the images of a dataset.
 
     Args:
-        cfg: of the training.
-        weights: path or URL, see ``weights.load_weights``.
-        size: short side of the network's input, see ``resize_to``.
+        cfg: config of the training run.
+        weights: path or URL of a checkpoint.
 
     Returns:
-        A function from pictures (H, W, 3) uint8, RGB, to their Instances, on the CPU, at the pictures' size.
+        A function from a dataset dict to Instances on the CPU, in pixels of the original image.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        FileNotFoundError, ValueError: see ``load_network``.
     """
-    return batch_predictor(cfg, load_network(cfg, weights), size)
+    network = load_network(cfg, weights)
+    mapper = BoxDepthMapper(cfg, is_train=False)
+
+    def predict(record: Mapping[str, Any]) -> Instances:
+        with torch.no_grad():
+            return network([mapper(record)])[0]["instances"].to("cpu")
+
+    return predict
 
 
-def batch_predictor(
-    cfg: CfgNode, network: nn.Module, size: int = 0
-) -> Callable[[Sequence[NDArray[np.uint8]]], list[Instances]]:
-    """The function of ``load_batch_predictor`` from a network that is already there, in evaluation mode."""
-    resize = resize_to(cfg, size)
+def load_batch_predictor(cfg: CfgNode, weights: str, size: int = 0) -> BatchPredictor:
+    """Build the predictor of images that belong to no dataset.
 
-    def predict(pictures: Sequence[NDArray[np.uint8]]) -> list[Instances]:
+    Args:
+        cfg: config of the training run.
+        weights: path or URL of a checkpoint.
+        size: shorter side of the network's input; see ``build_resize``.
+
+    Returns:
+        A function from images (H, W, 3) uint8, RGB, to their Instances on the CPU, in pixels of the images.
+
+    Raises:
+        FileNotFoundError, ValueError: see ``load_network``.
+    """
+    return build_batch_predictor(cfg, load_network(cfg, weights), size)
+
+
+def build_batch_predictor(cfg: CfgNode, network: nn.Module, size: int = 0) -> BatchPredictor:
+    """Build the function of ``load_batch_predictor`` from a network in evaluation mode."""
+    resize = build_resize(cfg, size)
+
+    def predict(images: Sequence[RGBImage]) -> list[Instances]:
         samples = [
-            {"image": network_input(cfg, resize, picture), "height": picture.shape[0], "width": picture.shape[1]}
-            for picture in pictures
+            {"image": prepare_image(cfg, resize, image), "height": image.shape[0], "width": image.shape[1]}
+            for image in images
         ]
         with torch.no_grad():
             return [result["instances"].to("cpu") for result in network(samples)]
@@ -112,59 +156,58 @@ def batch_predictor(
     return predict
 
 
-def resize_to(cfg: CfgNode, size: int = 0) -> T.Augmentation:
-    """How pictures are resized for the network: the short side to ``size``, or to that of tests where it is 0.
+def build_resize(cfg: CfgNode, size: int = 0) -> T.Augmentation:
+    """Build the resizing of images for the network.
 
-    The bound of the long side keeps its ratio to the short one.
+    Args:
+        cfg: gives INPUT.MIN_SIZE_TEST and INPUT.MAX_SIZE_TEST.
+        size: shorter side in pixels; 0 = MIN_SIZE_TEST. The limit of the longer side is scaled with it.
     """
     short, longest = cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST
     return T.ResizeShortestEdge(size, round(longest * size / short)) if size else T.ResizeShortestEdge(short, longest)
 
 
-def network_input(cfg: CfgNode, resize: T.Augmentation, picture: NDArray[np.uint8]) -> torch.Tensor:
-    """A picture (H, W, 3) uint8, RGB, as the network's ``image`` (3, h, w) uint8."""
-    channels = picture[:, :, ::-1] if cfg.INPUT.FORMAT == "BGR" else picture
+def prepare_image(cfg: CfgNode, resize: T.Augmentation, image: RGBImage) -> torch.Tensor:
+    """Convert an image (H, W, 3) uint8, RGB, to the network's input (3, h, w) uint8 in the order INPUT.FORMAT."""
+    channels = image[:, :, ::-1] if cfg.INPUT.FORMAT == "BGR" else image
     resized = resize.get_transform(channels).apply_image(np.ascontiguousarray(channels))
     return torch.from_numpy(np.ascontiguousarray(resized.transpose(2, 0, 1)))
 
 
-def load_labeler(cfg: CfgNode, weights: str) -> Callable[[Mapping[str, Any]], Instances]:
-    """Build the teacher of a config: it turns given boxes into masks, as in self-distillation.
+def load_pseudo_labeler(cfg: CfgNode, weights: str) -> RecordPredictor:
+    """Build the teacher of self-distillation, which assigns a mask to each annotated box.
 
     Args:
-        cfg: of the training; MODEL.DISTILL says how masks are matched to boxes.
-        weights: a checkpoint; its teacher is taken where it holds one, else its network.
+        cfg: config of the training run; MODEL.DISTILL defines the matching of masks and boxes.
+        weights: path or URL of a checkpoint; its teacher is used if it has one, else its network.
 
     Returns:
-        A function from a data set dict with ``annotations`` to Instances, on the CPU, at the original image's size: one
-        for each box (crowds left out), its score the matching score; a box without any candidate has score 0.
+        A function from a dataset dict with ``annotations`` to Instances on the CPU, in pixels of the original image:
+        one instance per box without crowds. The score is the matching score, 0 for a box without a candidate.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        FileNotFoundError, ValueError: see ``load_network``.
     """
-    network = build_network(cfg)
-    load_weights(network, weights)
-    with contextlib.suppress(ValueError):
-        load_teacher(network, None, weights)
-    labeler = TeacherLabeler(cfg, network.eval())
-    stride = cfg.MODEL.CONDINST.MASK_OUT_STRIDE
-    labeler.soft = True
-    augmentations = [T.ResizeShortestEdge(cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST)]
+    network = require_depthbox(load_network(cfg, weights, use_teacher=True))
+    labeler = TeacherLabeler(cfg, network, soft=True)
     fields = ("depth",) if cfg.MODEL.DISTILL.BETA > 0 else ()
-    mapper = BoxDepthMapper(True, augmentations=augmentations, image_format=cfg.INPUT.FORMAT, fields=fields)
+    mapper = BoxDepthMapper(True, augmentations=[build_resize(cfg)], image_format=cfg.INPUT.FORMAT, fields=fields)
 
     def label(record: Mapping[str, Any]) -> Instances:
-        sample = labeler([mapper(record)])[0]
-        labeled = sample["instances"].to("cpu")
-        height, width = labeled.image_size
-        size = (record["height"], record["width"])
-        masks = aligned_upsample(labeled.pseudo_masks[:, None], stride)[..., :height, :width]
-        result = Instances(size)
-        boxes = labeled.gt_boxes.clone()
-        boxes.scale(size[1] / width, size[0] / height)
-        result.pred_boxes, result.pred_classes = boxes, labeled.gt_classes
-        result.scores = labeled.pseudo_scores
-        result.pred_masks = F.interpolate(masks, size=size, mode="bilinear", align_corners=False)[:, 0] > 0.5
-        return result
+        labeled = labeler([mapper(record)])[0]["instances"].to("cpu")
+        return _restore_size(labeled, (record["height"], record["width"]), network.mask_head.out_stride)
 
     return label
+
+
+def _restore_size(labeled: Instances, size: tuple[int, int], stride: int) -> Instances:
+    """Convert labeled instances of the network's input to predictions in an image of ``size`` (height, width)."""
+    height, width = labeled.image_size
+    masks = aligned_upsample(labeled.pseudo_masks[:, None], stride)[..., :height, :width]
+    boxes = labeled.gt_boxes.clone()
+    boxes.scale(size[1] / width, size[0] / height)
+    result = Instances(size)
+    result.pred_boxes, result.pred_classes = boxes, labeled.gt_classes
+    result.scores = labeled.pseudo_scores
+    result.pred_masks = F.interpolate(masks, size=size, mode="bilinear", align_corners=False)[:, 0] > 0.5
+    return result

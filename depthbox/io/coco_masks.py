@@ -1,27 +1,34 @@
-"""Masks as COCO writes them: run lengths or polygons."""
+"""Masks in the encodings of COCO: run lengths (RLE) and polygons."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pycocotools.mask as mask_util
 from numpy.typing import NDArray
 
-FORMATS = ("rle", "polygons")
-Mask = NDArray[np.bool_]
+MASK_FORMATS = ("rle", "polygons")
+BinaryMask = NDArray[np.bool_]
 
-# Outlines run through the centres of what they enclose and would lose half a pixel all round: with dots, a sixth.
-_DOTS = 3
+# Contours run through the centers of the border pixels and would shrink the mask by half a pixel on each side. Each
+# pixel is enlarged to 3 x 3, which reduces this to a sixth of a pixel.
+_ENLARGEMENT = 3
 
 
-def to_rle(mask: Mask, left: int, top: int, size: tuple[int, int]) -> dict[str, Any]:
-    """A piece of an image as a compressed RLE of the whole image, counts as str.
+def crop_to_rle(mask: BinaryMask, left: int, top: int, size: tuple[int, int]) -> dict[str, Any]:
+    """Encode a mask of a part of an image as a compressed RLE of the whole image.
 
     Args:
-        mask: (rows, columns) bool.
-        left, top: its first pixel in the image.
+        mask: (h, w) bool.
+        left, top: first column and row of the part in the image.
         size: (height, width) of the image.
+
+    Returns:
+        ``{"size": [height, width], "counts": str}``.
     """
     rows, columns = mask.shape
     whole = np.zeros(size, dtype=np.uint8, order="F")
@@ -30,40 +37,96 @@ def to_rle(mask: Mask, left: int, top: int, size: tuple[int, int]) -> dict[str, 
     return {"size": [int(side) for side in rle["size"]], "counts": rle["counts"].decode("ascii")}
 
 
-def to_polygons(mask: Mask, left: int, top: int, *, tolerance: float = 0.5, least: float = 0.01) -> list[list[float]]:
-    """The outlines of a mask as COCO polygons, each piece one.
-
-    COCO's polygons have no holes: what they enclose is filled. So a hole is cut open: the piece is divided by a line
-    through each hole, into parts without holes, which touch along it. Pieces and holes that are small are dropped.
+def segmentation_to_rle(segmentation: Any, size: Sequence[int]) -> dict[str, Any]:
+    """Convert polygons, a compressed or an uncompressed RLE to a compressed RLE.
 
     Args:
-        mask: (rows, columns) bool.
-        left, top: its first pixel in the image.
-        tolerance: how far, in pixels, an outline may leave the pixels' border to have fewer points.
-        least: pieces and holes of a smaller share of the mask are dropped, the largest piece never.
+        segmentation: of a COCO annotation.
+        size: (height, width) of the image, used for polygons.
+    """
+    if isinstance(segmentation, list):
+        return mask_util.merge(mask_util.frPyObjects(segmentation, *size))
+    if isinstance(segmentation["counts"], list):
+        return mask_util.frPyObjects(dict(segmentation), *segmentation["size"])
+    return segmentation
+
+
+def filled_box(box: Sequence[float], size: Sequence[int]) -> dict[str, Any]:
+    """Encode the pixels whose centers lie in a COCO box as an RLE.
+
+    Args:
+        box: x, y, width, height in pixels.
+        size: (height, width) of the image.
+    """
+    mask = np.zeros(size, dtype=np.uint8, order="F")
+    mask[pixels_inside([box[0], box[1], box[0] + box[2], box[1] + box[3]])] = 1
+    return mask_util.encode(mask)
+
+
+def clip_box(box: Sequence[float], size: tuple[int, int]) -> list[float] | None:
+    """Clip a COCO box to an image.
+
+    Args:
+        box: x, y, width, height in pixels.
+        size: (height, width) of the image.
 
     Returns:
-        Lists x, y, x, y, ... of three points or more, the largest first (some programs read only that one); [] for an
-        empty mask.
+        x0, y0, x1, y1; None if less than half a pixel of a side is inside the image.
+    """
+    x0, y0 = max(box[0], 0.0), max(box[1], 0.0)
+    x1, y1 = min(box[0] + box[2], float(size[1])), min(box[1] + box[3], float(size[0]))
+    return [x0, y0, x1, y1] if x1 - x0 >= 0.5 and y1 - y0 >= 0.5 else None
+
+
+def pixels_inside(corners: Sequence[float]) -> tuple[slice, slice]:
+    """Return the rows and columns of the pixels whose centers lie in a box xyxy; the end may exceed the image."""
+    left, top, right, bottom = (max(math.ceil(value - 0.5), 0) for value in corners)
+    return slice(top, bottom), slice(left, right)
+
+
+def rle_to_polygons(segmentation: dict[str, Any]) -> list[list[float]]:
+    """Convert an RLE to polygons; see ``to_polygons``."""
+    left, top, width, height = (round(value) for value in mask_util.toBbox(segmentation))
+    mask = mask_util.decode(segmentation).astype(bool)
+    return to_polygons(mask[top : top + height, left : left + width], left, top)
+
+
+def to_polygons(
+    mask: BinaryMask, left: int, top: int, *, tolerance: float = 0.5, least: float = 0.01
+) -> list[list[float]]:
+    """Convert a mask to COCO polygons, one for each connected part.
+
+    COCO polygons cannot have holes. A part with a hole is therefore cut through the hole into parts that touch along
+    the cut. Small parts and small holes are dropped.
+
+    Args:
+        mask: (h, w) bool, a part of an image.
+        left, top: first column and row of the part in the image.
+        tolerance: largest distance of a simplified contour from the exact one, in pixels.
+        least: parts and holes of a smaller share of the mask's area are dropped; the largest part is kept.
+
+    Returns:
+        Lists x, y, x, y, ... of at least three points, in pixels of the image. The largest polygon comes first, because
+        some programs read only one. [] for an empty mask.
     """
     import cv2
 
     smallest = max(least * float(mask.sum()), 1.0)
     found = []
-    for part in _without_holes(_drop_small(mask, smallest)):
-        dots = np.kron(part, np.ones((_DOTS, _DOTS), dtype=np.uint8))
-        outlines, _ = cv2.findContours(dots, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-        for outline in outlines:
-            points = cv2.approxPolyDP(outline, tolerance * _DOTS, True)
-            if len(points) < 3:  # so small that nothing is left of it
-                points = outline
-            places = (points[:, 0].astype(np.float64) + 0.5) / _DOTS + (left, top)
-            found.append((float(cv2.contourArea(outline)), [round(float(v), 2) for v in places.ravel()]))
+    for part in _split_at_holes(_drop_small(mask, smallest)):
+        enlarged = np.kron(part, np.ones((_ENLARGEMENT, _ENLARGEMENT), dtype=np.uint8))
+        contours, _ = cv2.findContours(enlarged, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        for contour in contours:
+            points = cv2.approxPolyDP(contour, tolerance * _ENLARGEMENT, True)
+            if len(points) < 3:  # the part is smaller than the tolerance
+                points = contour
+            places = (points[:, 0].astype(np.float64) + 0.5) / _ENLARGEMENT + (left, top)
+            found.append((float(cv2.contourArea(contour)), [round(float(v), 2) for v in places.ravel()]))
     return [polygon for _, polygon in sorted(found, key=lambda pair: -pair[0])]
 
 
-def _drop_small(mask: Mask, smallest: float) -> NDArray[np.uint8]:
-    """The mask without its small pieces (the largest stays) and with its small holes filled."""
+def _drop_small(mask: BinaryMask, smallest: float) -> NDArray[np.uint8]:
+    """Remove small parts of a mask, except the largest one, and fill its small holes."""
     import cv2
 
     result = mask.astype(np.uint8)
@@ -73,19 +136,19 @@ def _drop_small(mask: Mask, smallest: float) -> NDArray[np.uint8]:
         areas[0] = areas.max()  # the background
         areas[1 + int(areas[1:].argmax())] = areas[0]
         result[(areas < smallest)[labels]] = 0
-    labels, holes, areas = _holes(result)
-    result[np.isin(labels, [hole for hole in holes if areas[hole] < smallest])] = 1
+    holes = _find_holes(result)
+    result[np.isin(holes.labels, [hole for hole in holes.enclosed if holes.areas[hole] < smallest])] = 1
     return result
 
 
-def _without_holes(mask: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
-    """Parts of a mask, which together are the mask, none of which encloses a hole."""
+def _split_at_holes(mask: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+    """Split a mask into parts that enclose no hole."""
     done, waiting = [], [mask]
     while waiting:
         part = waiting.pop()
-        labels, holes, _ = _holes(part)
-        if holes:  # cut along a row that the hole crosses, which so opens it on both sides
-            rows = np.flatnonzero((labels == holes[0]).any(1))
+        holes = _find_holes(part)
+        if holes.enclosed:  # a cut along the middle row of the hole opens it on both sides
+            rows = np.flatnonzero((holes.labels == holes.enclosed[0]).any(1))
             row = int(rows[len(rows) // 2])
             above, below = part.copy(), part.copy()
             above[row:], below[:row] = 0, 0
@@ -95,22 +158,27 @@ def _without_holes(mask: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
     return done
 
 
-def _holes(mask: NDArray[np.uint8]) -> tuple[NDArray[np.int32], list[int], NDArray[np.int32]]:
-    """Labels of what is not in the mask, which of them the mask encloses, and the area of each.
+@dataclass(frozen=True)
+class _Holes:
+    """Connected components of the background of a mask.
 
-    Pixels of the mask also hang together by their corners, as in ``cv2.findContours``, and so those around it do not.
+    Attributes:
+        labels: (h, w) number of the component of each background pixel.
+        enclosed: the components that the mask encloses.
+        areas: pixels of each component, by its number.
     """
+
+    labels: NDArray[np.int32]
+    enclosed: list[int]
+    areas: NDArray[np.int32]
+
+
+def _find_holes(mask: NDArray[np.uint8]) -> _Holes:
+    """Find the holes of a mask: 4-connected, because mask pixels are 8-connected as in ``cv2.findContours``."""
     import cv2
 
     padded = np.pad(mask == 0, 1, constant_values=True).astype(np.uint8)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(padded, connectivity=4)
     outside = labels[0, 0]
-    holes = [label for label in range(1, count) if label != outside]
-    return labels[1:-1, 1:-1], holes, stats[:, cv2.CC_STAT_AREA]
-
-
-def rle_to_polygons(segmentation: dict[str, Any]) -> list[list[float]]:
-    """The outlines of an RLE, see ``to_polygons``."""
-    left, top, width, height = (round(value) for value in mask_util.toBbox(segmentation))
-    mask = mask_util.decode(segmentation).astype(bool)
-    return to_polygons(mask[top : top + height, left : left + width], left, top)
+    enclosed = [label for label in range(1, count) if label != outside]
+    return _Holes(labels[1:-1, 1:-1], enclosed, stats[:, cv2.CC_STAT_AREA])

@@ -1,4 +1,4 @@
-"""Files that are either whole or not there."""
+"""Atomic writing of files."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from typing import IO
 def atomic_open(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     """Open a file for writing bytes that appears under its name only when it is complete and on disk.
 
-    The bytes go to a temporary file in the same folder (made if missing), which is flushed, synced and
-    renamed when the block ends. If the block raises, the temporary file is removed and an older file of that
-    name stays as it was.
+    The bytes go to a temporary file in the same folder, which is created if missing. When the block ends, the file is
+    flushed, synced and renamed. If the block raises, the temporary file is removed and an older file of that name is
+    kept.
 
     Args:
         path: the final name.

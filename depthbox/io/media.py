@@ -1,4 +1,4 @@
-"""Pictures from anywhere, one after the other: image files, folders, patterns, videos, cameras."""
+"""Images, videos and cameras as a stream of frames."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from detectron2.data import detection_utils
-from numpy.typing import NDArray
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
+from .folders import is_hidden, list_files
+from .images import IMAGE_SUFFIXES, ImageError, RGBImage, read_image
+
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".ts"})
 
 
 class MediaError(OSError):
-    """An image, video or camera that cannot be read or written; the message names it."""
+    """An image, video or camera that cannot be read or written. The message names it."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where pictures come from.
+    """An image file, a video file or a camera.
 
     Attributes:
         kind: "image", "video" or "camera".
         path: the file, or the number of the camera.
-        name: short name for results: the path relative to the folder that was named; no two sources share one.
+        name: unique short name for results: the path relative to the folder named by the user.
     """
 
     kind: str
@@ -37,60 +37,61 @@ class Source:
 
 
 @dataclass(frozen=True, eq=False)
-class Frame:
-    """One picture.
+class MediaFrame:
+    """An image, or a frame of a video or camera.
 
     Attributes:
-        source: where it comes from.
-        index: its number in the source, from 0.
-        pixels: (H, W, 3) uint8, RGB; rotation in the EXIF data is applied.
-        rate: pictures a second of a video or camera; 0 for an image.
+        source: its source.
+        index: number within the source, from 0.
+        pixels: (H, W, 3) uint8, RGB, upright by the EXIF orientation.
+        rate: frames per second of a video or camera; 0 for an image.
     """
 
     source: Source
     index: int
-    pixels: NDArray[np.uint8]
+    pixels: RGBImage
     rate: float = 0.0
 
     @property
     def name(self) -> str:
-        """Name for results: that of the file, in videos with the number of the frame."""
+        """Name for results: the name of the source, with the frame number for videos and cameras."""
         return self.source.name if self.source.kind == "image" else f"{self.source.name}#{self.index:06d}"
 
 
 def find_sources(inputs: Sequence[str]) -> list[Source]:
-    """What the words of a command line name: files, folders (with those in them), patterns, numbers of cameras.
+    """Find the sources that the arguments of a command line name.
 
     Args:
-        inputs: at least one; ``*``, ``?`` and ``**`` are filled in, sorted; of a folder, other files are left out.
+        inputs: at least one file, folder (searched recursively), glob pattern or camera number. Hidden files and files
+            of other kinds in folders and patterns are left out.
 
     Returns:
-        Sources, each file once, in the order in which they were named.
+        Sources in the order of the inputs; the files of a folder or pattern are sorted. Each file occurs once.
 
     Raises:
-        FileNotFoundError: no such file or folder, or nothing fits a pattern.
-        ValueError: nothing named, a file of another kind, or a folder without images and videos.
+        FileNotFoundError: a file or folder does not exist, or no file matches a pattern.
+        ValueError: no input, a file of another kind, or a folder without images and videos.
     """
     if not inputs:
-        raise ValueError("nothing to read: name images, videos, folders, patterns such as 'photos/*.jpg', or a camera")
+        raise ValueError("no input: name images, videos, folders, patterns such as 'photos/*.jpg', or a camera number")
     found: dict[str, Source] = {}
     for text in inputs:
-        for source in _sources_of(text):
+        for source in _find_sources_of(text):
             found.setdefault(f"{source.kind} {os.path.realpath(source.path)}", source)
-    return _with_own_names(list(found.values()))
+    return _make_names_unique(list(found.values()))
 
 
-def read_frames(source: Source, on_error: Callable[[MediaError], None] | None = None) -> Iterator[Frame]:
-    """The pictures of a source, each read when it is asked for and held by nobody else.
+def read_frames(source: Source, on_error: Callable[[MediaError], None] | None = None) -> Iterator[MediaFrame]:
+    """Read the frames of a source one by one. No frame is kept.
 
     Args:
         source: from ``find_sources``.
-        on_error: takes in what cannot be read, and reading goes on with nothing; None raises.
+        on_error: receives the error if the source cannot be read, which ends the iteration; None = raise it.
 
     Raises:
         MediaError: the source cannot be read.
     """
-    reader = _read_image if source.kind == "image" else _read_video
+    reader = _read_image_source if source.kind == "image" else _read_video
     try:
         yield from reader(source)
     except MediaError as error:
@@ -99,41 +100,65 @@ def read_frames(source: Source, on_error: Callable[[MediaError], None] | None = 
         on_error(error)
 
 
-def batches(frames: Iterator[Frame], size: int) -> Iterator[list[Frame]]:
-    """Lists of at most ``size`` frames; a list is let go before the next one is read."""
+def iterate_batches(frames: Iterator[MediaFrame], size: int) -> Iterator[list[MediaFrame]]:
+    """Group frames into lists of at most ``size``. A list is emptied before the next one is read.
+
+    Raises:
+        ValueError: ``size`` is below 1.
+    """
     if size < 1:
-        raise ValueError(f"a batch has at least 1 picture, not {size}")
+        raise ValueError(f"the batch size must be 1 or more, not {size}")
     while batch := list(islice(frames, size)):
         yield batch
         batch.clear()
 
 
-def _sources_of(text: str) -> list[Source]:
+def count_frames(source: Source) -> int | None:
+    """Return the number of frames that the header of a source states; None if it is not known."""
+    if source.kind == "image":
+        return 1
+    if source.kind == "camera":
+        return None
+    import cv2
+
+    capture = cv2.VideoCapture(source.path)
+    try:
+        count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if capture.isOpened() else 0
+    finally:
+        capture.release()
+    return count if count > 0 else None
+
+
+def _find_sources_of(text: str) -> list[Source]:
     path = Path(text).expanduser()
     if path.is_dir():
-        files = [file for file in sorted(path.rglob("*")) if _kind(file) and file.is_file()]
-        if not files:
-            raise ValueError(f"the folder {text} holds no images and no videos ({_suffixes()})")
-        return [_source(file, str(file.relative_to(path))) for file in files]
+        names = [name for name in list_files(path) if _classify(Path(name)) and not is_hidden(name)]
+        if not names:
+            raise ValueError(f"the folder {text} contains no images and no videos ({_list_suffixes()})")
+        return [_make_source(path / name, name) for name in names]
     if path.is_file():
-        if not _kind(path):
-            raise ValueError(f"{text} is no image and no video by its name; known are {_suffixes()}")
-        return [_source(path, path.name)]
+        if not _classify(path):
+            raise ValueError(f"{text} has no suffix of an image or a video; known suffixes: {_list_suffixes()}")
+        return [_make_source(path, path.name)]
     if text.isdecimal():
         return [Source("camera", text, f"camera{text}")]
     if glob.has_magic(text):
-        files = [Path(name) for name in sorted(glob.glob(str(path), recursive=True))]
-        files = [file for file in files if _kind(file) and file.is_file()]
-        if not files:
-            raise FileNotFoundError(f"no image or video fits the pattern {text}")
-        # A part that all share says nothing; what differs keeps equal names of several folders apart.
-        common = os.path.commonpath([file.parent for file in files])
-        return [_source(file, os.path.relpath(file, common)) for file in files]
+        return _find_pattern(text, path)
     raise FileNotFoundError(f"there is no file or folder {text}")
 
 
-def _with_own_names(sources: list[Source]) -> list[Source]:
-    """The same, with a number in the names that several have: 1.jpg of two folders, for instance."""
+def _find_pattern(text: str, path: Path) -> list[Source]:
+    files = [Path(name) for name in sorted(glob.glob(str(path), recursive=True))]
+    files = [file for file in files if _classify(file) and file.is_file() and not is_hidden(file.name)]
+    if not files:
+        raise FileNotFoundError(f"no image or video matches the pattern {text}")
+    # The folder that all files share is left out; the rest distinguishes equal names of several folders.
+    common = os.path.commonpath([file.parent for file in files])
+    return [_make_source(file, os.path.relpath(file, common)) for file in files]
+
+
+def _make_names_unique(sources: list[Source]) -> list[Source]:
+    """Append a number to names that occur more than once, such as 1.jpg of two folders."""
     taken: set[str] = set()
     result = []
     for source in sources:
@@ -147,68 +172,45 @@ def _with_own_names(sources: list[Source]) -> list[Source]:
     return result
 
 
-def _source(path: Path, name: str) -> Source:
-    return Source(_kind(path), str(path), Path(name).as_posix())
+def _make_source(path: Path, name: str) -> Source:
+    return Source(_classify(path), str(path), Path(name).as_posix())
 
 
-def _kind(path: Path) -> str:
+def _classify(path: Path) -> str:
+    """Return "image" or "video" by the suffix of a file; "" for other files."""
     suffix = path.suffix.lower()
     return "image" if suffix in IMAGE_SUFFIXES else "video" if suffix in VIDEO_SUFFIXES else ""
 
 
-def _suffixes() -> str:
+def _list_suffixes() -> str:
     return " ".join([*sorted(IMAGE_SUFFIXES), *sorted(VIDEO_SUFFIXES)])
 
 
-def read_picture(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
-    """An image file as (H, W, 3) uint8, RGB, turned as its EXIF data say.
-
-    Raises:
-        MediaError: the file is missing or no image.
-    """
+def _read_image_source(source: Source) -> Iterator[MediaFrame]:
     try:
-        return np.ascontiguousarray(detection_utils.read_image(os.fspath(path), format="RGB"))
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        raise MediaError(f"the image {path} cannot be read: {error}") from error
+        pixels = read_image(source.path)
+    except ImageError as error:
+        raise MediaError(str(error)) from error
+    yield MediaFrame(source, 0, pixels)
 
 
-def _read_image(source: Source) -> Iterator[Frame]:
-    yield Frame(source, 0, read_picture(source.path))
-
-
-def _read_video(source: Source) -> Iterator[Frame]:
+def _read_video(source: Source) -> Iterator[MediaFrame]:
     import cv2
 
     capture = cv2.VideoCapture(int(source.path) if source.kind == "camera" else source.path)
     try:
         if not capture.isOpened():
-            remedy = "is one connected, and not in use?" if source.kind == "camera" else "is it a whole video file?"
-            raise MediaError(f"the {source.kind} {source.path} cannot be opened; {remedy}")
+            remedy = "connect a camera that no other program uses" if source.kind == "camera" else "copy the file again"
+            raise MediaError(f"the {source.kind} {source.path} cannot be opened: {remedy}")
         rate = float(capture.get(cv2.CAP_PROP_FPS) or 0.0)
         index = 0
         while True:
             good, pixels = capture.read()
             if not good:
                 break
-            yield Frame(source, index, np.ascontiguousarray(pixels[:, :, ::-1]), rate)
+            yield MediaFrame(source, index, np.ascontiguousarray(pixels[:, :, ::-1]), rate)
             index += 1
         if index == 0:
-            raise MediaError(f"the {source.kind} {source.path} gives no picture")
+            raise MediaError(f"the {source.kind} {source.path} delivers no frame")
     finally:
         capture.release()
-
-
-def count_frames(source: Source) -> int | None:
-    """How many pictures a source has, as its header says; None where nobody knows."""
-    if source.kind == "image":
-        return 1
-    if source.kind == "camera":
-        return None
-    import cv2
-
-    capture = cv2.VideoCapture(source.path)
-    try:
-        count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if capture.isOpened() else 0
-    finally:
-        capture.release()
-    return count if count > 0 else None

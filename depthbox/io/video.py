@@ -1,4 +1,4 @@
-"""Videos that are written whole or not at all."""
+"""Video files, written whole or not at all."""
 
 from __future__ import annotations
 
@@ -8,18 +8,21 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from .images import RGBImage
 from .media import MediaError
 
 
 class VideoFile:
-    """Writes pictures into a video that appears under its name when it is closed without an error.
+    """A video that is written frame by frame and appears under its name when it is closed without an error.
 
     Args:
-        path: ends in .mp4 or .avi; missing folders are made.
-        size: (height, width) of the pictures.
-        rate: pictures a second.
+        path: ends in .mp4 or .avi; missing folders are created.
+        size: (height, width) of the frames.
+        rate: frames per second; 0 = 25.
+
+    Raises:
+        MediaError: OpenCV cannot write a video of that name.
     """
 
     def __init__(self, path: Path, size: tuple[int, int], rate: float) -> None:
@@ -32,16 +35,20 @@ class VideoFile:
         self._writer: Any = cv2.VideoWriter(str(self._temporary), code, rate or 25.0, (size[1], size[0]))
         if not self._writer.isOpened():
             self._temporary.unlink(missing_ok=True)
-            raise MediaError(f"OpenCV cannot write the video {path}: end its name in .mp4 or .avi")
+            raise MediaError(f"OpenCV cannot write the video {path}: choose a name that ends in .mp4 or .avi")
 
-    def write(self, pixels: NDArray[np.uint8]) -> None:
-        """Append a picture (H, W, 3) uint8, RGB, of the video's size."""
+    def write(self, pixels: RGBImage) -> None:
+        """Append a frame (H, W, 3) uint8, RGB.
+
+        Raises:
+            ValueError: the frame has another size than the video.
+        """
         if pixels.shape[:2] != self.size:
-            raise ValueError(f"{self.path}: a picture is {pixels.shape[:2]}, the video {self.size}")
+            raise ValueError(f"{self.path}: a frame is {pixels.shape[:2]}, the video {self.size} (height, width)")
         self._writer.write(np.ascontiguousarray(pixels[:, :, ::-1]))
 
     def close(self, keep: bool = True) -> None:
-        """Finish the file, or, where it is not to be kept, remove what was written."""
+        """Finish the file, or remove it if ``keep`` is False."""
         self._writer.release()
         if keep:
             os.replace(self._temporary, self.path)

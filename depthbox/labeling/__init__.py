@@ -1,1 +1,1 @@
-"""Masks for given boxes, as a job over a COCO JSON file."""
+"""Masks of prompted objects: labeling of datasets with a trained network."""

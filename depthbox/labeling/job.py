@@ -1,10 +1,9 @@
-"""Boxes in, masks out: every box of a COCO json gets the mask that a trained network sees in it."""
+"""Labeling of a dataset: each prompted object gets the mask that a labeler computes."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,185 +11,224 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.depth_io import DepthFileError
-from ..io.coco_json import BoxFile, Entry, clip_box, read_boxes
-from ..io.coco_masks import FORMATS, rle_to_polygons, to_rle
-from ..io.files import atomic_open
-from ..io.media import MediaError, read_picture
+from ..io.annotations.records import AnnotationSet
+from ..io.coco_masks import MASK_FORMATS, clip_box, crop_to_rle
+from ..io.images import ImageError, RGBImage, read_image
 from .box_labeler import BoxMask
-from .partial_results import Sidecar
+from .output import digest_images, read_labels, write_labels
+from .partial_results import ObjectLabel, PartialResults
 
-Picture = NDArray[np.uint8]
-# From an image's entry, its picture and boxes (N, 4) xyxy to their masks.
-Label = Callable[[Entry, Picture, NDArray[np.float64]], list[BoxMask]]
+Entry = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """Prompts of N objects of one image. A labeler computes one mask for each.
+
+    Attributes:
+        boxes: (N, 4) float64 xyxy in pixels of the original image, clipped to it.
+        annotations: the N canonical annotations that the prompts belong to; () if there are none.
+    """
+
+    boxes: NDArray[np.float64]
+    annotations: Sequence[Entry] = ()
+
+
+# Computes the masks of prompts from the canonical entry of the image, the image and the prompts.
+Labeler = Callable[[Entry, RGBImage, Prompts], Sequence[BoxMask]]
+# Makes prompts of the canonical annotations of an image of (height, width); objects without a usable one are left out.
+PromptReader = Callable[[Sequence[Entry], tuple[int, int]], Prompts]
+
+
+class SizeMismatchError(ValueError):
+    """An image whose size contradicts its annotations."""
 
 
 @dataclass(frozen=True)
 class LabelJob:
-    """What is to be labelled.
+    """Input and output of a labeling job.
 
     Attributes:
-        json_file: COCO json of the boxes.
-        images: folder of the images.
-        output: json to write.
+        annotations: what is labeled.
+        output: COCO JSON file to write.
         mask_format: "rle" or "polygons".
-        job: a word for everything that decides the masks; with another one an unfinished job starts over.
-        overwrite: replace ``output`` where it exists.
+        fingerprint: hash of everything that determines the masks; an unfinished job of another hash starts over.
+            "" = the finished job is not recognized when it is repeated.
+        overwrite: replace ``output`` if it exists.
     """
 
-    json_file: Path
-    images: Path
+    annotations: AnnotationSet
     output: Path
     mask_format: str = "rle"
-    job: str = ""
+    fingerprint: str = ""
     overwrite: bool = False
 
     @property
-    def sidecar(self) -> Path:
-        """The file that holds what is finished, until all of it is."""
+    def partial_file(self) -> Path:
+        """The file of the finished images, while the job is unfinished."""
         return self.output.with_name(self.output.name + ".partial.jsonl")
 
-    def named(self, job: str) -> LabelJob:
-        """The same with a word for what decides the masks."""
-        return replace(self, job=job)
+    @property
+    def stamp(self) -> dict[str, str]:
+        """Description of the job in its output, by which a repeated job recognizes it."""
+        images = digest_images(self.annotations)
+        return {"job": self.fingerprint, "images": images, "format": self.mask_format}
 
 
 @dataclass
 class LabelSummary:
-    """What came of it.
+    """Result of a labeling job.
 
     Attributes:
-        boxes: the input.
-        labels: annotation id -> ``{"segmentation": RLE, "score": quality, "area": pixels}``.
-        problems: a line for each image and box that got no mask.
-        continued: images that an earlier, stopped call had finished.
-        started_over: the earlier, stopped call had been another job.
+        annotations: what was labeled.
+        labels: index of the annotation in the user's file -> label.
+        problems: one line for each image and object without a mask.
+        resumed: number of images labeled by an earlier, stopped call.
+        started_over: whether the unfinished results of another job were discarded.
+        was_finished: whether an earlier call had finished the same job.
     """
 
-    boxes: BoxFile
-    labels: dict[Any, Entry] = field(default_factory=dict)
+    annotations: AnnotationSet
+    labels: dict[int, ObjectLabel] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
-    continued: int = 0
+    resumed: int = 0
     started_over: bool = False
+    was_finished: bool = False
 
     @property
     def empty(self) -> int:
-        """How many boxes the network saw nothing in."""
-        return sum(label["area"] == 0 for label in self.labels.values())
+        """Number of objects whose mask is empty."""
+        return sum(label.area == 0 for label in self.labels.values())
+
+    @property
+    def crowds(self) -> int:
+        """Number of crowds, which are not labeled."""
+        return sum(entry["iscrowd"] for entry in self.annotations.content["annotations"])
+
+    @property
+    def unlabeled(self) -> int:
+        """Number of annotations without a label, crowds not counted."""
+        return len(self.annotations.original.get("annotations") or ()) - self.crowds - len(self.labels)
 
 
-def label_boxes(job: LabelJob, label: Label) -> LabelSummary:
-    """Label all boxes and write the json; a job that was stopped goes on where it was.
+def read_box_prompts(annotations: Sequence[Entry], size: tuple[int, int]) -> Prompts:
+    """Make prompts of the boxes of annotations. Boxes with less than half a pixel inside the image are left out."""
+    clipped = [(clip_box(entry["bbox"], size), entry) for entry in annotations]
+    inside = [(box, entry) for box, entry in clipped if box is not None]
+    boxes = np.array([box for box, _ in inside], dtype=np.float64).reshape(-1, 4)
+    return Prompts(boxes, [entry for _, entry in inside])
+
+
+def label_dataset(job: LabelJob, label: Labeler, read_prompts: PromptReader = read_box_prompts) -> LabelSummary:
+    """Label all objects and write the JSON file. A stopped job is resumed.
 
     Args:
         job: what to label.
-        label: computes the masks, see ``labeling_network.load_box_labeler``.
-
-    Returns:
-        What came of it. Images and boxes that got no mask are named in ``problems``.
+        label: computes the masks, such as ``labeling.loading.load_box_labeler``.
+        read_prompts: makes the prompts of an image.
 
     Raises:
-        FileNotFoundError: the json or the folder is missing.
-        FileExistsError: the output exists already, and is not to be overwritten.
-        ValueError: the json is no COCO json, the output is the input, or an unknown format.
+        FileExistsError, ValueError: see ``check_job``.
     """
-    from tqdm import tqdm
-
     check_job(job)
-    boxes = read_boxes(job.json_file)
-    summary = LabelSummary(boxes, problems=list(boxes.problems))
-    todo = [image for image in boxes.images if boxes.by_image[image["id"]]]
-    with Sidecar(job.sidecar, job.job) as sidecar:
-        summary.continued, summary.started_over = len(sidecar.done), sidecar.was_other_job
-        for image in tqdm(todo, unit="image", desc="label"):
-            if image["id"] in sidecar.done:
-                continue
-            try:
-                labels = _label_image(job, image, boxes.by_image[image["id"]], label)
-            except (MediaError, DepthFileError) as error:
-                summary.problems.append(str(error))
-                continue
-            sidecar.add(image["id"], labels)
-        for image in todo:
-            for entry in sidecar.done.get(image["id"], {}).get("labels", []):
-                _take_in(summary, image, entry)
-        write_labels(job, summary)
-        sidecar.remove()
+    summary = LabelSummary(job.annotations)
+    with PartialResults(job.partial_file, job.fingerprint) as partial:
+        summary.started_over = partial.was_other_job
+        _label_images(job, label, read_prompts, partial, summary)
+        _add_labels(summary, partial)
+        stamp = job.stamp if job.fingerprint else {}
+        write_labels(job.output, job.annotations, summary.labels, job.mask_format, stamp)
+        partial.remove()
     return summary
 
 
+def find_finished(job: LabelJob) -> LabelSummary | None:
+    """Return the result of an earlier call that finished a job with the same inputs; None if there is none."""
+    if job.overwrite or not job.fingerprint or not job.output.is_file():
+        return None
+    labels = read_labels(job.output, job.annotations, job.stamp)
+    return None if labels is None else LabelSummary(job.annotations, labels, was_finished=True)
+
+
 def check_job(job: LabelJob) -> None:
-    """Raise where a job cannot run, before the network is built; see ``label_boxes``."""
-    if job.mask_format not in FORMATS:
-        raise ValueError(f"masks are written as {' or '.join(FORMATS)}, not '{job.mask_format}'")
-    if not job.json_file.is_file():
-        raise FileNotFoundError(f"there is no file {job.json_file}")
-    if not job.images.is_dir():
-        raise FileNotFoundError(f"there is no image folder {job.images}")
-    if job.output.resolve() == job.json_file.resolve():
-        raise ValueError(f"--output {job.output} would overwrite the boxes: give it another name")
+    """Check the options of a job before it is run.
+
+    Raises:
+        FileExistsError: the output exists, and the job does not overwrite it.
+        ValueError: the output is the input or a folder, or the mask format is unknown.
+    """
+    if job.mask_format not in MASK_FORMATS:
+        raise ValueError(f"masks are written as {' or '.join(MASK_FORMATS)}, not '{job.mask_format}'")
+    if job.output.resolve() == job.annotations.source.resolve():
+        raise ValueError(f"--output {job.output} would overwrite the boxes: choose another name")
     if job.output.is_dir():
-        raise ValueError(f"--output {job.output} is a folder: name a json file in it")
+        raise ValueError(f"--output {job.output} is a folder: name a JSON file in it")
     if job.output.exists() and not job.overwrite:
         raise FileExistsError(f"{job.output} exists already: choose another --output, or add --overwrite")
 
 
-def write_labels(job: LabelJob, summary: LabelSummary) -> None:
-    """Write the json of the input with the masks: all else in it, ids included, stays as it was.
-
-    Boxes without a mask lose the ``segmentation`` that they may have had, and have score 0. Crowds stay as they are.
-    """
-    named = {annotation["id"] for found in summary.boxes.by_image.values() for annotation in found}
-    annotations = []
-    for annotation in summary.boxes.content["annotations"]:
-        result = dict(annotation)
-        if annotation.get("iscrowd", 0) != 1:
-            result.pop("segmentation", None)
-            result |= {"iscrowd": 0, "score": 0.0}
-            if annotation["id"] in named:
-                result |= _written(summary.labels.get(annotation["id"]), job.mask_format)
-        annotations.append(result)
-    content = {**summary.boxes.content, "annotations": annotations}
-    with atomic_open(job.output) as file:
-        file.write(json.dumps(content).encode() + b"\n")
+def group_objects(annotations: AnnotationSet) -> dict[int, list[Entry]]:
+    """Group the objects, without crowds, by the canonical id of their image."""
+    groups: dict[int, list[Entry]] = {image["id"]: [] for image in annotations.content["images"]}
+    for entry in annotations.content["annotations"]:
+        if entry["iscrowd"] == 0:
+            groups[entry["image_id"]].append(entry)
+    return groups
 
 
-def _written(label: Entry | None, mask_format: str) -> Entry:
-    """The keys that an annotation gains by its mask."""
-    if label is None or label["area"] == 0:
-        return {}
-    segmentation: Any = label["segmentation"]
-    if mask_format == "polygons":
-        segmentation = rle_to_polygons(segmentation)
-    return {"segmentation": segmentation, "area": label["area"], "score": label["score"]} if segmentation else {}
+def _label_images(
+    job: LabelJob, label: Labeler, read_prompts: PromptReader, partial: PartialResults, summary: LabelSummary
+) -> None:
+    from tqdm import tqdm
+
+    groups = group_objects(job.annotations)
+    images = [image for image in job.annotations.content["images"] if groups[image["id"]]]
+    for image in tqdm(images, unit="image", desc="label"):
+        objects = groups[image["id"]]
+        if all(job.annotations.positions[entry["id"]] in partial.labels for entry in objects):
+            summary.resumed += 1
+            continue
+        try:
+            partial.add(_label_image(job, image, objects, label, read_prompts))
+        except (ImageError, DepthFileError, SizeMismatchError) as error:
+            summary.problems.append(str(error))
 
 
-def _label_image(job: LabelJob, image: Entry, annotations: Sequence[Entry], label: Label) -> list[Entry]:
-    picture = read_picture(job.images / image["file_name"])
-    size = (picture.shape[0], picture.shape[1])
-    told = (image.get("height", size[0]), image.get("width", size[1]))
-    if told != size:
-        raise MediaError(
-            f"the image {job.images / image['file_name']} is {size[0]} x {size[1]} (height x width), the json says "
-            f"{told[0]} x {told[1]}: its boxes belong to another size (`depthbox check` says more)"
-        )
-    clipped = [clip_box(annotation["bbox"], size) for annotation in annotations]
-    inside = [place for place, box in enumerate(clipped) if box is not None]
-    masks = label(image, picture, np.array([clipped[place] for place in inside]).reshape(-1, 4)) if inside else []
-    labels: list[Entry] = [{"id": annotation["id"], "outside": True} for annotation in annotations]
-    for place, found in zip(inside, masks, strict=True):
+def _label_image(
+    job: LabelJob, image: Entry, objects: Sequence[Entry], label: Labeler, read_prompts: PromptReader
+) -> dict[int, ObjectLabel]:
+    pixels = read_image(job.annotations.image_root / image["file_name"])
+    size = (pixels.shape[0], pixels.shape[1])
+    _require_size(job, image, size)
+    prompts = read_prompts(objects, size)
+    masks = label(image, pixels, prompts) if len(prompts.annotations) else []
+    positions = job.annotations.positions
+    labels = {positions[entry["id"]]: ObjectLabel(None) for entry in objects}
+    for entry, found in zip(prompts.annotations, masks, strict=True):
         mask = found.mask.numpy()
-        labels[place] = {
-            "id": annotations[place]["id"],
-            "segmentation": to_rle(mask, found.left, found.top, size),
-            "score": found.score,
-            "area": int(mask.sum()),
-        }
+        rle = crop_to_rle(mask, found.left, found.top, size)
+        labels[positions[entry["id"]]] = ObjectLabel(rle, found.score, int(mask.sum()))
     return labels
 
 
-def _take_in(summary: LabelSummary, image: Entry, entry: Entry) -> None:
-    where = f"annotation {entry['id']} of {image['file_name']}"
-    if entry.get("outside"):
-        summary.problems.append(f"{where}: the box lies outside the image")
-        return
-    summary.labels[entry["id"]] = {key: entry[key] for key in ("segmentation", "score", "area")}
+def _require_size(job: LabelJob, image: Entry, size: tuple[int, int]) -> None:
+    stated = (image["height"], image["width"])
+    if stated != size:
+        raise SizeMismatchError(
+            f"the image {job.annotations.image_root / image['file_name']} is {size[0]} x {size[1]} (height x width), "
+            f"but {job.annotations.source} says {stated[0]} x {stated[1]}, so its boxes do not fit: use the annotated "
+            "images (`depthbox check` lists all contradictions)"
+        )
+
+
+def _add_labels(summary: LabelSummary, partial: PartialResults) -> None:
+    """Add the labels of the partial results, and a problem for each prompt outside its image."""
+    names = {image["id"]: image["file_name"] for image in summary.annotations.content["images"]}
+    ids, positions = summary.annotations.ids.annotations, summary.annotations.positions
+    for entry in summary.annotations.content["annotations"]:
+        label = partial.labels.get(positions[entry["id"]])
+        if label is not None and label.segmentation is not None:
+            summary.labels[positions[entry["id"]]] = label
+        elif label is not None:
+            where = f"annotation {ids[entry['id']]} of {names[entry['image_id']]}"
+            summary.problems.append(f"{where}: the box lies outside the image")

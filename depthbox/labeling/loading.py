@@ -1,8 +1,7 @@
-"""A trained network as what computes the mask of each given box."""
+"""Inputs of a labeling job: annotations of any format, and a trained network that computes the masks."""
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,111 +11,127 @@ import torch
 from detectron2.config import CfgNode
 from numpy.typing import NDArray
 
-from ..checkpoint.weights import load_weights
 from ..data.depth_io import DEPTH_SUFFIXES, DepthFileError, read_depth, resize_depth
-from ..engine.distillation import load_teacher
-from ..inference.predictor import network_input, resize_to
-from ..modeling.build import build_network
+from ..distillation.matching import DepthRule
+from ..inference.predictor import build_resize, load_network, prepare_image, require_depthbox
+from ..io.annotations.canonical import canonicalize
+from ..io.annotations.detect import read_raw, splits_of
+from ..io.annotations.records import AnnotationError, AnnotationSet
+from ..io.images import RGBImage
 from ..modeling.meta_arch.depthbox import DepthBox
-from .box_labeler import BoxLabeler, BoxMask, DepthRule, View
-from .job import Entry, Label, LabelJob, Picture
+from .box_labeler import BoxLabeler, BoxMask, View
+from .job import Entry, Labeler, Prompts
 from .partial_results import fingerprint
+
+
+def load_annotations(source: Path, images: Path | None = None, split: str = "") -> AnnotationSet:
+    """Read the annotations to label.
+
+    Args:
+        source: annotation file or dataset folder of any format.
+        images: image folder; None = as the format defines.
+        split: "train", "val" or "test" of a divided dataset; "" = the only one.
+
+    Raises:
+        AnnotationError: there are no such annotations, or a divided dataset needs a split.
+    """
+    splits = splits_of(source)
+    if not split and len(splits) > 1:
+        raise AnnotationError(f"{source} is divided into {', '.join(splits)}: choose one with --split")
+    raw = read_raw(source, images, split or (splits[0] if splits else "train"))
+    if raw is None:
+        raise AnnotationError(f"{source} has no split {split}; its splits: {', '.join(splits)}")
+    return canonicalize(raw)
 
 
 def load_box_labeler(
     cfg: CfgNode, weights: str, *, sizes: Sequence[int] = (), mirror: bool = True, depth: Path | None = None
-) -> Label:
-    """Build the network of a config and load its weights; of a self-distillation the teacher's.
+) -> Labeler:
+    """Build the network of a config, load its weights or its teacher's, and make a labeler of boxes.
 
     Args:
-        cfg: of the training.
-        weights: a checkpoint.
-        sizes: short sides of the network's input, whose masks are averaged; none = ``default_sizes``.
-        mirror: average with the masks of the mirrored image.
-        depth: folder of depth maps, which then take part in the choice of the masks; None = they do not.
+        cfg: config of the training run.
+        weights: path or URL of a checkpoint.
+        sizes: shorter sides of the network's input, whose masks are averaged; () = ``default_sizes``.
+        mirror: also average the masks of the mirrored image.
+        depth: folder of depth maps, which contribute to the choice of masks; None = not used.
 
     Returns:
-        A function from an image's entry in the json, its picture and boxes (N, 4) xyxy to their masks.
+        A function from the entry of an image, the image and prompts to the masks of the boxes.
 
     Raises:
-        FileNotFoundError: there is no such file or folder.
-        ValueError: depth is given, and MODEL.DISTILL.BETA is 0, or a network of another kind.
+        FileNotFoundError: the checkpoint or the folder does not exist.
+        ValueError: ``depth`` is given and MODEL.DISTILL.BETA is 0; or see ``load_network`` and ``require_depthbox``.
     """
     if depth is not None and not depth.is_dir():
         raise FileNotFoundError(f"there is no depth folder {depth}")
-    return box_labeler(cfg, load_box_network(cfg, weights), sizes=sizes, mirror=mirror, depth=depth)
+    network = require_depthbox(load_network(cfg, weights, use_teacher=True))
+    return build_box_labeler(cfg, network, sizes=sizes, mirror=mirror, depth=depth)
 
 
-def load_box_network(cfg: CfgNode, weights: str) -> DepthBox:
-    """Build the network of a config and load its weights; of a self-distillation the teacher's.
-
-    Returns:
-        The network, in evaluation mode.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: a network of another kind.
-    """
-    network = build_network(cfg)
-    if not isinstance(network, DepthBox):
-        raise ValueError(f"masks of given boxes need MODEL.META_ARCHITECTURE DepthBox, not {type(network).__name__}")
-    load_weights(network, weights)
-    with contextlib.suppress(ValueError):
-        load_teacher(network, None, weights)
-    return network.eval()
-
-
-def box_labeler(
+def build_box_labeler(
     cfg: CfgNode, network: DepthBox, *, sizes: Sequence[int] = (), mirror: bool = True, depth: Path | None = None
-) -> Label:
-    """The function of ``load_box_labeler`` from a network that is already there, in evaluation mode."""
-    rule = depth_rule(cfg) if depth is not None else None
+) -> Labeler:
+    """Build the function of ``load_box_labeler`` from a network in evaluation mode."""
+    rule = build_depth_rule(cfg) if depth is not None else None
     labeler = BoxLabeler(network, candidates=cfg.MODEL.DISTILL.CANDIDATES_PER_BOX, depth=rule)
-    resizes = [resize_to(cfg, size) for size in (sizes or default_sizes(cfg))]
+    resizes = [build_resize(cfg, size) for size in (sizes or default_sizes(cfg))]
 
-    def label(image: Entry, picture: Picture, boxes: NDArray[np.float64]) -> list[BoxMask]:
-        size = (picture.shape[0], picture.shape[1])
-        near = _read_depth(depth, image["file_name"], size) if depth is not None else None
-        views = [view for resize in resizes for view in make_views(network_input(cfg, resize, picture), near, mirror)]
-        return list(labeler(views, torch.as_tensor(boxes, dtype=torch.float32), size))
+    def label(entry: Entry, image: RGBImage, prompts: Prompts) -> list[BoxMask]:
+        size = (image.shape[0], image.shape[1])
+        depth_map = _read_depth(depth, entry["file_name"], size) if depth is not None else None
+        inputs = [prepare_image(cfg, resize, image) for resize in resizes]
+        views = [view for pixels in inputs for view in make_views(pixels, depth_map, mirror)]
+        return list(labeler(views, torch.as_tensor(prompts.boxes, dtype=torch.float32), size))
 
     return label
 
 
-def make_views(pixels: torch.Tensor, depth: NDArray[np.float32] | None, mirror: bool) -> list[View]:
-    """An input (3, h, w) of the network with its depth, at that size, and, where asked for, both mirrored."""
-    shown = None
+def make_views(image: torch.Tensor, depth: NDArray[np.float32] | None, mirror: bool) -> list[View]:
+    """Make the views of an input of the network, with its depth at the same size.
+
+    Args:
+        image: (3, h, w) uint8.
+        depth: (H, W) float32 in [0, 1], resized to the input; None = not used.
+        mirror: add the mirrored view.
+    """
+    resized = None
     if depth is not None:
-        shown = torch.from_numpy(resize_depth(depth, (pixels.shape[1], pixels.shape[2])))[None]
-    views = [View(pixels, False, shown)]
+        resized = torch.from_numpy(resize_depth(depth, (image.shape[1], image.shape[2])))[None]
+    views = [View(image, False, resized)]
     if mirror:
-        views.append(View(pixels.flip(2), True, None if shown is None else shown.flip(2)))
+        views.append(View(image.flip(2), True, None if resized is None else resized.flip(2)))
     return views
 
 
-def job_word(cfg: CfgNode, weights: str, job: LabelJob, options: Mapping[str, Any]) -> str:
-    """A word for all that decides the masks: the boxes, the weights, the config and the options."""
-    files = [path for path in (job.json_file, Path(weights)) if path.is_file()]
-    return fingerprint(files, {"config": cfg.dump(), "images": str(job.images.resolve()), **options})
+def job_fingerprint(cfg: CfgNode, weights: str, annotations: AnnotationSet, options: Mapping[str, Any]) -> str:
+    """Hash everything that determines the masks: annotations, image folder, weights, config and options."""
+    files = [path for path in (Path(weights),) if path.is_file()]
+    settings = {
+        "annotations": annotations.original,
+        "config": cfg.dump(),
+        "images": str(annotations.image_root.resolve()),
+        "weights": "" if files else weights,
+        **options,
+    }
+    return fingerprint(files, settings)
 
 
 def default_sizes(cfg: CfgNode) -> tuple[int, ...]:
-    """The size of tests, and once and a half of it: finer masks, and still objects of familiar sizes."""
+    """Default test-time sizes: INPUT.MIN_SIZE_TEST and 1.5 times that."""
     short = int(cfg.INPUT.MIN_SIZE_TEST)
     return short, round(1.5 * short)
 
 
-def depth_rule(cfg: CfgNode) -> DepthRule:
-    """How depth takes part, as in self-distillation.
+def build_depth_rule(cfg: CfgNode) -> DepthRule:
+    """Build the rule by which depth contributes to the choice of masks, as in self-distillation.
 
     Raises:
-        ValueError: by the config it does not.
+        ValueError: MODEL.DISTILL.BETA, the weight of depth, is 0.
     """
     beta = float(cfg.MODEL.DISTILL.BETA)
     if beta <= 0:
-        raise ValueError(
-            "depth is given, but MODEL.DISTILL.BETA is 0, so that it would not be used: set it to 0.2, say"
-        )
+        raise ValueError("--depth has no effect because MODEL.DISTILL.BETA is 0: add --set MODEL.DISTILL.BETA 0.2")
     pairwise = cfg.MODEL.BOXINST.PAIRWISE
     return DepthRule(beta, cfg.MODEL.DEPTH.THRESH, cfg.MODEL.DEPTH.SCALE, pairwise.SIZE, pairwise.DILATION)
 
@@ -127,4 +142,6 @@ def _read_depth(folder: Path, file_name: str, size: tuple[int, int]) -> Any:
         path = stem.with_name(stem.name + suffix)
         if path.is_file():
             return resize_depth(read_depth(path, size), size)
-    raise DepthFileError(f"the image {file_name} has no depth map {stem}.png or .npy; `depthbox depth` makes them")
+    raise DepthFileError(
+        f"the image {file_name} has no depth map {stem}.png or .npy: generate it with `depthbox depth`"
+    )

@@ -1,10 +1,12 @@
-"""What is labelled already: a line for each finished image, so that a job that was stopped goes on."""
+"""Partial results of a labeling job (one JSON line per image), used to resume it."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -12,9 +14,31 @@ from typing import IO, Any
 _BLOCK = 2**20
 
 
-def fingerprint(files: list[Path], settings: dict[str, Any]) -> str:
-    """A word for some files' contents and some settings: another one where any of them differs."""
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
+@dataclass(frozen=True)
+class ObjectLabel:
+    """Mask of one annotation.
+
+    Attributes:
+        segmentation: compressed RLE of the whole image, counts as str; None if the prompt lies outside the image.
+        score: quality of the mask in [0, 1].
+        area: number of pixels.
+    """
+
+    segmentation: dict[str, Any] | None
+    score: float = 0.0
+    area: int = 0
+
+
+def fingerprint(files: Sequence[Path], settings: Mapping[str, Any]) -> str:
+    """Hash the contents of files and settings; the hash differs if any of them differs.
+
+    Args:
+        files: are read completely.
+        settings: values that JSON or ``str`` can write.
+    """
+    digest = hashlib.sha256()
+    for text in _encode(settings):
+        digest.update(text.encode() + b"\0")
     for path in files:
         with open(path, "rb") as file:
             while block := file.read(_BLOCK):
@@ -22,26 +46,43 @@ def fingerprint(files: list[Path], settings: dict[str, Any]) -> str:
     return digest.hexdigest()
 
 
-class Sidecar:
-    """A jsonl file beside the result: its first line tells of what job, each other one holds a finished image.
+def _encode(value: Any) -> Iterator[str]:
+    """Encode a value as JSON in parts: the whole text of a large dataset would need much memory."""
+    if isinstance(value, Mapping):
+        for key in sorted(value, key=str):
+            yield f"key {key}"
+            yield from _encode(value[key])
+    elif isinstance(value, list):
+        yield f"list {len(value)}"
+        yield from (json.dumps(entry, sort_keys=True, default=str) for entry in value)
+    else:
+        yield json.dumps(value, default=str)
+
+
+class PartialResults:
+    """A JSON Lines file beside the output: the fingerprint of the job, then one line per labeled image.
 
     Args:
-        path: of the file.
-        job: a word for the job (``fingerprint``); lines of another job are thrown away.
+        path: the file.
+        job: fingerprint of the job. The results of another job are discarded.
+
+    Attributes:
+        labels: index of the annotation in the user's file -> its label.
+        was_other_job: whether results of another job were discarded.
     """
 
     def __init__(self, path: Path, job: str) -> None:
         self.path, self.job = path, job
-        self.done: dict[Any, dict[str, Any]] = {}
+        self.labels: dict[int, ObjectLabel] = {}
         self.was_other_job = False
         self._file: IO[bytes] | None = None
 
-    def __enter__(self) -> Sidecar:
-        """Read what is there, and open the file for more."""
-        good = self._read()
+    def __enter__(self) -> PartialResults:
+        """Load the results of the job and open the file for appending."""
+        good = self._load()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._file = open(self.path, "r+b" if good else "wb")
-        self._file.truncate(good)  # a line that a crash cut off must not spoil the next one
+        self._file.truncate(good)  # removes a line that was cut off by a crash
         self._file.seek(good)
         if not good:
             self._write({"job": self.job})
@@ -53,14 +94,13 @@ class Sidecar:
         if self._file is not None:
             self._file.close()
 
-    def add(self, image_id: Any, labels: list[dict[str, Any]]) -> None:
-        """Keep the labels of a finished image."""
-        line = {"image_id": image_id, "labels": labels}
-        self.done[image_id] = line
-        self._write(line)
+    def add(self, labels: Mapping[int, ObjectLabel]) -> None:
+        """Append the labels of an image."""
+        self.labels.update(labels)
+        self._write({"labels": [{"index": index, **asdict(label)} for index, label in labels.items()]})
 
     def remove(self) -> None:
-        """Delete the file: the result holds all of it."""
+        """Delete the file, after the output is written."""
         self.__exit__(None, None, None)
         self.path.unlink(missing_ok=True)
 
@@ -70,23 +110,29 @@ class Sidecar:
         self._file.flush()
         os.fsync(self._file.fileno())
 
-    def _read(self) -> int:
-        """Take in the lines of this job; returns how many bytes of the file they are."""
+    def _load(self) -> int:
+        """Load the lines of this job; return the number of bytes that they take."""
         if not self.path.is_file():
             return 0
         good = 0
         with open(self.path, "rb") as file:
             for text in file:
-                try:
-                    line = json.loads(text)
-                except ValueError:
-                    break
-                if not text.endswith(b"\n"):
+                line = _parse(text)
+                if line is None:
                     break
                 if good == 0 and line.get("job") != self.job:
                     self.was_other_job = True
                     return 0
-                if good:
-                    self.done[line["image_id"]] = line
+                for label in line.get("labels", ()):
+                    index = label.pop("index")
+                    self.labels[index] = ObjectLabel(**label)
                 good += len(text)
         return good
+
+
+def _parse(text: bytes) -> dict[str, Any] | None:
+    """Parse a complete line; None for a line that was cut off."""
+    try:
+        return json.loads(text) if text.endswith(b"\n") else None
+    except ValueError:
+        return None

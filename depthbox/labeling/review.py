@@ -1,50 +1,114 @@
-"""The doubtful masks of a labelling as pages, worst first."""
+"""Quality of labeled masks: contact sheets of the masks with the lowest scores, and comparison with true masks."""
 
 from __future__ import annotations
 
 import functools
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pycocotools.mask as mask_util
 from numpy.typing import NDArray
 
-from ..io.coco_json import Entry
-from ..io.media import read_picture
+from ..io.annotations.records import AnnotationSet
+from ..io.coco_masks import filled_box, segmentation_to_rle
+from ..io.images import read_image
 from ..visualization.review_sheet import ReviewItem, write_review
-from .job import LabelSummary
+from .output import Labels
+from .partial_results import ObjectLabel
 
 
-def review_labels(summary: LabelSummary, images: Path, folder: Path, count: int) -> list[Path]:
-    """Draw the masks of the lowest scores.
+@dataclass(frozen=True)
+class MaskQuality:
+    """Mean IoU with the true masks, in [0, 1].
+
+    Attributes:
+        masks: mean IoU of the labeled masks; an object without a mask counts as 0.
+        filled: mean IoU of the filled boxes.
+        count: number of objects with a true mask.
+        poor: share of the masks with an IoU below 0.5.
+        agreement: Spearman's rank correlation of scores and IoUs; None if it is undefined.
+    """
+
+    masks: float
+    filled: float
+    count: int
+    poor: float
+    agreement: float | None
+
+    def __str__(self) -> str:
+        line = (
+            f"mean IoU with {self.count} true masks: {100 * self.masks:.2f}, of filled boxes {100 * self.filled:.2f}; "
+            f"{100 * self.poor:.1f} % of the masks below 50"
+        )
+        return line if self.agreement is None else f"{line}; rank correlation with the scores {self.agreement:.2f}"
+
+
+def evaluate_labels(annotations: AnnotationSet, labels: Labels) -> MaskQuality:
+    """Compare labels with the masks of the annotations.
 
     Args:
-        summary: of the labelling.
-        images: folder of the images.
-        folder: for the pages.
-        count: how many masks.
+        annotations: objects without ``segmentation`` and crowds are left out.
+        labels: index of the annotation in the user's file -> label.
+
+    Raises:
+        ValueError: the annotations contain no masks.
+    """
+    sizes = {image["id"]: (image["height"], image["width"]) for image in annotations.content["images"]}
+    ious, filled, scores = [], [], []
+    for entry in annotations.content["annotations"]:
+        if entry["iscrowd"] or "segmentation" not in entry:
+            continue
+        size = sizes[entry["image_id"]]
+        true_mask = segmentation_to_rle(entry["segmentation"], size)
+        label = labels.get(annotations.positions[entry["id"]])
+        ious.append(0.0 if label is None else _iou(label.segmentation, true_mask))
+        filled.append(_iou(filled_box(entry["bbox"], size), true_mask))
+        scores.append(0.0 if label is None else label.score)
+    if not ious:
+        raise ValueError(f"{annotations.source} contains no masks (segmentation) to compare with: omit --evaluate")
+    poor = float(np.mean(np.array(ious) < 0.5))
+    return MaskQuality(float(np.mean(ious)), float(np.mean(filled)), len(ious), poor, _rank_correlation(scores, ious))
+
+
+def review_labels(annotations: AnnotationSet, labels: Labels, folder: Path, count: int) -> list[Path]:
+    """Draw the masks with the lowest scores, lowest first.
+
+    Args:
+        annotations: the labeled annotations.
+        labels: index of the annotation in the user's file -> label.
+        folder: folder of the pages.
+        count: number of masks.
 
     Returns:
-        The pages; [] where there is no mask.
+        The pages; [] without labels.
     """
-    names = {category.get("id"): category.get("name") for category in summary.boxes.content["categories"]}
-    doubtful = sorted(
-        (
-            (summary.labels[annotation["id"]]["score"], image["file_name"], annotation)
-            for image in summary.boxes.images
-            for annotation in summary.boxes.by_image[image["id"]]
-            if annotation["id"] in summary.labels
-        ),
-        key=lambda entry: entry[:2],
-    )
+    classes = {category["id"]: category["name"] for category in annotations.content["categories"]}
+    files = {image["id"]: image["file_name"] for image in annotations.content["images"]}
+    found = [(labels.get(annotations.positions[entry["id"]]), entry) for entry in annotations.content["annotations"]]
+    labeled = [(label, files[entry["image_id"]], entry) for label, entry in found if label is not None]
+    labeled.sort(key=lambda item: (item[0].score, item[1]))
     items = []
-    for score, file_name, annotation in doubtful[:count]:
-        x, y, width, height = annotation["bbox"]
-        caption = f"{score:.2f} {names.get(annotation.get('category_id'), '?')} {annotation['id']} {file_name}"
-        mask = functools.partial(_mask, summary.labels[annotation["id"]])
+    for label, file_name, entry in labeled[:count]:
+        x, y, width, height = entry["bbox"]
+        name, number = classes[entry["category_id"]], annotations.ids.annotations[entry["id"]]
+        caption = f"{label.score:.2f} {name} {number} {file_name}"
+        mask = functools.partial(_decode_mask, label)
         items.append(ReviewItem(file_name, (x, y, x + width, y + height), mask, caption))
-    return write_review(items, lambda name: read_picture(images / name), folder, "doubtful masks")
+    return write_review(items, lambda name: read_image(annotations.image_root / name), folder, "doubtful masks")
 
 
-def _mask(label: Entry) -> NDArray[np.bool_]:
-    return mask_util.decode(label["segmentation"]).astype(bool)
+def _decode_mask(label: ObjectLabel) -> NDArray[np.bool_]:
+    return mask_util.decode(label.segmentation).astype(bool)
+
+
+def _iou(mask: dict | None, true_mask: dict) -> float:
+    return float(mask_util.iou([mask], [true_mask], [0])[0, 0])
+
+
+def _rank_correlation(scores: list[float], ious: list[float]) -> float | None:
+    from scipy.stats import spearmanr
+
+    if len(set(scores)) < 2 or len(set(ious)) < 2:
+        return None
+    return float(spearmanr(scores, ious)[0])

@@ -1,67 +1,124 @@
-"""What the curves of a healthy training look like, and what is wrong with those of an unhealthy one."""
+"""Health of a training run: thresholds, messages with remedies, and descriptions of healthy curves."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 
-from ..engine.hooks import FULL_BOX, NO_POSITIVES
+from ..visualization.curves import Points, Series
 
-Points = Sequence[tuple[int, float]]
-Series = Mapping[str, Points]
+FULL_BOX = 0.95  # share of its box above which a mask is a filled box
+NO_POSITIVES = 0.05  # assigned locations per image
+EMPTY_MASK = 0.05  # share of its box below which a mask is empty
+FEW_RELIABLE = 0.1  # share of boxes with a reliable pseudo mask
+RISE = 1.2  # factor by which a loss ends above its minimum
+MIN_RISE = 0.01  # of a loss; smaller differences are noise
+DATA_SHARE = 0.3  # share of a step spent waiting for data
+AP_DROP = 0.9  # factor by which the last AP is below the best
+MIN_POINTS = 10  # of a curve; shorter curves are not diagnosed
 
-EMPTY = 0.05  # share of its box that a mask hardly fills
-FEW_RELIABLE = 0.1  # share of boxes
-RISE = 1.2  # of a loss, over the least it was
-WAITING = 0.3  # share of a step
-WORSE = 0.9  # of the best AP
-FEWEST = 10  # points of a curve that is judged
 
-# By the titles of visualization.curves.PANELS.
-HEALTHY = {
-    "losses of the detector": (
-        "all fall fast at first, then slowly. The classification loss goes towards 0; that of the centerness has a "
-        "floor near 0.6, as its targets are no certainties."
+@dataclass(frozen=True)
+class HealthRule:
+    """Range of a metric outside which training is unhealthy.
+
+    Attributes:
+        metric: name in the event storage and in metrics.json.
+        message: text with ``{value}``: what is wrong, and the remedy.
+        below: lower end of the healthy range.
+        above: upper end of the healthy range.
+    """
+
+    metric: str
+    message: str
+    below: float = float("-inf")
+    above: float = float("inf")
+
+    def check(self, value: float) -> str:
+        """Return the message for an unhealthy value, "" for a healthy one."""
+        return self.message.format(value=value) if value < self.below or value > self.above else ""
+
+
+COLLAPSED_MASKS = HealthRule(
+    "health/mask_fill",
+    "the masks fill {value:.0%} of their boxes: they have collapsed to filled boxes, and mask AP will be near 0 "
+    "although the losses fall. Check that the pairwise loss is on, that its weight and threshold let it find edges "
+    "(MODEL.BOXINST.PAIRWISE), and that its warm-up ends",
+    above=FULL_BOX,
+)
+NO_ASSIGNED_LOCATIONS = HealthRule(
+    "health/positives_per_image",
+    "hardly any location is assigned to an object ({value:.3f} per image): the detector has almost no positive "
+    "samples. Check the boxes of the annotations (COCO: x, y, width, height in pixels), INPUT.MIN_SIZE_TRAIN and "
+    "MODEL.FCOS.SIZES_OF_INTEREST",
+    below=NO_POSITIVES,
+)
+EMPTY_MASKS = HealthRule(
+    "health/mask_fill",
+    "the masks fill {value:.1%} of their boxes: they are nearly empty. Lower SOLVER.BASE_LR",
+    below=EMPTY_MASK,
+)
+FEW_PSEUDO_LABELS = HealthRule(
+    "distill/reliable",
+    "the teacher gives reliable masks for only {value:.0%} of the boxes: start it later (MODEL.DISTILL.START_ITER), or "
+    "lower MODEL.DISTILL.SCORE_THRESH",
+    below=FEW_RELIABLE,
+)
+# Rules that are also checked while a run trains.
+LIVE_RULES = (COLLAPSED_MASKS, NO_ASSIGNED_LOCATIONS)
+RULES = (*LIVE_RULES, EMPTY_MASKS, FEW_PSEUDO_LABELS)
+
+# Panel id (see ``visualization.curves.PANELS``) -> description of healthy curves.
+HEALTHY: Mapping[str, str] = {
+    "detector_losses": (
+        "all losses fall fast at first, then slowly. The classification loss approaches 0. The centerness loss levels "
+        "off near 0.6, because its targets are not binary."
     ),
-    "losses of the masks, before their warm-up": (
+    "mask_losses": (
         "the projection loss falls from the start. The pairwise loss may rise while it warms up, then it falls or "
-        "stays: edges of the masks move to edges of the image. A loss that begins later may do so with a jump."
+        "stays constant: edges of the masks move to edges of the image. A loss that starts later may do so with a jump."
     ),
-    "share of its box that a mask fills": (
-        "settles where the objects are: about 0.5 to 0.8, below that for thin or slanted ones. Near 1 the masks are "
-        "filled boxes, near 0 they are empty."
+    "mask_fill": (
+        "the share settles at that of the objects: about 0.5 to 0.8, less for thin or slanted objects. Near 1 the "
+        "masks are filled boxes, near 0 they are empty."
     ),
-    "positions an image that stand for objects, and those with a mask": (
-        "steady, several for each object of an image; it depends on the data, not on what was learnt."
+    "locations": (
+        "constant, several locations per object of an image. The number depends on the data, not on the weights."
     ),
-    "labels of the teacher (shares of boxes, mean score)": (
-        "nearly every box is matched, and the share of reliable masks grows, or is a third or more from the start."
+    "pseudo_labels": (
+        "nearly every box is matched. The share of reliable masks grows, or is a third or more from the start."
     ),
-    "AP": "rises and levels off; boxes above masks, and masks far above filled boxes.",
-    "seconds of a step": "flat. Waiting for data is a small part of a step; the teacher adds up to one half.",
+    "accuracy": "AP rises and levels off. Box AP is above mask AP, and mask AP is far above that of filled boxes.",
+    "step_time": "constant. Waiting for data takes a small part of a step; the teacher adds up to one half.",
 }
 
 
-def judge(title: str, curves: Series, series: Series) -> list[str]:
-    """What is wrong with the curves of a panel, each in words with a remedy.
+def diagnose_panel(panel: str, curves: Series, series: Series) -> list[str]:
+    """Describe the problems of the curves of a panel, each with a remedy.
 
     Args:
-        title: of the panel.
-        curves: its metrics.
+        panel: id of the panel.
+        curves: metrics of the panel.
         series: all metrics of the run.
+
+    Returns:
+        One sentence per problem; empty for healthy curves.
     """
-    if "losses" in title:
-        return [words for name in curves if (words := _rise(name, curves[name], series))]
-    if title == "AP":
-        return _accuracy(curves)
-    return [words for name in curves for words in _level(name, curves, series)]
+    if panel in ("detector_losses", "mask_losses"):
+        return [text for name in curves if (text := _diagnose_loss(name, curves[name], series))]
+    if panel == "accuracy":
+        return [text for name in curves for text in _diagnose_accuracy(name, curves)]
+    if panel == "step_time":
+        return _diagnose_step_time(curves)
+    return [text for name in curves for text in _diagnose_level(name, curves[name])]
 
 
-def judge_numbers(not_finite: Mapping[str, int]) -> list[str]:
-    """Warnings on numbers that were infinite or NaN.
+def diagnose_non_finite(not_finite: Mapping[str, int]) -> list[str]:
+    """Describe metrics that were infinite or NaN, with remedies.
 
     Args:
-        not_finite: metric -> the first iteration.
+        not_finite: metric -> first iteration.
     """
     return [
         f"{name} was not finite at iteration {iteration}: lower SOLVER.BASE_LR, clip gradients "
@@ -70,73 +127,61 @@ def judge_numbers(not_finite: Mapping[str, int]) -> list[str]:
     ]
 
 
-def late(points: Points) -> float:
-    """Median of the last fifth."""
+def final_median(points: Points) -> float:
+    """Return the median of the last fifth of a curve."""
     return statistics.median(value for _, value in points[-max(1, len(points) // 5) :])
 
 
-def _rise(name: str, points: Points, series: Series) -> str:
-    """Words on a loss that is higher at the end than it was before, else ""."""
+def _diagnose_loss(name: str, points: Points, series: Series) -> str:
+    """Describe a loss that ends higher than it was before, "" for a healthy one."""
     warmup = dict(series.get(f"warmup/{name.removeprefix('raw/')}", ()))
-    began = next((place for place, (_, value) in enumerate(points) if value), len(points))  # 0 until the teacher begins
-    points = [point for point in points[began:] if warmup.get(point[0], 1.0) >= 1.0]
-    if len(points) < FEWEST:
+    start = next((index for index, (_, value) in enumerate(points) if value), len(points))  # 0 before the teacher
+    points = [point for point in points[start:] if warmup.get(point[0], 1.0) >= 1.0]
+    if len(points) < MIN_POINTS:
         return ""
     size = len(points) // 5
-    levels = [
-        statistics.median(value for _, value in points[start : start + size]) for start in range(0, 4 * size, size)
-    ]
-    least, end = min(levels), late(points)
-    if end <= RISE * least or end - least < 0.01:
+    levels = [statistics.median(value for _, value in points[i : i + size]) for i in range(0, 4 * size, size)]
+    minimum, end = min(levels), final_median(points)
+    if end <= RISE * minimum or end - minimum < MIN_RISE:
         return ""
     label = name.rpartition("/")[2].removeprefix("loss_")
-    words = f"{label} rose from {least:.3g} to {end:.3g}"
+    text = f"{label} rose from {minimum:.3g} to {end:.3g}"
     if "pairwise" in label:
-        return f"{words}: the masks' edges leave those of the image. Look whether the masks shrink or fill their boxes"
-    return f"{words}: lower SOLVER.BASE_LR, or lengthen SOLVER.WARMUP_ITERS"
+        return f"{text}: mask edges move away from image edges. Check whether the masks shrink or fill their boxes"
+    return f"{text}: lower SOLVER.BASE_LR, or lengthen SOLVER.WARMUP_ITERS"
 
 
-def _level(name: str, curves: Series, series: Series) -> list[str]:
-    points = curves[name]
-    if len(points) < FEWEST and name != "time":
+def _diagnose_level(name: str, points: Points) -> list[str]:
+    if len(points) < MIN_POINTS:
         return []
-    value = late(points)
-    if name == "health/mask_fill" and value > FULL_BOX:
-        return [
-            f"the masks fill {value:.0%} of their boxes: they have collapsed to filled boxes. Check that the pairwise "
-            "loss is on and finds edges (MODEL.BOXINST.PAIRWISE), and that its warm-up ends"
-        ]
-    if name == "health/mask_fill" and value < EMPTY:
-        return [f"the masks fill {value:.1%} of their boxes: they are nearly empty. Lower the learning rate"]
-    if name == "health/positives_per_image" and value < NO_POSITIVES:
-        return [
-            f"hardly any position stands for an object ({value:.3f} an image). Check the boxes (COCO: x, y, width, "
-            "height in pixels), INPUT.MIN_SIZE_TRAIN and MODEL.FCOS.SIZES_OF_INTEREST"
-        ]
-    if name == "distill/reliable" and value < FEW_RELIABLE:
-        return [
-            f"the teacher finds reliable masks for only {value:.0%} of the boxes: begin later "
-            "(MODEL.DISTILL.START_ITER), or ask for less (MODEL.DISTILL.SCORE_THRESH)"
-        ]
-    step = late(series["time"]) if series.get("time") else 0.0
-    if name == "data_time" and step and value > WAITING * step:
-        return [f"{value / step:.0%} of a step is waiting for data: raise DATALOADER.NUM_WORKERS, or shrink the images"]
-    return []
+    value = final_median(points)
+    return [text for rule in RULES if rule.metric == name and (text := rule.check(value))]
 
 
-def _accuracy(curves: Series) -> list[str]:
-    words = []
-    for name, points in curves.items():
-        best = max(points, key=lambda point: point[1])
-        if best[1] > 1 and points[-1][1] < WORSE * best[1]:
-            words.append(
-                f"{name} fell from {best[1]:.1f} at iteration {best[0]} to {points[-1][1]:.1f}: model_best.pth is "
-                "better than the last checkpoint; train shorter, or with more images"
-            )
-        filled = curves.get(name.replace("segm/AP", "boxfill/AP"), ()) if name.endswith("segm/AP") else ()
-        if filled and points[-1][1] <= filled[-1][1]:
-            words.append(
-                f"the masks ({points[-1][1]:.1f}) are no better than filled boxes ({filled[-1][1]:.1f}): nothing was "
-                "learnt about their shape"
-            )
-    return words
+def _diagnose_step_time(curves: Series) -> list[str]:
+    waiting, total = curves.get("data_time", ()), curves.get("time", ())
+    if len(waiting) < MIN_POINTS or not total:
+        return []
+    share = final_median(waiting) / max(final_median(total), 1e-9)
+    if share <= DATA_SHARE:
+        return []
+    return [f"{share:.0%} of a step is spent waiting for data: raise DATALOADER.NUM_WORKERS, or shrink the images"]
+
+
+def _diagnose_accuracy(name: str, curves: Series) -> list[str]:
+    texts = []
+    points = curves[name]
+    last = points[-1][1]
+    iteration, best = max(points, key=lambda point: point[1])
+    if best > 1 and last < AP_DROP * best:
+        texts.append(
+            f"{name} fell from {best:.1f} at iteration {iteration} to {last:.1f}: model_best.pth is better than the "
+            "last checkpoint; train for fewer iterations, or with more images"
+        )
+    filled = curves.get(name.replace("segm/AP", "boxfill/AP"), ()) if name.endswith("segm/AP") else ()
+    if filled and last <= filled[-1][1]:
+        texts.append(
+            f"the masks (AP {last:.1f}) are not better than filled boxes (AP {filled[-1][1]:.1f}): the network did not "
+            "learn their shape"
+        )
+    return texts

@@ -1,4 +1,4 @@
-"""What the HTML pages share: one file that loads nothing from anywhere, light or dark as the reader's system is."""
+"""Shared parts of the HTML pages: one file without external resources, light or dark as the system of the reader."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from PIL import Image
 
 from ..data.check.report import printable
 
-# Colours and type of all pages; what a page needs beyond it is in its own module.
+# Colors and fonts of all pages. Styles of a single page are in its own module.
 STYLE = """
 :root { color-scheme: light dark; --ink: #1c1e21; --paper: #fff; --card: #f3f4f6; --line: #d5d8dd; --soft: #5b6270;
   --error: #c01c2e; --warning: #8a5a00; --note: #1f5fa8; }
@@ -33,12 +33,12 @@ img + figcaption { margin-top: 6px; } figcaption { font-size: .85rem; } figcapti
 
 
 def make_document(title: str, body: str, style: str = "") -> str:
-    """A whole page.
+    """Return a complete HTML page.
 
     Args:
         title: plain text.
         body: HTML.
-        style: CSS beyond the shared one.
+        style: CSS in addition to ``STYLE``.
     """
     return f"""<!DOCTYPE html>
 <html lang="en">
@@ -56,15 +56,15 @@ def make_document(title: str, body: str, style: str = "") -> str:
 """
 
 
-def picture_tag(picture: Image.Image, alt: str) -> str:
-    """An ``img`` that holds its picture."""
+def make_image_tag(image: Image.Image, alt: str) -> str:
+    """Return an ``img`` element with the image embedded as JPEG."""
     buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=82)
+    image.save(buffer, "JPEG", quality=82)
     data = base64.b64encode(buffer.getvalue()).decode()
-    size = f'width="{picture.width}" height="{picture.height}"'
+    size = f'width="{image.width}" height="{image.height}"'
     return f'<img src="data:image/jpeg;base64,{data}" {size} alt="{escape(alt)}">'
 
 
 def escape(text: str) -> str:
-    """Text as HTML shows it, with control characters written out."""
+    """Escape text for HTML, with control characters written as escape sequences."""
     return html.escape(printable(text))

@@ -1,4 +1,4 @@
-"""Curves of a training from its metrics.json: losses, signs of health, the teacher's labels, AP."""
+"""Curves of a training run from its metrics.json: losses, health statistics, pseudo labels, AP."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,33 +17,55 @@ from ..io.files import atomic_open
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Series = Mapping[str, Sequence[tuple[int, float]]]
+Points = Sequence[tuple[int, float]]
+Series = Mapping[str, Points]
 
-_LABELS = {"bbox/AP": "boxes", "segm/AP": "masks", "boxfill/AP": "filled boxes as masks"}
-# Title of a panel -> metrics in it; the names are those of metrics.json, "*" stands for any beginning or end.
-PANELS: dict[str, tuple[str, ...]] = {
-    "losses of the detector": ("loss_fcos_*",),
-    "losses of the masks, before their warm-up": ("raw/*",),
-    "share of its box that a mask fills": ("health/mask_fill",),
-    "positions an image that stand for objects, and those with a mask": ("health/*_per_image",),
-    "labels of the teacher (shares of boxes, mean score)": ("distill/matched", "distill/reliable", "distill/score"),
-    "AP": (*_LABELS, "teacher_segm/AP", "*/bbox/AP", "*/segm/AP", "*/boxfill/AP"),
-    "seconds of a step": ("time", "data_time", "teacher_time"),
+_DOTS = 12  # curves of fewer points are drawn with dots
+_AP_LABELS = {"bbox/AP": "boxes", "segm/AP": "masks", "boxfill/AP": "filled boxes as masks"}
+
+
+@dataclass(frozen=True)
+class PanelSpec:
+    """Topic of a panel of curves.
+
+    Attributes:
+        title: title shown above the panel.
+        metrics: patterns of names in metrics.json; "*" matches any text.
+    """
+
+    title: str
+    metrics: tuple[str, ...]
+
+
+# Panel id -> topic, in the order of display.
+PANELS: Mapping[str, PanelSpec] = {
+    "detector_losses": PanelSpec("Detector losses", ("loss_fcos_*",)),
+    "mask_losses": PanelSpec("Mask losses before their warm-up", ("raw/*",)),
+    "mask_fill": PanelSpec("Share of its box that a mask fills", ("health/mask_fill",)),
+    "locations": PanelSpec("Assigned locations per image, and those with a mask", ("health/*_per_image",)),
+    "pseudo_labels": PanelSpec(
+        "Pseudo labels of the teacher (shares of boxes, mean score)",
+        ("distill/matched", "distill/reliable", "distill/score"),
+    ),
+    "accuracy": PanelSpec("AP", (*_AP_LABELS, "teacher_segm/AP", "*/bbox/AP", "*/segm/AP", "*/boxfill/AP")),
+    "step_time": PanelSpec("Seconds per step", ("time", "data_time", "teacher_time")),
 }
 
 
 def read_metrics(path: str | os.PathLike[str]) -> dict[str, list[tuple[int, float]]]:
-    """Read a metrics.json: one JSON object per line, each with ``iteration``.
+    """Read a metrics.json file: one JSON object per line, each with ``iteration``.
 
     Args:
-        path: the file, or the folder of a run that holds it.
+        path: the file, or the folder of a run that contains it.
 
     Returns:
-        For each metric its (iteration, value), ascending; a resumed run's later values win.
+        (iteration, value) of each metric, ascending. The last value of an iteration wins, as after a resume.
+        Infinite and NaN values are left out.
 
     Raises:
-        FileNotFoundError: there is none.
-        ValueError: a line in the middle is no JSON object with an iteration. A torn last line is left out.
+        FileNotFoundError: there is no such file.
+        ValueError: a line other than the last is not a JSON object with an iteration. An incomplete last line is
+            left out.
     """
     file = Path(path)
     file = file / "metrics.json" if file.is_dir() else file
@@ -65,30 +88,30 @@ def read_metrics(path: str | os.PathLike[str]) -> dict[str, list[tuple[int, floa
 
 
 def save_curves(series: Series, path: str | os.PathLike[str], marks: Mapping[str, int] | None = None) -> None:
-    """Draw one panel per topic that has values, as a PNG, whole or not at all.
+    """Draw one panel per topic that has values and save them as a PNG file.
 
     Args:
-        series: as of ``read_metrics``.
-        path: where to; missing folders are made.
-        marks: iterations to mark by a vertical line, by their label.
+        series: metrics as returned by ``read_metrics``.
+        path: output file; missing folders are created.
+        marks: label -> iteration of vertical lines.
 
     Raises:
-        ValueError: no metric that has a panel.
+        ValueError: no metric belongs to a panel.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    chosen = panels_of(series)
-    if not chosen:
+    panels = group_by_panel(series)
+    if not panels:
         raise ValueError(f"none of the metrics has a curve: {sorted(series)[:10]}")
-    rows = (len(chosen) + 1) // 2
+    rows = (len(panels) + 1) // 2
     figure = Figure(figsize=(12, 3.2 * rows), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
-    panels = figure.subplots(rows, 2, squeeze=False).flatten()
-    for axes, (title, names) in zip(panels, chosen.items(), strict=False):
-        _draw(axes, {name: series[name] for name in names}, marks or {})
-        axes.set_title(title, fontsize=10)
-    for axes in panels[len(chosen) :]:
+    grid = figure.subplots(rows, 2, squeeze=False, sharex=True).flatten()
+    for axes, (panel, curves) in zip(grid, panels.items(), strict=False):
+        _draw(axes, curves, marks or {})
+        axes.set_title(PANELS[panel].title, fontsize=10)
+    for axes in grid[len(panels) :]:
         axes.set_axis_off()
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
@@ -96,38 +119,48 @@ def save_curves(series: Series, path: str | os.PathLike[str], marks: Mapping[str
         file.write(buffer.getvalue())
 
 
-def panels_of(series: Series) -> dict[str, list[str]]:
-    """Title -> names of its metrics, for each panel that has any."""
-    chosen = {title: _matching(series, patterns) for title, patterns in PANELS.items()}
-    return {title: names for title, names in chosen.items() if names}
+def group_by_panel(series: Series) -> dict[str, dict[str, Points]]:
+    """Return the curves of each panel that has any: panel id -> metric -> points."""
+    panels = {
+        panel: {
+            name: series[name]
+            for pattern in spec.metrics
+            for name in sorted(series)
+            if fnmatch.fnmatchcase(name, pattern)
+        }
+        for panel, spec in PANELS.items()
+    }
+    return {panel: curves for panel, curves in panels.items() if curves}
 
 
-def label_of(name: str) -> str:
-    """What a metric is called in a legend."""
-    if name in _LABELS:
-        return _LABELS[name]
+def find_teacher_start(series: Series) -> dict[str, int]:
+    """Return the mark of the first pseudo labels, as ``marks`` of a drawing; empty without a teacher."""
+    labeled = series.get("distill/reliable")
+    return {"teacher starts": labeled[0][0]} if labeled else {}
+
+
+def legend_label(name: str) -> str:
+    """Return the legend label of a metric."""
+    if name in _AP_LABELS:
+        return _AP_LABELS[name]
     head, _, task = name.removesuffix("/AP").rpartition("/")
-    if f"{task}/AP" in _LABELS:
-        return f"{_LABELS[f'{task}/AP']}, {head}"
+    if f"{task}/AP" in _AP_LABELS:
+        return f"{_AP_LABELS[f'{task}/AP']}, {head}"
     return {"teacher_segm/AP": "masks of the teacher"}.get(name) or name.rpartition("/")[2].removeprefix("loss_")
-
-
-def _matching(series: Series, patterns: Sequence[str]) -> list[str]:
-    return [name for pattern in patterns for name in sorted(series) if fnmatch.fnmatchcase(name, pattern)]
 
 
 def _draw(axes: Axes, curves: Series, marks: Mapping[str, int]) -> None:
     for name, points in curves.items():
         steps, values = zip(*points, strict=True)
-        marker = "o" if len(points) < 3 else None
-        axes.plot(steps, values, label=label_of(name), linewidth=1.4, marker=marker, markersize=4)
+        marker = "o" if len(points) < _DOTS else None
+        axes.plot(steps, values, label=legend_label(name), linewidth=1.4, marker=marker, markersize=4)
     for label, iteration in marks.items():
         axes.axvline(iteration, color="#888888", linewidth=0.9, linestyle=":")
         axes.annotate(label, (iteration, 1), xycoords=("data", "axes fraction"), xytext=(3, -10),
                       textcoords="offset points", fontsize=7, color="#666666")  # fmt: skip
     low, high = axes.get_ylim()
-    axes.set_ylim(min(low, 0.0), high)
+    axes.set_ylim(min(low, 0.0), high + (0.08 * (high - min(low, 0.0)) if marks else 0.0))  # space for the labels
     axes.set_xlabel("iteration", fontsize=8)
-    axes.tick_params(labelsize=8)
+    axes.tick_params(labelsize=8, labelbottom=True)
     axes.grid(alpha=0.25)
     axes.legend(fontsize=8, loc="best")

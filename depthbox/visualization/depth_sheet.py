@@ -1,4 +1,4 @@
-"""A contact sheet of pseudo depth: each image beside its map, to see whether near is bright and edges sit right."""
+"""Contact sheet of pseudo depth: each image beside its map, to check that near is bright and edges are aligned."""
 
 from __future__ import annotations
 
@@ -23,30 +23,33 @@ def make_depth_sheet(
     """Draw images and their depth maps side by side.
 
     Args:
-        pairs: files of an image and of its depth map; at least one pair.
-        count: how many of them at most, chosen at random, in their order.
-        columns: pairs in a row.
-        seed: of the choice.
-        title: written across the top; "" = none.
+        pairs: (image file, depth file); at least one pair.
+        count: maximum number of pairs, chosen at random and kept in order.
+        columns: pairs per row.
+        seed: seed of the choice.
+        title: text across the top; "" = none.
 
     Returns:
-        An RGB image; maps are bright where near.
+        An RGB image. Near pixels of the maps are bright.
 
     Raises:
-        ValueError: no pair, or a count or columns below 1.
+        ValueError: no pair, or ``count`` or ``columns`` below 1.
         OSError: an image is missing or broken.
-        DepthFileError: a depth map is, or does not belong to its image.
+        DepthFileError: a depth map is missing or broken, or does not have the size of its image.
     """
     if not pairs or count < 1 or columns < 1:
-        raise ValueError(f"a sheet needs pairs, a count and columns, got {len(pairs)} pairs, {count}, {columns}")
+        raise ValueError(
+            f"a sheet needs at least one pair, image and column: got {len(pairs)} pairs, count {count}, "
+            f"{columns} columns"
+        )
     chosen = sorted(random.Random(seed).sample(range(len(pairs)), min(count, len(pairs))))
     columns = min(columns, len(chosen))
     width = tile_width(2 * columns)
-    tiles = [tile for i in chosen for tile in _tiles(pairs[i], width)]
+    tiles = [tile for i in chosen for tile in _make_tiles(pairs[i], width)]
     return make_sheet(tiles, 2 * columns, title)
 
 
-def _tiles(pair: FilePair, width: int) -> list[Tile]:
+def _make_tiles(pair: FilePair, width: int) -> list[Tile]:
     image_file, depth_file = pair
     image = np.ascontiguousarray(detection_utils.read_image(os.fspath(image_file), format="RGB"))
     size = (image.shape[0], image.shape[1])

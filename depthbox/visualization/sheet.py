@@ -1,4 +1,4 @@
-"""Sheets: captioned pictures in a grid, as one PNG."""
+"""Contact sheets: captioned images in a grid, saved as one PNG."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from PIL import Image, ImageDraw
 
 from ..io.files import atomic_open
-from .draw import Picture, font
+from ..io.images import RGBImage
+from .draw import load_font
 
 MAX_WIDTH = 2400
 _GAP = 6
@@ -20,68 +21,70 @@ _INK = (20, 20, 20)
 
 @dataclass
 class Tile:
-    """A picture (H, W, 3) uint8 RGB and what is written above it."""
+    """Image (H, W, 3) uint8 RGB and the caption above it."""
 
-    picture: Picture
+    image: RGBImage
     caption: str
 
 
 def tile_width(columns: int, max_width: int = MAX_WIDTH, largest: int = 640) -> int:
-    """Width in pixels of each of ``columns`` tiles, so that a sheet is at most ``max_width`` wide.
+    """Return the width in pixels of each of ``columns`` tiles on a sheet of at most ``max_width``.
 
     Raises:
-        ValueError: so many columns leave a tile less than 32 pixels.
+        ValueError: a tile would be narrower than 32 pixels.
     """
     width = min(largest, (max_width - _GAP) // columns - _GAP) if columns > 0 else 0
     if width < 32:
-        raise ValueError(f"{columns} tiles do not fit side by side into {max_width} pixels: ask for fewer")
+        raise ValueError(f"{columns} tiles do not fit side by side into {max_width} pixels; use fewer columns")
     return width
 
 
 def make_sheet(tiles: Sequence[Tile], columns: int, title: str = "") -> Image.Image:
-    """Lay tiles out row by row, each row as high as its highest tile.
+    """Arrange tiles row by row; each row is as high as its highest tile.
 
     Args:
-        tiles: at least one; all columns are as wide as the widest.
+        tiles: at least one. All columns are as wide as the widest tile.
         columns: tiles per row.
-        title: written across the top; "" = none.
+        title: text across the top; "" = none.
 
     Returns:
         An RGB image.
 
     Raises:
-        ValueError: no tile, or no column.
+        ValueError: no tiles, or fewer than one column.
     """
     if not tiles or columns < 1:
-        raise ValueError(f"a sheet needs a tile and a column, got {len(tiles)} tiles, {columns} columns")
+        raise ValueError(
+            f"a sheet needs at least one tile and one column, got {len(tiles)} tiles and {columns} columns"
+        )
     columns = min(columns, len(tiles))
     rows = [tiles[i : i + columns] for i in range(0, len(tiles), columns)]
-    width = max(tile.picture.shape[1] for tile in tiles)
-    heights = [max(tile.picture.shape[0] for tile in row) + _CAPTION for row in rows]
+    width = max(tile.image.shape[1] for tile in tiles)
+    heights = [max(tile.image.shape[0] for tile in row) + _CAPTION for row in rows]
     top = _GAP + (24 if title else 0)
     size = (_GAP + columns * (width + _GAP), top + sum(heights) + _GAP * len(rows))
     sheet = Image.new("RGB", size, _PAPER)
     pen = ImageDraw.Draw(sheet)
     if title:
-        pen.text((_GAP, _GAP), _fit(pen, title, size[0] - 2 * _GAP, 15), fill=_INK, font=font(15))
+        pen.text((_GAP, _GAP), _shorten(pen, title, size[0] - 2 * _GAP, 15), fill=_INK, font=load_font(15))
     for row, height in zip(rows, heights, strict=True):
         for column, tile in enumerate(row):
             x = _GAP + column * (width + _GAP)
-            pen.text((x, top), _fit(pen, tile.caption, width, 12), fill=_INK, font=font(12))
-            sheet.paste(Image.fromarray(tile.picture), (x, top + _CAPTION))
+            pen.text((x, top), _shorten(pen, tile.caption, width, 12), fill=_INK, font=load_font(12))
+            sheet.paste(Image.fromarray(tile.image), (x, top + _CAPTION))
         top += height + _GAP
     return sheet
 
 
 def save_sheet(sheet: Image.Image, path: str | os.PathLike[str]) -> None:
-    """Write a sheet as PNG, whole or not at all; missing folders are made."""
+    """Write a sheet as PNG atomically; missing folders are created."""
     with atomic_open(path) as file:
         sheet.save(file, format="PNG")
 
 
-def _fit(pen: ImageDraw.ImageDraw, text: str, width: int, size: int) -> str:
-    """The text, cut at its end so that it is at most ``width`` pixels wide."""
-    letters = font(size)
+def _shorten(pen: ImageDraw.ImageDraw, text: str, width: int, size: int) -> str:
+    """Shorten text at its end to at most ``width`` pixels."""
+    letters = load_font(size)
     if pen.textlength(text, font=letters) <= width:
         return text
     while text and pen.textlength(text + "...", font=letters) > width:

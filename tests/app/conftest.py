@@ -1,4 +1,4 @@
-"""Fixtures of the page's tests: a small random network that finds objects, and a picture."""
+"""Fixtures of the tests of the page: a small random network that finds objects, and an image."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from depthbox.app.network import TrialNetwork, load_trial_network
 from depthbox.config import load_config
 
 SIZE = (96, 128)
-MASK_BIAS = 232  # of the masks' last layer; the depth layer's filters come behind it
+MASK_BIAS = 232  # index of the bias of the masks' last layer, which the filters of the depth layer follow
 
 
 def load(*words: str) -> CfgNode:
@@ -28,7 +28,7 @@ def load(*words: str) -> CfgNode:
 
 @pytest.fixture(scope="session")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a run: a random network, whose depth is the same everywhere, and its config."""
+    """A run folder: a random network that predicts a constant depth, and its config."""
     folder = tmp_path_factory.mktemp("run")
     torch.manual_seed(0)
     state = build_model(load()).state_dict()
@@ -49,7 +49,7 @@ def network(run: Path) -> TrialNetwork:
 
 @pytest.fixture(scope="session")
 def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A picture of 96 x 128 pixels: a bright disk before a dark gradient."""
+    """An image of 96 x 128 pixels: a bright disk on a dark gradient."""
     rows, columns = np.mgrid[: SIZE[0], : SIZE[1]]
     pixels = np.stack([rows, columns, rows + columns], axis=2).astype(np.uint8)
     pixels[(rows - 50) ** 2 + (columns - 60) ** 2 < 30**2] = (250, 200, 40)

@@ -1,4 +1,4 @@
-"""Pasted boxes: what is understood, what is cut, and what is refused with which words."""
+"""Pasted boxes: accepted forms, clipping, and error messages."""
 
 import json
 
@@ -19,8 +19,8 @@ COCO = {
 }
 
 
-def found(text: str, picture: str = "one.jpg") -> list[tuple[tuple[float, ...], int]]:
-    return [(box.corners, box.label) for box in parse_boxes(text, NAMES, SIZE, picture=picture)]
+def found(text: str, file_name: str = "one.jpg") -> list[tuple[tuple[float, ...], int]]:
+    return [(box.corners, box.label) for box in parse_boxes(text, NAMES, SIZE, file_name=file_name)]
 
 
 @pytest.mark.parametrize(
@@ -45,16 +45,16 @@ def test_lists_without_classes() -> None:
     assert [box.label for box in parse_boxes("1 2 3 4\n1 2 3 4 cat", NAMES, SIZE, label=1)] == [1, 0]
 
 
-def test_of_a_coco_json_the_picture_s_own() -> None:
+def test_the_boxes_of_the_image_are_taken_from_a_coco_json() -> None:
     assert found(json.dumps(COCO)) == [((1, 2, 31, 42), 1), ((50, 60, 60, 70), 0)]
     assert found(json.dumps(COCO), "two.jpg") == [((5, 6, 12, 14), 0)]
-    with pytest.raises(ValueError, match=r"about 2 images, and 0 of them are named 'three\.jpg'"):
+    with pytest.raises(ValueError, match=r"has 2 images, 0 of them with the name 'three\.jpg'"):
         found(json.dumps(COCO), "three.jpg")
     alone = COCO | {"annotations": COCO["annotations"][1:2]}
-    assert found(json.dumps(alone), "three.jpg") == [((5, 6, 12, 14), 0)]  # there is nothing to choose
+    assert found(json.dumps(alone), "three.jpg") == [((5, 6, 12, 14), 0)]  # the only annotated image
 
 
-def test_boxes_are_cut_to_the_picture() -> None:
+def test_boxes_are_clipped_to_the_image() -> None:
     assert found("-10 -5 30 20\n190 90 1e3 1e3") == [((0, 0, 20, 15), 0), ((190, 90, 200, 100), 0)]
     assert parse_boxes("-10 -5 30 20", NAMES, SIZE)[0].sides == [0, 0, 20, 15]
 
@@ -62,26 +62,26 @@ def test_boxes_are_cut_to_the_picture() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "no box in it"),
-        ("# nothing\n\n", "no box in it"),
-        ("[]", "no box in it"),
-        ("1 2 3 4\n\n5 50 20", "^line 3: '5 50 20' is no box; write x y width height"),
-        ("cat 1 2 3 4", "^line 1: 'cat 1 2 3 4' is no box"),
+        ("", "contains no box"),
+        ("# nothing\n\n", "contains no box"),
+        ("[]", "contains no box"),
+        ("1 2 3 4\n\n5 50 20", "^line 3: '5 50 20' is not a box; write x y width height"),
+        ("cat 1 2 3 4", "^line 1: 'cat 1 2 3 4' is not a box"),
         ("1 2 0 4", "^line 1: the box 1 2 0 4 has no area"),
         ("1 2 3 -4", "has no area"),
-        ("1 2 3 4\n500 2 3 4", "^line 2: the box 500 2 3 4 lies outside the picture, which is 200 x 100"),
-        ("1 2 3 4 dog", "^line 1: the network has no class 'dog'; it knows cat, traffic light$"),
+        ("1 2 3 4\n500 2 3 4", "^line 2: the box 500 2 3 4 lies outside the image of 200 x 100"),
+        ("1 2 3 4 dog", "^line 1: the network has no class 'dog'; its classes: cat, traffic light$"),
         ("1 2 3 4 5", "no class '5'"),
-        ("[[1, 2, 3, 4], [1, 2, 3]]", "^box 2: a box is four numbers"),
-        ('[[1, 2, 3, "4"]]', "^box 1: a box is four numbers"),
-        ("[[1, 2, NaN, 4]]", "^box 1: a box is four numbers"),
-        ("[1e999, 2, 3, 4]", "^box 1: a box is four numbers"),
-        ('[{"box": [1, 2, 3, 4]}]', "^box 1: neither a list"),
-        ('[[1, 2, 3, 4], "x"]', "^box 2: neither a list"),
-        ('{"annotations": 3}', "no list of objects"),
+        ("[[1, 2, 3, 4], [1, 2, 3]]", "^box 2: a box must be four numbers"),
+        ('[[1, 2, 3, "4"]]', "^box 1: a box must be four numbers"),
+        ("[[1, 2, NaN, 4]]", "^box 1: a box must be four numbers"),
+        ("[1e999, 2, 3, 4]", "^box 1: a box must be four numbers"),
+        ('[{"box": [1, 2, 3, 4]}]', "^box 1 is neither a list"),
+        ('[[1, 2, 3, 4], "x"]', "^box 2 is neither a list"),
+        ('{"annotations": 3}', "not a list of objects"),
         ('{"annotations": [{"bbox": [1, 2, 3, 4]}], "categories": [1]}', "no id and name"),
-        ('{"annotations": [', "^the json cannot be read: .*line 1"),
-        ('{"shapes": []}', "^box 1: neither a list"),
+        ('{"annotations": [', "^the JSON text cannot be parsed: .*line 1"),
+        ('{"shapes": []}', "^box 1 is neither a list"),
     ],
 )
 def test_mistakes_are_named(text: str, message: str) -> None:
@@ -89,7 +89,7 @@ def test_mistakes_are_named(text: str, message: str) -> None:
         parse_boxes(text, NAMES, SIZE)
 
 
-def test_what_is_no_number_is_no_side() -> None:
+def test_sides_must_be_numbers() -> None:
     for sides in ([1, 2, 3], [1, 2, 3, None], [1, 2, float("inf"), 4], [True, 2, 3, "4"]):
-        with pytest.raises(ValueError, match="here: a box is four numbers"):
+        with pytest.raises(ValueError, match="here: a box must be four numbers"):
             make_box("here", sides, None, NAMES, SIZE)

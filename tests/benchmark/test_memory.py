@@ -1,4 +1,4 @@
-"""The yardsticks themselves: kept bytes of known functions, the peak of a known allocation."""
+"""Memory measurement: kept bytes of known functions, the peak of a known allocation."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ CPU = torch.device("cpu")
 
 
 class _OnContext(torch.autograd.Function):
-    """Keeps one tensor properly and one as an attribute, past autograd's hooks."""
+    """Function that saves one tensor by autograd and one as an attribute of its context."""
 
     @staticmethod
     def forward(ctx, x):
@@ -27,7 +27,7 @@ class _OnContext(torch.autograd.Function):
     ("function", "maps"),
     [
         (lambda x: x.sum(), 0),
-        (lambda x: x.sigmoid().sum(), 1),  # its result
+        (lambda x: x.sigmoid().sum(), 1),  # the result
         (lambda x: (x * x).sum(), 1),  # the input, saved twice, counts once
         (lambda x: F.softplus(x.exp()).sum(), 1),  # the same tensor as result of one and input of the other
         (lambda x: x.exp().sigmoid().sum(), 2),
@@ -40,7 +40,7 @@ def test_kept_bytes_of_known_functions(function, maps):
     assert kept_bytes(lambda: function(x)) == maps * 4000
 
 
-def test_what_is_freed_before_the_end_does_not_count():
+def test_released_graphs_do_not_count():
     x = torch.randn(1000, requires_grad=True)
 
     def forward():
@@ -60,10 +60,10 @@ def test_views_of_one_storage_count_once():
     assert kept_bytes(forward) == 4000
 
 
-def test_peak_sees_a_short_allocation_and_forgets_earlier_ones():
+def test_the_peak_includes_short_allocations_and_no_earlier_ones():
     peak = PeakMemory(CPU)
     if peak.method == "none":
-        pytest.skip("this system does not tell its memory")
+        pytest.skip("the memory of a process cannot be measured on this system")
     large = torch.ones(30_000_000)
     del large
     peak.start()
@@ -74,11 +74,11 @@ def test_peak_sees_a_short_allocation_and_forgets_earlier_ones():
     assert peak.stop() < 5e6
 
 
-def test_sampling_where_the_mark_cannot_be_reset(monkeypatch):
+def test_the_peak_is_sampled_if_the_mark_cannot_be_reset(monkeypatch):
     monkeypatch.setattr("depthbox.benchmark.memory._can_reset", lambda: False)
     peak = PeakMemory(CPU)
     if peak.method == "none":
-        pytest.skip("this system does not tell its memory")
+        pytest.skip("the memory of a process cannot be measured on this system")
     assert peak.method == "sampled"
     peak.start()
     held = torch.ones(10_000_000)

@@ -1,4 +1,4 @@
-"""summary.json, its table and pictures."""
+"""Summary of the benchmark: JSON file, table and plots."""
 
 import json
 import math
@@ -8,9 +8,7 @@ import torch
 from PIL import Image
 
 from depthbox.benchmark import report
-from depthbox.benchmark.comparison import Options
-from depthbox.benchmark.run import BENCHMARKS, CUDA_NAMES, run, select
-from depthbox.benchmark.summary import Summary, row_text
+from depthbox.benchmark.summary import Summary, format_row
 
 CPU = torch.device("cpu")
 ROW = {
@@ -51,7 +49,7 @@ def summary(tmp_path):
     return summary
 
 
-def test_json_and_table(summary, tmp_path):
+def test_the_json_file_and_the_table_are_written(summary, tmp_path):
     summary.add_point(POINT)
     summary.fail("paste", "cpu", ValueError("broken"))
     summary.write()
@@ -63,7 +61,7 @@ def test_json_and_table(summary, tmp_path):
         content["commit"] and torch.__version__.startswith(content["versions"]["torch"]) and content["hardware"]["cpu"]
     )
     table = (tmp_path / "summary.md").read_text()
-    assert "10 ms (9 to 11)" in table and "10 (bytes)" in table and "these figures mean nothing" in table
+    assert "10 ms (9 to 11)" in table and "10 (bytes)" in table and "these values are meaningless" in table
     assert "does not fit into memory" in table and "paste on cpu: ValueError: broken" in table
     for name in ("edges", "paste"):
         line = next(x for x in table.splitlines() if name in x and "| cuda " in x)
@@ -73,11 +71,11 @@ def test_json_and_table(summary, tmp_path):
 
 def test_a_cuda_row_replaces_its_command(summary):
     summary.add({**ROW, "device": "cuda"})
-    table = report.markdown(summary.as_dict(), ("edges",))
+    table = report.format_markdown(summary.as_dict(), ("edges",))
     assert "not measured" not in table and table.count("| edges") == 2
 
 
-def test_pictures(summary, tmp_path):
+def test_plots_are_drawn(summary, tmp_path):
     summary.add_point(POINT)
     summary.add_point(POINT | {"objects": 30})
     summary.draw()
@@ -86,37 +84,18 @@ def test_pictures(summary, tmp_path):
             assert len(image.convert("RGB").getcolors(1 << 24)) > 20
 
 
-def test_rows_of_an_earlier_run_stay_until_measured_again(summary, tmp_path):
+def test_rows_of_an_earlier_run_are_kept_until_measured_again(summary, tmp_path):
     summary.add({**ROW, "device": "cuda"})
     summary.write()
     again = Summary.open(tmp_path, quick=True)
     again.forget("edges", "cpu", is_curve=False)
     assert [(row["op"], row["device"]) for row in again.rows] == [("edges", "cuda")]
-    assert Summary.open(tmp_path, quick=False).rows == []  # quick figures are never mixed with real ones
+    assert Summary.open(tmp_path, quick=False).rows == []  # quick values are never mixed with real ones
     (tmp_path / "summary.json").write_text("{}")
-    with pytest.raises(ValueError, match="no summary of this tool"):
+    with pytest.raises(ValueError, match="not a summary of this tool"):
         Summary.open(tmp_path, quick=True)
 
 
-def test_a_line_on_the_terminal():
-    text = row_text(ROW | {"memory_ratio": 4.0})
+def test_a_row_is_one_line_on_the_terminal():
+    text = format_row(ROW | {"memory_ratio": 4.0})
     assert "edges cpu" in text and "ours 10 ms" in text and "speedup 4" in text and "memory ratio 4" in text
-
-
-def test_selection():
-    assert select([], []) == list(BENCHMARKS) and select(["eval"], []) == ["evaluation_boxes", "evaluation_masks"]
-    assert select(["ops"], ["edges", "mask_losses"]) == ["mask_losses", "edges"]
-    with pytest.raises(ValueError, match="--only train_step: the rows of ops are mask_losses"):
-        select(["ops"], ["train_step"])
-    assert "data" not in CUDA_NAMES and "mask_losses" in CUDA_NAMES
-
-
-def test_one_failure_does_not_stop_the_others(tmp_path, monkeypatch):
-    def broken(options):
-        raise RuntimeError("no luck")
-
-    monkeypatch.setitem(BENCHMARKS, "mask_losses", type(BENCHMARKS["edges"])("ops", broken))
-    summary = run(["mask_losses", "data"], [Options(CPU, quick=True, repeat=1)], tmp_path, show=False)
-    assert [f["op"] for f in summary.failures] == ["mask_losses"] and "no luck" in summary.failures[0]["error"]
-    (row,) = json.loads((tmp_path / "summary.json").read_text())["rows"]
-    assert row["op"] == "data" and row["images_per_s"] > 0 and row["speedup"] is None

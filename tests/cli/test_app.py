@@ -1,4 +1,4 @@
-"""``depthbox app`` as it is called: its mistakes, and a page that Ctrl-C ends."""
+"""``depthbox app``: error messages, and a page that Ctrl-C closes."""
 
 import os
 import re
@@ -19,9 +19,9 @@ from depthbox.config import load_config
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--threshold", "40"], "--threshold is a score between 0 and 1, not 40"),
-        (["--size", "8"], "--size is a number of pixels"),
-        (["--port", "70000"], "--port is a number from 0 to 65535"),
+        (["--threshold", "40"], "--threshold must be a score between 0 and 1, not 40"),
+        (["--size", "8"], "--size must be 32 pixels or more"),
+        (["--port", "70000"], "--port must be from 0 to 65535"),
     ],
 )
 def test_numbers_out_of_range(capsys, words, message):
@@ -38,8 +38,8 @@ def test_mistakes_are_one_line(capsys, tmp_path, monkeypatch):
     with open_port("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
         assert main(["app", "--weights", str(tmp_path / "model.pth"), "--port", str(port)]) == 2
-    said = capsys.readouterr().err
-    assert f"port {port} of 127.0.0.1 cannot be used" in said and "--port" in said and said.count("\n") == 1
+    message = capsys.readouterr().err
+    assert f"port {port} of 127.0.0.1 cannot be used" in message and "--port" in message and message.count("\n") == 1
     monkeypatch.setitem(sys.modules, "gradio", None)
     assert main(["app", "--weights", str(tmp_path / "model.pth")]) == 2
     assert capsys.readouterr().err == (
@@ -54,7 +54,7 @@ def test_help_has_examples():
     assert (arguments.host, arguments.port, arguments.open, arguments.threshold) == ("127.0.0.1", 7860, False, 0.4)
 
 
-def test_the_page_is_there_until_ctrl_c(tmp_path: Path):
+def test_the_page_is_served_until_ctrl_c(tmp_path: Path):
     pytest.importorskip("gradio", reason="pip install 'depthbox[app]'")
     import torch
     from detectron2.modeling import build_model
@@ -65,14 +65,14 @@ def test_the_page_is_there_until_ctrl_c(tmp_path: Path):
     torch.save({"model": build_model(cfg).state_dict()}, tmp_path / "model_final.pth")
     (tmp_path / "config.yaml").write_text(cfg.dump())
     words = [sys.executable, "-u", "-m", "depthbox.cli.main", "app", "--weights", str(tmp_path / "model_final.pth")]
-    # A proxy that is not there: neither the start nor the page may need any.
-    elsewhere = {"HTTP_PROXY": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9", "TMPDIR": str(tmp_path)}
+    # A proxy that does not exist: neither the start nor the page may use it.
+    environment = {"HTTP_PROXY": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9", "TMPDIR": str(tmp_path)}
     running = subprocess.Popen(
         [*words, "--port", "0"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ | elsewhere,
+        env=os.environ | environment,
     )
     try:
         assert running.stdout is not None
@@ -83,8 +83,8 @@ def test_the_page_is_there_until_ctrl_c(tmp_path: Path):
             assert answer.status == 200 and b"DepthBox" in answer.read()
         assert list(tmp_path.glob("depthbox_app_*"))
         running.send_signal(signal.SIGINT)
-        said = running.communicate(timeout=20)[1]
+        message = running.communicate(timeout=20)[1]
     finally:
         running.kill()
-    assert running.returncode == 130 and "the page is closed" in said and "Traceback" not in said
+    assert running.returncode == 130 and "the page is closed" in message and "Traceback" not in message
     assert not list(tmp_path.glob("depthbox_app_*"))

@@ -15,10 +15,11 @@ from depthbox.data.pseudo_depth.model import INVERT, SHORT_NAMES
 
 
 def test_check_has_the_defaults_of_the_package():
-    arguments = parse(check, ["--json", "a", "--images", "b"])
-    settings = CheckSettings(Path("a"), Path("b"))
-    for name in ("min_size", "max_size", "max_images", "workers", "depth"):
+    arguments = parse(check, ["--data", "a"])
+    settings = CheckSettings(Path("a"))
+    for name in ("data", "images", "min_size", "max_size", "max_images", "workers", "depth"):
         assert getattr(arguments, name) == getattr(settings, name), name
+    assert parse(check, ["--json", "a", "--images", "b"]).data == Path("a"), "the old name of the option"
 
 
 def test_check_tells_and_gives_the_status(scenes, capsys, tmp_path):
@@ -50,9 +51,9 @@ def test_visualize_draws_the_data(scenes, tmp_path, capsys):
     ("words", "message"),
     [
         ([], "--run or a config"),
-        (["--run", "gone"], "no folder of a training"),
+        (["--run", "gone"], "not the folder of a training run"),
         (["--config-file", "a.yaml", "--weights", "gone.pth"], "no checkpoint gone.pth"),
-        (["--config-file", "a.yaml", "--data", "x.json"], "--data and --images belong together"),
+        (["--config-file", "a.yaml", "--images", "x"], "--images goes with --data"),
         (["--config-file", "a.yaml", "--data", "x.json", "--images", "."], "there is no x.json"),
         (["--config-file", "gone.yaml"], "no config file gone.yaml"),
     ],

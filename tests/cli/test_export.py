@@ -1,4 +1,4 @@
-"""``depthbox export`` as it is called, and the example that runs its file without torch."""
+"""``depthbox export``, and the example that runs its file without torch."""
 
 import argparse
 import json
@@ -16,7 +16,7 @@ from PIL import Image
 from depthbox import add_depthbox_config
 from depthbox.cli import export
 from depthbox.config import ConfigError, load_config
-from depthbox.export import CheckError, job
+from depthbox.export import ExportMismatchError, job
 
 ROOT = Path(__file__).parents[2]
 WORDS = [
@@ -30,7 +30,7 @@ SHAPES = {"a.jpg": (48, 64), "b.png": (100, 70)}
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two images in in/ and a run's folder: a random network and its config."""
+    """Two images in in/ and a run folder: a random network and its config."""
     folder = tmp_path_factory.mktemp("export")
     rng = np.random.default_rng(0)
     (folder / "in").mkdir()
@@ -54,7 +54,7 @@ def call(folder: Path, *words: str) -> int:
 
 
 def no_torch(folder: Path) -> dict[str, str]:
-    """An environment in which torch, torchvision and this package cannot be imported."""
+    """Return an environment in which torch, torchvision and this package cannot be imported."""
     for name in ("torch", "torchvision", "detectron2", "depthbox"):
         (folder / f"{name}.py").write_text(f"raise ImportError('{name} was imported')\n")
     return {"PYTHONPATH": str(folder), "PATH": ""}
@@ -99,16 +99,18 @@ def test_an_onnx_model_runs_without_torch(folder: Path, tmp_path: Path) -> None:
             assert (np.asarray(drawn) != np.asarray(original)).any()
 
 
-def test_what_fails_the_check_is_not_written(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_network_that_fails_the_check_is_not_written(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real = job.make_runner
 
     def wrong(content: bytes, form: str) -> object:
         run = real(content, form)
-        return lambda picture: {**run(picture), "masks": ~run(picture)["masks"]}
+        return lambda image: {**run(image), "masks": ~run(image)["masks"]}
 
     monkeypatch.setattr(job, "make_runner", wrong)
     (tmp_path / "net.pt2").write_bytes(b"older")
-    with pytest.raises(CheckError, match=r"not written.*a\.jpg: \d+ masks differ"):
+    with pytest.raises(ExportMismatchError, match=r"no file is written.*a\.jpg: \d+ masks differ"):
         call(
             folder,
             *("--output", str(tmp_path / "net.pt2"), "--fixed-size", "64", "64"),
@@ -122,12 +124,12 @@ def test_what_fails_the_check_is_not_written(folder: Path, tmp_path: Path, monke
     ("words", "message"),
     [
         (["--output", "net.bin"], r"must end in \.onnx or \.pt2"),
-        (["--output", "net.onnx", "--format", "torch"], "no name for --format torch"),
-        (["--size", "10"], "32 or more, not 10"),
+        (["--output", "net.onnx", "--format", "torch"], "contradicts --format torch"),
+        (["--size", "10"], "32 pixels or more, not 10"),
         (["--size", "64", "--fixed-size", "64", "64"], "exclude each other"),
         (["--fixed-size", "64", "20"], "32 pixels or more"),
         (["--fixed-size", "64", "100"], "multiples of 32"),
-        (["--opset", "9"], "between 18 and 24, not 9"),
+        (["--opset", "9"], "must be between 18 and 24, not 9"),
         (["--check", "nowhere.jpg"], "nowhere.jpg"),
         (["--classes", "cat,dog"], "names 2 classes, the network has 8"),
     ],
@@ -143,5 +145,5 @@ def test_other_mistakes_are_named(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"MODEL\.NONE"):
         call(folder, "--set", "MODEL.NONE", "1")
     (tmp_path / "clip.mp4").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"clip\.mp4 is none"):
+    with pytest.raises(ValueError, match=r"clip\.mp4 is not an image"):
         call(folder, "--check", str(tmp_path / "clip.mp4"))

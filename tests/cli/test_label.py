@@ -1,4 +1,4 @@
-"""``depthbox label`` as it is called, with a small random network."""
+"""``depthbox label`` with a small random network."""
 
 import argparse
 import json
@@ -21,7 +21,7 @@ WORDS = ["MODEL.FPN.OUT_CHANNELS", "32", "INPUT.MIN_SIZE_TEST", "64", "INPUT.MAX
 
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two scenes, and a run's folder: a random network whose masks are not empty, with its config beside it."""
+    """Two scenes, and a run folder: a random network whose masks are not empty, and its config."""
     folder = tmp_path_factory.mktemp("label")
     write_dataset(folder, 2, height=72, width=96, split="val")
     cfg = load_config(add_depthbox_config, "tests/tiny.yaml", WORDS)
@@ -46,8 +46,8 @@ def test_each_box_gets_a_mask(scenes: Path, tmp_path: Path, capsys: pytest.Captu
     output = tmp_path / "masks.json"
     words = ["--output", str(output), "--evaluate", "--review", "3", "--size", "64", "--no-mirror"]
     assert call(scenes, *words) == 0
-    truth, written = (json.loads(path.read_text()) for path in (scenes / "instances_val.json", output))
-    assert [row["id"] for row in written["annotations"]] == [row["id"] for row in truth["annotations"]]
+    given, written = (json.loads(path.read_text()) for path in (scenes / "instances_val.json", output))
+    assert [row["id"] for row in written["annotations"]] == [row["id"] for row in given["annotations"]]
     coco = COCO(str(output))
     for row in written["annotations"]:
         mask = coco.annToMask(row)
@@ -55,7 +55,7 @@ def test_each_box_gets_a_mask(scenes: Path, tmp_path: Path, capsys: pytest.Captu
         assert row["area"] == mask.sum() > 0 and 0 < row["score"] <= 1
         assert mask.sum() == mask[int(y) : round(y + height), int(x) : round(x + width)].sum()
     shown = capsys.readouterr().out
-    assert f"{len(truth['annotations'])} boxes labelled: {output}" in shown
+    assert f"{len(given['annotations'])} boxes labeled: {output}" in shown
     assert "mean IoU with" in shown and "of filled boxes" in shown
     page = tmp_path / "masks_review" / "review_001.png"
     assert f"review   {page}" in shown and np.asarray(Image.open(page)).shape[1] > 3 * 240
@@ -70,20 +70,20 @@ def test_polygons_depth_and_bad_images(scenes: Path, tmp_path: Path, capsys: pyt
     boxes.write_text(json.dumps(content))
     words = ["--json", str(boxes), "--output", str(tmp_path / "out.json"), "--format", "polygons", "--size", "64"]
     assert call(scenes, *words, "--depth", str(scenes / "depth_val")) == 1
-    assert "not labelled: " in (shown := capsys.readouterr()).err and "gone.png" in shown.err
+    assert "not labeled: " in (shown := capsys.readouterr()).err and "gone.png" in shown.err
     rows = json.loads((tmp_path / "out.json").read_text())["annotations"]
-    labelled = [row for row in rows if row["image_id"] == content["images"][0]["id"]]
-    assert labelled and all(isinstance(row["segmentation"][0], list) for row in labelled)
-    assert all("segmentation" not in row for row in rows if row not in labelled)
+    labeled = [row for row in rows if row["image_id"] == content["images"][0]["id"]]
+    assert labeled and all(isinstance(row["segmentation"][0], list) for row in labeled)
+    assert all("segmentation" not in row for row in rows if row not in labeled)
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["--weights", "none.pth"], "no file none.pth"),
-        (["--images", "nowhere"], "no image folder nowhere"),
-        (["--json", "none.json"], "no file none.json"),
-        (["--size", "8"], "32 or more"),
+        (["--images", "nowhere"], "no folder nowhere"),
+        (["--json", "none.json"], "no none.json"),
+        (["--size", "8"], "32 pixels or more"),
         (["--review", "-1"], "--review"),
         (["--depth", "nowhere"], "no depth folder nowhere"),
         (["--config-file", "none.yaml"], "none.yaml"),
@@ -95,7 +95,7 @@ def test_mistakes_are_named_and_leave_nothing(scenes: Path, tmp_path: Path, word
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_output_is_not_overwritten_unasked(scenes: Path, tmp_path: Path) -> None:
+def test_an_output_is_overwritten_only_on_request(scenes: Path, tmp_path: Path) -> None:
     output = tmp_path / "o.json"
     output.write_text("mine")
     with pytest.raises(FileExistsError, match="--overwrite"):
@@ -103,6 +103,40 @@ def test_an_output_is_not_overwritten_unasked(scenes: Path, tmp_path: Path) -> N
     assert output.read_text() == "mine"
     assert call(scenes, "--output", str(output), "--overwrite", "--size", "64", "--no-mirror") == 0
     assert len(json.loads(output.read_text())["images"]) == 2
+
+
+def test_a_repeated_job_is_recognized(scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = tmp_path / "o.json"
+    words = ["--output", str(output), "--size", "64", "--no-mirror"]
+    assert call(scenes, *words) == 0
+    written = output.read_bytes()
+    capsys.readouterr()
+    assert call(scenes, *words, "--evaluate") == 0
+    shown = capsys.readouterr().out
+    assert "were labeled by an earlier call with the same inputs" in shown and "mean IoU with" in shown
+    assert output.read_bytes() == written
+    with pytest.raises(FileExistsError, match="--overwrite"):
+        call(scenes, "--output", str(output), "--size", "96", "--no-mirror")
+
+
+def test_other_class_names_and_findings_are_reported(
+    scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Classes do not matter for the masks, but names that the network does not have are reported."""
+    content = json.loads((scenes / "instances_val.json").read_text())
+    classes = {"categories": [{"id": n, "name": f"thing {n}"} for n in range(8)]}
+    (tmp_path / "train.json").write_text(json.dumps(classes))
+    content["annotations"][0]["bbox"][2] = 0
+    content["annotations"][1]["iscrowd"] = 1
+    content["annotations"] = content["annotations"][:3]
+    (tmp_path / "boxes.json").write_text(json.dumps(content))
+    entry = repr([["mine", str(tmp_path / "train.json"), "images"]])
+    words = ["--data", str(tmp_path / "boxes.json"), "--output", str(tmp_path / "o.json"), "--size", "64"]
+    assert call(scenes, *words, "--set", "DATASETS.COCO_STYLE", entry, "DATASETS.TRAIN", "('mine',)") == 1
+    shown = capsys.readouterr()
+    assert "are not classes of the network" in shown.err and "labeling does not depend on classes" in shown.err
+    assert "left out: 1 boxes whose width or height is not positive" in shown.err
+    assert "1 annotations are not labeled" in shown.err and "1 crowds (iscrowd 1) are unchanged" in shown.out
 
 
 def test_help_is_narrow_and_complete(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""``depthbox predict`` as it is called, with a small random network."""
+"""``depthbox predict`` with a small random network."""
 
 import argparse
 import json
@@ -41,7 +41,7 @@ def config() -> CfgNode:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two images, a video of five frames, and a run's folder: a random network and its config."""
+    """Two images, a video of five frames, and a run folder: a random network and its config."""
     folder = tmp_path_factory.mktemp("predict")
     (folder / "in").mkdir()
     rng = np.random.default_rng(0)
@@ -82,14 +82,19 @@ def test_a_folder_with_a_video(folder: Path, tmp_path: Path, capsys: pytest.Capt
     assert "objects in 7 images" in capsys.readouterr().out
 
 
-def test_unreadable_files_are_named_and_the_rest_is_done(
+def test_unreadable_files_are_named_and_the_others_are_predicted(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "bad.jpg").write_bytes(b"no image")
     words = [str(tmp_path / "bad.jpg"), str(folder / "in" / "*.png"), "--output", str(tmp_path / "out")]
     assert call(folder, *words, "--no-overlays") == 1
     shown = capsys.readouterr()
-    assert "not read: " in shown.err and "bad.jpg" in shown.err and "in 1 images" in shown.out
+    assert (
+        "not read: " in shown.err
+        and "bad.jpg" in shown.err
+        and "1 inputs could not be read" in shown.err
+        and "in 1 images" in shown.out
+    )
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["predictions.json"]
 
 
@@ -103,7 +108,7 @@ def test_unreadable_files_are_named_and_the_rest_is_done(
         (["IN", "--no-json", "--no-overlays"], "nothing to write"),
         (["IN", "--max-frames", "0"], "--max-frames"),
         (["IN", "--classes", "cat,dog"], "names 2 classes, the network has 8"),
-        (["IN", "--color-by", "depth", "--set", "MODEL.DEPTH.LAYER", "False"], "predicts no depth"),
+        (["IN", "--color-by", "depth", "--set", "MODEL.DEPTH.LAYER", "False"], "does not predict depth"),
         (["IN", "--weights", "none/none.pth"], "no file none/none.pth"),
     ],
 )
@@ -114,8 +119,8 @@ def test_mistakes_are_named_and_leave_nothing(folder: Path, tmp_path: Path, word
     assert not (tmp_path / "out").exists()
 
 
-def test_pictures_are_predicted_as_images_of_a_data_set_are(folder: Path) -> None:
-    """In a batch or alone, RGB as read for BGR networks: the objects that the evaluation sees."""
+def test_images_are_predicted_as_those_of_a_dataset(folder: Path) -> None:
+    """Predictions in a batch or alone, of RGB images for a BGR network, equal those of the evaluation."""
     weights, path = str(folder / "run" / "model_final.pth"), folder / "in" / "b.png"
     record = {"file_name": str(path), "height": SIZE[0], "width": SIZE[1]}
     expected = load_predictor(config(), weights)(record)

@@ -1,4 +1,4 @@
-"""depthbox report."""
+"""``depthbox report`` on the command line."""
 
 import json
 
@@ -14,7 +14,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_writes_the_page_and_says_where(folder, capsys):
+def test_the_page_is_written_and_its_path_is_printed(folder, capsys):
     assert main(["report", str(folder)]) == 0
     assert capsys.readouterr().out == f"report  {folder / 'report.html'}\n"
     assert main(["report", str(folder), "--output", str(folder / "a" / "b.html")]) == 0
@@ -31,7 +31,7 @@ def test_writes_the_page_and_says_where(folder, capsys):
         ([".", "--output", "."], "a folder"),
     ],
 )
-def test_mistakes_are_one_line(words, message, capsys, tmp_path, monkeypatch):
+def test_mistakes_give_one_line(words, message, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["report", *words]) == 2
     error = capsys.readouterr().err

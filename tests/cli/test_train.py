@@ -2,12 +2,19 @@
 
 import json
 import re
+import shlex
+import shutil
 
 import pytest
 import yaml
+from detectron2.data import DatasetCatalog, MetadataCatalog
 
+from depthbox import add_depthbox_config
+from depthbox.checkpoint.run_weights import find_weights
 from depthbox.cli import train
 from depthbox.cli.main import main, parse
+from depthbox.config import load_config
+from depthbox.data import datasets
 
 TINY = ["--model", "tiny", "--device", "cpu", "--size", "64", "--batch-size", "2", "--iterations", "3"]
 
@@ -50,12 +57,12 @@ def test_eval_finds_the_run(trained, capsys, tmp_path):
     report = tmp_path / "ap.json"
     assert main(["eval", "--run", str(trained), "--report", str(report)]) == 0
     shown = capsys.readouterr().out
-    assert re.search(r"^  boxes +(-|\d+\.\d\d)", shown, re.MULTILINE) and "no true masks" in shown
+    assert re.search(r"^  boxes +(-|\d+\.\d\d)", shown, re.MULTILINE) and "no ground-truth masks" in shown
     assert set(json.loads(report.read_text())) == {"bbox"}
     before = (trained / "config.yaml").read_bytes()
     other = ["--data", str(trained / "data" / "train.json"), "--images", str(trained)]
     assert main(["eval", "--run", str(trained), *other]) == 2, "a folder without these images"
-    assert "is missing or cannot be read" in one_line(capsys)
+    assert "no image of" in one_line(capsys)
     assert (trained / "config.yaml").read_bytes() == before
 
 
@@ -64,7 +71,7 @@ def test_the_plan_fits_80_columns_and_trains_nothing(scenes, tmp_path, capsys):
     assert main(words(scenes, "--dry-run", "--device", "cpu", "--weights", "none", "--output", output)) == 0
     shown = capsys.readouterr().out
     assert max(map(len, shown.splitlines())) <= 80
-    for part in ("7 images with", "test on   1 images: box AP alone", "boxinst", "random weights", "800 iterations"):
+    for part in ("7 images with", "test on   1 images: box AP only", "boxinst", "random weights", "800 iterations"):
         assert part in shown
     assert [path.name for path in output.iterdir()] == ["data"]
 
@@ -92,10 +99,10 @@ def test_a_settings_file_says_the_same_and_the_command_line_wins(scenes, tmp_pat
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("dta: x", "no option 'dta'; did you mean data?"),
-        ("iterations: many", "iterations is 'many', not a int"),
-        ("- 1", "must hold lines like"),
-        ("a: [", "no valid YAML"),
+        ("dta: x", "unknown option 'dta', did you mean data?"),
+        ("iterations: many", "iterations is 'many', not of type int"),
+        ("- 1", "must hold lines such as"),
+        ("a: [", "is not valid YAML"),
     ],
 )
 def test_broken_settings(tmp_path, capsys, content, message):
@@ -109,9 +116,9 @@ def test_broken_settings(tmp_path, capsys, content, message):
     [
         (["--model", "R50"], "did you mean R_50?"),
         (["--method", "depthbox"], "give --depth"),
-        (["--weights", "gone.pth"], "no file of weights gone.pth"),
+        (["--weights", "gone.pth"], "no weight file gone.pth"),
         (["--val-share", "1.5"], "--val-share is 1.5"),
-        (["--val-data", "val.json"], "--val-data and --val-images belong together"),
+        (["--val-images", "val"], "--val-images goes with --val-data"),
         (["--batch-size", "0"], "--batch-size is 0"),
         (["--config-file", "a.yaml"], "leave out --config-file"),
         (["SOLVER.BASE_LRR", "1"], "did you mean SOLVER.BASE_LR"),
@@ -134,16 +141,111 @@ def test_neither_data_nor_config(capsys):
     assert "--output goes with --data" in one_line(capsys)
 
 
-def test_faulty_data_stop_it_with_what_was_found(scenes, tmp_path, capsys):
+def test_faulty_data_stop_it_with_the_findings(scenes, tmp_path, capsys):
     content = json.loads((scenes / "boxes.json").read_text())
-    content["annotations"][0]["category_id"] = 99
+    for annotation in content["annotations"]:
+        annotation["iscrowd"] = 1
     bad = tmp_path / "bad.json"
     bad.write_text(json.dumps(content))
     more = ["--data", bad, "--device", "cpu", "--output", tmp_path / "out"]
     assert main(words(scenes, *more)) == 2
     shown = capsys.readouterr()
-    assert "[category_unknown]" in shown.out and "depthbox check --json" in shown.err
+    assert "[all_crowds]" in shown.out and "depthbox check --data" in shown.err
     assert not (tmp_path / "out").exists()
+
+
+def test_an_object_of_an_unknown_class_is_left_out_and_reported(scenes, tmp_path, capsys):
+    content = json.loads((scenes / "boxes.json").read_text())
+    content["annotations"][0]["category_id"] = 99
+    bad = tmp_path / "bad.json"
+    bad.write_text(json.dumps(content))
+    more = ["--data", bad, *TINY, "--val-share", "0", "--dry-run", "--output", tmp_path / "out"]
+    assert main(words(scenes, *more)) == 0
+    count = len(content["annotations"])
+    assert f"with {count - 1} objects" in capsys.readouterr().out
+    assert len(json.loads((tmp_path / "out" / "data" / "train.json").read_text())["annotations"]) == count - 1
+
+
+def list_files(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def forget_datasets():
+    """Unregister the datasets of runs, as a new process would."""
+    for name in [name for name in datasets._registered if not name.startswith("coco_2017")]:
+        DatasetCatalog.remove(name)
+        MetadataCatalog.pop(name)
+        del datasets._registered[name]
+
+
+def test_a_dry_run_and_refused_commands_leave_a_run_as_it_is(scenes, trained, tmp_path, capsys):
+    output = tmp_path / "run"
+    shutil.copytree(trained, output)
+    before = list_files(output)
+    again = words(scenes, *TINY, "--val-share", "0.5", "--output", output)
+    assert main([*again, "--dry-run"]) == 0
+    assert main([*again, "--resume"]) == 2
+    assert "--resume: the train data are not those" in one_line(capsys)
+    assert main([*again, "--weights", "package:no_such_package_of_weights"]) == 2
+    assert list_files(output) == before, "the refused run puts the earlier one back"
+
+
+def test_a_second_run_sets_the_first_aside_usable_as_it_was(scenes, trained, tmp_path, capsys):
+    output = tmp_path / "second"
+    shutil.copytree(trained, output)
+    config = (output / "config.yaml").read_text().replace(str(trained), str(output))
+    (output / "config.yaml").write_text(config)
+    first = (output / "model_final.pth").read_bytes()
+    assert main(words(scenes, *TINY, "--val-share", "0.5", "--output", output, "DATALOADER.NUM_WORKERS", "0")) == 0
+    earlier = output / "earlier_1"
+    assert (earlier / "model_final.pth").read_bytes() == first != (output / "model_final.pth").read_bytes()
+    kept = json.loads((earlier / "data" / "train.json").read_text())
+    new = json.loads((output / "data" / "train.json").read_text())
+    assert (len(kept["images"]), len(new["images"])) == (6, 4)
+    forget_datasets()
+    assert main(["eval", "--run", str(earlier)]) == 0
+    forget_datasets()
+    assert main(["eval", "--run", str(output)]) == 0
+
+
+def test_the_next_steps_work_without_validation_images(scenes, tmp_path, capsys, monkeypatch):
+    output = tmp_path / "out"
+    assert main(words(scenes, *TINY, "--val-share", "0", "--output", output, "DATALOADER.NUM_WORKERS", "0")) == 0
+    lines = capsys.readouterr().out.split("next:")[1].split("depthbox ")[1:]
+    monkeypatch.chdir(tmp_path)
+    for line in lines:
+        assert main(shlex.split(line)) == 0, line
+    assert main(["eval", "--run", str(output)]) == 2
+    assert "has no test images: name annotations with --data" in one_line(capsys)
+
+
+def test_the_next_steps_and_eval_use_the_same_weights(trained, capsys):
+    cfg = load_config(add_depthbox_config, str(trained / "config.yaml"), ["OUTPUT_DIR", str(trained)])
+    steps = train.format_next_steps(cfg)
+    assert str(find_weights(trained)) in steps and f"depthbox eval --run {trained}" in steps
+
+
+def test_eval_matches_classes_by_name(scenes, trained, tmp_path, capsys):
+    content = json.loads((scenes / "boxes.json").read_text())
+    names = [category["name"] for category in content["categories"]]
+    ids = {category["id"]: f"id {category['id']}" for category in content["categories"]}
+    content["categories"] = [{**c, "id": ids[c["id"]], "name": c["name"].upper()} for c in content["categories"][::-1]]
+    for annotation in content["annotations"]:
+        annotation["category_id"] = ids[annotation["category_id"]]
+    (tmp_path / "other.json").write_text(json.dumps(content))
+    reports = []
+    for data in (scenes / "boxes.json", tmp_path / "other.json"):
+        report = tmp_path / f"{data.stem}_ap.json"
+        more = ["--data", data, "--images", scenes / "train", "--report", report]
+        assert main(["eval", "--run", str(trained), *map(str, more)]) == 0
+        reports.append(json.loads(report.read_text()))
+    assert reports[0] == reports[1]
+    content["categories"][0]["name"] = "zebra"
+    (tmp_path / "other.json").write_text(json.dumps(content))
+    more = ["--data", str(tmp_path / "other.json"), "--images", str(scenes / "train")]
+    assert main(["eval", "--run", str(trained), *more]) == 2
+    line = one_line(capsys)
+    assert "zebra" in line and all(name in line for name in names)
 
 
 def test_options_and_overrides_in_any_order():

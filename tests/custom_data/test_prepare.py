@@ -8,7 +8,8 @@ from PIL import Image
 
 from depthbox.config import ConfigError
 from depthbox.custom_data.plan import OwnTraining, choose_method, configure_own, table
-from depthbox.custom_data.prepare import OwnData, OwnDataError, prepare, split_names, take_images
+from depthbox.custom_data.prepare import prepare, require_same_splits, split_names, take_images, write_splits
+from depthbox.custom_data.sources import OwnData, OwnDataError
 from depthbox.data.depth_io import write_depth
 
 COUNT = 10
@@ -44,14 +45,20 @@ def own(data, **more):
 
 def test_split_loses_nothing_and_keeps_its_annotations(data, tmp_path):
     prepared = prepare(own(data, val_share=0.3), tmp_path / "out")
+    assert not (tmp_path / "out").exists(), "nothing is written before the run starts"
+    assert write_splits(prepared) == [tmp_path / "out" / "data" / "train.json", tmp_path / "out" / "data" / "val.json"]
     parts = [json.loads(part.json_file.read_text()) for part in (prepared.train, prepared.val)]
     whole = json.loads((data / "boxes.json").read_text())
     assert [len(part["images"]) for part in parts] == [7, 3]
     for key in ("images", "annotations"):
-        assert sorted((row for part in parts for row in part[key]), key=lambda r: r["id"]) == whole[key]
+        rows = {row["id"]: row for part in parts for row in part[key]}
+        assert sorted(rows) == [row["id"] for row in whole[key]]
+        assert all({**rows[row["id"]], **row} == rows[row["id"]] for row in whole[key])
     for part in parts:
         ids = {image["id"] for image in part["images"]}
-        assert {row["image_id"] for row in part["annotations"]} <= ids and part["categories"] == whole["categories"]
+        assert {row["image_id"] for row in part["annotations"]} <= ids and part["categories"] == sorted(
+            whole["categories"], key=lambda c: c["id"]
+        )
     assert prepared.classes == ("four", "nine"), "in the order of their ids"
     assert prepared.train.annotated + prepared.val.annotated == COUNT - 1
     assert prepared.object_share == pytest.approx((14 * 20) ** 0.5 / 60)
@@ -73,19 +80,72 @@ def test_named_validation_data_are_used_as_they_are(data, tmp_path):
     content["annotations"][0]["segmentation"] = [[5, 6, 19, 6, 19, 26]]
     val = write(tmp_path / "val.json", content)
     prepared = prepare(own(data, val_data=val, val_images=data / "images"), tmp_path / "out")
-    assert prepared.train.json_file == data / "boxes.json" and prepared.val.json_file == val
+    assert (prepared.train.count, prepared.val.count) == (COUNT, COUNT)
     assert prepared.val.masks and not prepared.train.masks and not (tmp_path / "out").exists()
+
+
+def test_validation_classes_are_matched_by_name(data, tmp_path):
+    content = json.loads((data / "boxes.json").read_text())
+    content["categories"] = [{"id": 4, "name": "nine"}, {"id": 1, "name": "Four "}]
+    for row in content["annotations"]:
+        row["category_id"] = {9: 4, 4: 1}[row["category_id"]]
+    val = write(tmp_path / "val.json", content)
+    prepared = prepare(own(data, val_data=val, val_images=data / "images"), tmp_path / "out")
+    assert prepared.val.content["categories"] == [{"id": 4, "name": "four"}, {"id": 9, "name": "nine"}]
+    assert [row["category_id"] for row in prepared.val.content["annotations"][:2]] == [9, 4]
     content["categories"][0]["name"] = "other"
     write(val, content)
-    with pytest.raises(OwnDataError, match="must have the same categories"):
+    with pytest.raises(ValueError, match=r"'other'.*of the run: 'four', 'nine'"):
         prepare(own(data, val_data=val, val_images=data / "images"), tmp_path / "out")
+
+
+def test_validation_images_that_are_trained_on_are_reported(data, tmp_path, caplog):
+    (tmp_path / "copies").mkdir()
+    content = json.loads((data / "boxes.json").read_text())
+    content["images"] = content["images"][:2]
+    content["annotations"] = content["annotations"][:4]
+    for image in content["images"]:
+        copy = tmp_path / "copies" / f"copy_{image['file_name']}"
+        copy.write_bytes((data / "images" / image["file_name"]).read_bytes())
+        image["file_name"] = copy.name
+    val = write(tmp_path / "val.json", content)
+    prepare(own(data, val_data=val, val_images=tmp_path / "copies"), tmp_path / "out", check=False)
+    assert "2 validation images that are also trained on" in " ".join(caplog.text.split())
+
+
+def test_resuming_needs_the_same_data(data, tmp_path):
+    prepared = prepare(own(data), tmp_path / "out")
+    require_same_splits(prepared)  # nothing written yet
+    write_splits(prepared)
+    require_same_splits(prepare(own(data), tmp_path / "out"))
+    with pytest.raises(OwnDataError, match="--resume: the train data are not those"):
+        require_same_splits(prepare(own(data, val_share=0.5), tmp_path / "out"))
+
+
+def test_missing_and_unreadable_images_are_left_out(data, tmp_path):
+    (data / "images" / "0.png").unlink()
+    (data / "images" / "1.png").write_bytes(b"")
+    prepared = prepare(own(data, val_share=0), tmp_path / "out")
+    assert prepared.train.count == COUNT - 2 and prepared.train.objects == 2 * (COUNT - 3)
+    for number in range(2, 8):
+        (data / "images" / f"{number}.png").unlink()
+    with pytest.raises(OwnDataError, match=r"7 of \d+ images of .*boxes.json do not exist.*correct --images"):
+        prepare(own(data, val_share=0), tmp_path / "out")
+
+
+def test_validation_images_have_objects(data, tmp_path):
+    content = json.loads((data / "boxes.json").read_text())
+    content["annotations"] = [row for row in content["annotations"] if row["image_id"] in (1, 15, 29)]
+    write(data / "boxes.json", content)
+    prepared = prepare(own(data), tmp_path / "out", check=False)
+    assert prepared.val.annotated == 1 and prepared.train.annotated == 2
 
 
 def test_no_validation(data, tmp_path):
     prepared = prepare(own(data, val_share=0), tmp_path / "out")
     assert prepared.val is None and prepared.train.count == COUNT
     run = configure_own(OwnTraining(own(data, val_share=0), str(tmp_path / "out"), "tiny", device="cpu"))
-    assert run.cfg.DATASETS.TEST == () and run.cfg.TEST.EVAL_PERIOD == 0 and "nothing: only" in table(run)
+    assert run.cfg.DATASETS.TEST == () and run.cfg.TEST.EVAL_PERIOD == 0 and "test on   nothing" in table(run)
 
 
 def test_a_single_image_and_none_with_objects(data, tmp_path):
@@ -108,12 +168,11 @@ def test_errors_are_found_before_anything_is_written(data, tmp_path, capsys):
     assert "[depth_missing]" in capsys.readouterr().out and not (tmp_path / "out").exists()
     prepare(own(data, depth=data / "depth"), tmp_path / "out", check=False)
     write(data / "boxes.json", [])
-    with pytest.raises(OwnDataError, match="depthbox check says more"):
+    with pytest.raises(ValueError, match=r"boxes.json is not a COCO JSON file"):
         prepare(own(data), tmp_path / "other", check=False)
 
 
 def test_yolo_is_converted_once_with_its_own_validation(data, tmp_path):
-    pytest.importorskip("supervision")
     for split, numbers in (("train", range(6)), ("val", range(6, 8))):
         for number in numbers:
             for kind in ("images", "labels"):
@@ -124,7 +183,8 @@ def test_yolo_is_converted_once_with_its_own_validation(data, tmp_path):
     (tmp_path / "yolo" / "data.yaml").write_text("train: images/train\nval: images/val\nnames: [a, b]\n")
     prepared = prepare(OwnData(tmp_path / "yolo"), tmp_path / "out")
     assert (prepared.train.count, prepared.val.count, prepared.classes) == (6, 2, ("a", "b"))
-    assert prepared.train.json_file == tmp_path / "out" / "data" / "yolo_train.json"
+    write_splits(prepared)
+    assert prepared.train.json_file == tmp_path / "out" / "data" / "train.json"
     content = json.loads(prepared.val.json_file.read_text())
     assert content["annotations"][0]["bbox"] == [30, 15, 20, 30] and content["annotations"][0]["category_id"] == 2
     split = prepare(OwnData(tmp_path / "yolo", images=tmp_path / "yolo" / "images" / "train"), tmp_path / "again")
@@ -149,7 +209,7 @@ def test_rules_follow_overrides_and_overrides_win(data, tmp_path):
     cfg = configure_own(training, [*words, "OUTPUT_DIR", str(tmp_path / "b")]).cfg
     assert cfg.SOLVER.MAX_ITER == 900 and cfg.SOLVER.WARMUP_ITERS == 90 and cfg.SOLVER.STEPS == (5,)
     assert pytest.approx(0.0007 * 2 / 4) == cfg.SOLVER.BASE_LR and str(tmp_path / "b") == cfg.OUTPUT_DIR
-    assert (tmp_path / "b" / "data" / "val.json").is_file() and not (tmp_path / "a").exists()
+    assert not (tmp_path / "a").exists() and not (tmp_path / "b").exists()
 
 
 def test_methods():

@@ -18,8 +18,8 @@ from depthbox.custom_data.recipe import (
     choose_zoom,
     depth_warmup,
     evaluation_period,
+    format_overrides,
     make_recipe,
-    overrides,
     pairwise_warmup,
 )
 
@@ -29,7 +29,7 @@ NUCLEI = Facts(images=96, val_images=32, short_side=256, device="cpu", batch=4, 
 
 
 def config(keys):
-    return load_config(add_depthbox_config, overrides=overrides(keys))
+    return load_config(add_depthbox_config, overrides=format_overrides(keys))
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_weights_are_told_by_their_content(tmp_path):
     assert weight_keys(small, "timm")["MODEL.TIMM.PRETRAINED"] is True
     assert weight_keys(small, "package:x")["MODEL.TIMM.WEIGHTS"] == "package:x"
     assert weight_keys(small, "none") == {"MODEL.WEIGHTS": ""}, "nothing is frozen at random values"
-    with pytest.raises(ConfigError, match="for networks of timm"):
+    with pytest.raises(ConfigError, match="is for timm networks"):
         weight_keys(resnet, "timm")
-    with pytest.raises(ConfigError, match=r"no file of weights gone\.pth"):
+    with pytest.raises(ConfigError, match=r"no weight file gone\.pth"):
         weight_keys(resnet, "gone.pth")

@@ -21,7 +21,7 @@ def test_round_trip(tmp_path, suffix, tolerance):
     assert os.listdir(tmp_path) == [path.name]
 
 
-def test_png_is_16_bit_grey_with_65535_near(tmp_path):
+def test_png_is_16_bit_gray_with_65535_near(tmp_path):
     write_depth(tmp_path / "d.png", np.array([[0.0, 1.0]], dtype=np.float32))
     with Image.open(tmp_path / "d.png") as image:
         assert np.array_equal(np.asarray(image), [[0, 65535]])
@@ -53,7 +53,7 @@ def test_another_aspect_is_an_error_with_both_sizes(tmp_path, size):
         str(tmp_path / "d.png"),
         f"{size[0]} x {size[1]}",
         "427 x 640",
-        "tools/generate_pseudo_depth.py",
+        "`depthbox depth`",
     ):
         assert part in str(error.value)
 
@@ -82,18 +82,18 @@ def save_npz(path):
 
 BROKEN = {
     "missing.png": (lambda path: None, "does not exist"),
-    "eight_bit.png": (save_png(np.zeros((8, 8), np.uint8)), "16-bit grey"),
-    "colour.png": (save_png(np.zeros((8, 8, 3), np.uint8)), "16-bit grey"),
-    "palette.png": (save_png(np.zeros((8, 8, 3), np.uint8), "P"), "16-bit grey"),
-    "jpeg.png": (save_jpeg, "16-bit grey"),
+    "eight_bit.png": (save_png(np.zeros((8, 8), np.uint8)), "16-bit gray"),
+    "color.png": (save_png(np.zeros((8, 8, 3), np.uint8)), "16-bit gray"),
+    "palette.png": (save_png(np.zeros((8, 8, 3), np.uint8), "P"), "16-bit gray"),
+    "jpeg.png": (save_jpeg, "16-bit gray"),
     "text.png": (lambda path: path.write_text("no picture"), "cannot be read"),
     "empty.png": (lambda path: path.write_bytes(b""), "cannot be read"),
     "truncated.png": (truncated, "cannot be read"),
     "depth.tif": (save_png(np.zeros((8, 8), np.uint16)), "'.tif'"),
     "nan.npy": (lambda path: np.save(path, np.full((8, 8), np.nan, np.float32)), "NaN"),
     "infinite.npy": (lambda path: np.save(path, np.full((8, 8), np.inf, np.float32)), "NaN or infinite"),
-    "metres.npy": (lambda path: np.save(path, 80 * ramp(8, 8)), "normalise"),
-    "negative.npy": (lambda path: np.save(path, ramp(8, 8) - 1), "normalise"),
+    "meters.npy": (lambda path: np.save(path, 80 * ramp(8, 8)), "normalize"),
+    "negative.npy": (lambda path: np.save(path, ramp(8, 8) - 1), "normalize"),
     "integer.npy": (lambda path: np.save(path, np.zeros((8, 8), np.uint16)), "uint16"),
     "three_dims.npy": (lambda path: np.save(path, np.zeros((1, 8, 8), np.float32)), "(H, W)"),
     "pickle.npy": (lambda path: np.save(path, np.array([[None]]), allow_pickle=True), "cannot be read"),
@@ -109,7 +109,7 @@ def test_broken_files_are_named_with_the_remedy(tmp_path, name):
     make(tmp_path / name)
     with pytest.raises(DepthFileError) as error:
         read_depth(tmp_path / name, (8, 8))
-    for part in (str(tmp_path / name), problem, "tools/generate_pseudo_depth.py"):
+    for part in (str(tmp_path / name), problem, "`depthbox depth`"):
         assert part in str(error.value)
 
 

@@ -19,8 +19,8 @@ def image_and_depth(seed=0):
     """An image whose three channels are the depth map, at 8 bits."""
     rng = np.random.default_rng(seed)
     low = Image.fromarray(rng.integers(0, 256, (9, 12), dtype=np.uint8))
-    grey = np.asarray(low.resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC))
-    return np.repeat(grey[:, :, None], 3, axis=2), (grey / 255).astype(np.float32)
+    gray = np.asarray(low.resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC))
+    return np.repeat(gray[:, :, None], 3, axis=2), (gray / 255).astype(np.float32)
 
 
 def difference(transform, seed=0):
@@ -74,7 +74,7 @@ def test_resize_for_another_size_raises():
         T.PILColorTransform(lambda image: image.point(lambda value: value // 2)),
     ],
 )
-def test_colours_do_not_touch_depth(transform):
+def test_colors_do_not_touch_depth(transform):
     image, depth = image_and_depth()
     assert not np.array_equal(transform.apply_image(image), image)
     assert np.array_equal(transform_depth(transform, depth), depth)

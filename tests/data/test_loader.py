@@ -1,4 +1,4 @@
-"""The loaders: random numbers that belong to the sample, errors that name the image."""
+"""Training and test loaders: order, workers, joined datasets, errors that name the image."""
 
 import random
 from itertools import islice
@@ -9,7 +9,7 @@ import torch
 from detectron2.config import get_cfg
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from depthbox.data.loader import SampleError, build_test_loader, build_train_loader, load_records, seeded
+from depthbox.data.loader import SampleError, build_test_loader, build_train_loader, load_records
 
 
 def record(number, annotated=True):
@@ -19,7 +19,7 @@ def record(number, annotated=True):
 
 @pytest.fixture
 def catalog():
-    """Register lists of dicts; they are gone after the test."""
+    """Return a function that registers lists of dicts until the test ends."""
     names = []
 
     def register(name, records, classes=("thing",)):
@@ -45,22 +45,8 @@ def config(name, workers=0, batch=4):
 
 
 def draw(sample):
-    """A mapper that returns what the three generators give."""
+    """Return a number of each of the three generators."""
     return {"id": sample["image_id"], "drawn": (random.random(), np.random.rand(), torch.rand(()).item())}
-
-
-def test_seeded_restores_the_outer_generators():
-    outer = random.getstate(), np.random.get_state()[1].copy(), torch.get_rng_state()
-    with seeded(1, 2):
-        first = draw({"image_id": 0})
-    with seeded(1, 2):
-        assert draw({"image_id": 0}) == first
-    with seeded(1, 3):
-        other = draw({"image_id": 0})["drawn"]
-    assert all(a != b for a, b in zip(first["drawn"], other, strict=True))
-    assert random.getstate() == outer[0]
-    assert (np.random.get_state()[1] == outer[1]).all()
-    assert torch.equal(torch.get_rng_state(), outer[2])
 
 
 def test_batches_depend_on_seed_and_iteration_only(catalog):
@@ -84,17 +70,17 @@ def test_images_without_annotations_are_left_out_on_request(catalog):
 
 def test_nothing_left_is_an_error(catalog):
     name = catalog("loader-c", [record(0, annotated=False)])
-    with pytest.raises(ValueError, match="1 left out because nothing is annotated"):
+    with pytest.raises(ValueError, match="1 left out because they have no annotations"):
         load_records([name], filter_empty=True)
-    with pytest.raises(ValueError, match="data set is empty"):
+    with pytest.raises(ValueError, match="dataset is empty"):
         load_records([catalog("loader-d", [])], filter_empty=False)
-    with pytest.raises(ValueError, match="unknown data set 'nowhere'"):
+    with pytest.raises(ValueError, match="unknown dataset 'nowhere'"):
         load_records(["nowhere"], filter_empty=False)
     with pytest.raises(ValueError, match=r"DATASETS\.TRAIN"):
         load_records([], filter_empty=False)
 
 
-def test_joined_data_sets_must_have_the_same_classes(catalog):
+def test_joined_datasets_must_have_the_same_classes(catalog):
     names = [catalog("loader-e", [record(0)]), catalog("loader-f", [record(1)], classes=("cat", "dog"))]
     with pytest.raises(ValueError, match="'loader-f' has \\['cat', 'dog'\\]"):
         load_records(names, filter_empty=False)
@@ -106,7 +92,10 @@ def test_errors_name_the_image(catalog, workers):
         raise OSError("disk on fire")
 
     name = catalog("loader-g", [record(3)])
-    with pytest.raises(SampleError, match=r"could not load image 3\.png: OSError: disk on fire"):
+    with pytest.raises(
+        SampleError,
+        match=r"^the sample of image 3\.png cannot be loaded: OSError: disk on fire \(`depthbox check`.*\)$",
+    ):
         next(iter(build_train_loader(config(name, workers, batch=1), fail)))
 
 

@@ -5,6 +5,7 @@ import pycocotools.mask as mask_util
 import pytest
 import torch
 from detectron2.config import get_cfg
+from detectron2.data import detection_utils
 from detectron2.data import transforms as T
 from detectron2.data.detection_utils import SizeMismatchError
 from detectron2.structures import BoxMode
@@ -13,6 +14,7 @@ from PIL import Image
 from depthbox.config.defaults import add_depthbox_config
 from depthbox.data import BoxDepthMapper, DepthFileError, write_depth
 from depthbox.data.annotations import MASK_FIELDS
+from depthbox.io.images import ImageError
 
 HEIGHT, WIDTH = 48, 64
 SQUARE = [10.0, 12.0, 20.0, 16.0]  # x, y, width, height
@@ -255,14 +257,43 @@ def test_unreadable_image_is_named(scene, content, tmp_path):
     scene["file_name"] = str(tmp_path / "other.png")
     if content is not None:
         (tmp_path / "other.png").write_bytes(content)
-    with pytest.raises(OSError, match=r"other\.png"):
+    with pytest.raises(ImageError, match=r"other\.png"):
         mapper()(scene)
+
+
+@pytest.mark.parametrize(("mode", "name"), [("RGB", "a.png"), ("L", "a.png"), ("RGBA", "a.png"), ("P", "a.png"),
+                                            ("LA", "a.png"), ("1", "a.png"), ("RGB", "a.jpg"), ("CMYK", "a.jpg"),
+                                            ("RGB", "a.bmp"), ("RGB", "a.webp"), ("RGB", "a.gif")])  # fmt: skip
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_images_of_8_bits_equal_those_of_detectron2(scene, tmp_path, mode, name, orientation):
+    exif = Image.Exif()
+    exif[274] = orientation
+    pixels = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+    Image.fromarray(pixels).convert(mode).save(tmp_path / name, exif=exif)
+    scene["file_name"] = str(tmp_path / name)
+    for image_format in ("BGR", "RGB"):
+        expected = detection_utils.read_image(scene["file_name"], image_format)
+        scene["height"], scene["width"] = expected.shape[:2]
+        image = BoxDepthMapper(True, augmentations=[], image_format=image_format)(scene)["image"]
+        assert np.array_equal(image.permute(1, 2, 0).numpy(), expected)
+
+
+def test_images_of_16_bits_are_scaled_by_their_range(scene):
+    values = np.linspace(1000, 3000, HEIGHT * WIDTH).reshape(HEIGHT, WIDTH).astype(np.uint16)
+    Image.fromarray(values).save(scene["file_name"])
+    image = mapper()(scene)["image"]
+    assert image.min() == 0 and image.max() == 255 and 126 <= image.float().mean() <= 129
+
+
+def test_unknown_channel_order():
+    with pytest.raises(ValueError, match=r"INPUT\.FORMAT.*'YUV'"):
+        BoxDepthMapper(True, augmentations=[], image_format="YUV")
 
 
 def test_truncated_image_is_named(scene):
     with open(scene["file_name"], "r+b") as file:
         file.truncate(300)
-    with pytest.raises(OSError, match=r"image\.png"):
+    with pytest.raises(ImageError, match=r"image\.png"):
         mapper()(scene)
 
 
@@ -274,7 +305,7 @@ def test_depth_of_another_image_is_named(scene):
 
 def test_depth_wanted_but_not_registered(scene):
     del scene["depth_file_name"]
-    with pytest.raises(ValueError, match=r"image\.png comes with no depth file"):
+    with pytest.raises(ValueError, match=r"image\.png has no depth file"):
         mapper(depth=True)(scene)
 
 

@@ -1,4 +1,4 @@
-"""The teacher's view: the same crop and flip at another size, in clean colours."""
+"""The teacher's view: the same crop and flip at another size, in clean colors."""
 
 from typing import Any
 
@@ -46,7 +46,7 @@ def test_a_crop_before_the_resize_is_the_same_crop() -> None:
     assert torch.equal(result["teacher_image"], alone["teacher_image"])
 
 
-def test_colours_are_clean() -> None:
+def test_colors_are_clean() -> None:
     dark = T.BlendTransform(src_image=0, src_weight=0.7, dst_weight=0.3)
     resize = T.ResizeTransform(20, 30, 20, 30)
     assert torch.equal(
@@ -63,7 +63,7 @@ def test_costs_nothing_before_it_begins_or_at_the_students_size() -> None:
     assert set(view_of([], picture(), min_size=0)) == {"image", "iteration"}
 
 
-def test_strong_colours_are_the_students_alone() -> None:
+def test_strong_colors_are_the_students_alone() -> None:
     np.random.seed(3)
     result = view_of([], picture(), min_size=0, strong=True)
     assert torch.equal(result["teacher_image"], torch.from_numpy(picture().transpose(2, 0, 1)))

@@ -1,4 +1,4 @@
-"""Evaluation asks the network for masks in the form that the evaluator reads."""
+"""Evaluation in the mask format of the evaluator and the requested precision; choice of a metric."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import torch
 from detectron2.evaluation import DatasetEvaluator
 from torch import nn
 
-from depthbox.evaluation.run import evaluate_dataset
+from depthbox.evaluation.run import evaluate_dataset, find_metric
 
 
 class Network(nn.Module):
@@ -21,13 +21,13 @@ class Network(nn.Module):
 
 class Evaluator(DatasetEvaluator):
     def reset(self) -> None:
-        self.seen: list[str] = []
+        self.outputs: list[str] = []
 
     def process(self, inputs: list[Any], outputs: list[str]) -> None:
-        self.seen += outputs
+        self.outputs += outputs
 
     def evaluate(self) -> dict[str, Any]:
-        return {"seen": self.seen}
+        return {"outputs": self.outputs}
 
 
 class Failing(Evaluator):
@@ -37,23 +37,23 @@ class Failing(Evaluator):
         raise RuntimeError("broken")
 
 
-@pytest.mark.parametrize("wish", [None, "rle"])
-def test_the_evaluator_chooses_the_form(wish: str | None) -> None:
+@pytest.mark.parametrize("mask_format", [None, "rle"])
+def test_the_evaluator_chooses_the_mask_format(mask_format: str | None) -> None:
     network, evaluator = Network(), Evaluator()
-    if wish:
-        evaluator.mask_format = wish
-    assert evaluate_dataset(network, [[1, 2], [3]], evaluator) == {"seen": [wish or "bitmask"] * 3}
+    if mask_format:
+        evaluator.mask_format = mask_format
+    assert evaluate_dataset(network, [[1, 2], [3]], evaluator) == {"outputs": [mask_format or "bitmask"] * 3}
     assert network.mask_format == "bitmask"
 
 
-def test_the_form_is_given_back_after_a_failure() -> None:
+def test_the_mask_format_is_restored_after_a_failure() -> None:
     network = Network()
     with pytest.raises(RuntimeError, match="broken"):
         evaluate_dataset(network, [[1]], Failing())
     assert network.mask_format == "bitmask"
 
 
-def test_autocast_in_evaluation() -> None:
+def test_evaluation_in_half_precision() -> None:
     class Product(Network):
         def __init__(self) -> None:
             super().__init__()
@@ -62,7 +62,14 @@ def test_autocast_in_evaluation() -> None:
         def forward(self, batch: list[Any]) -> list[str]:
             return [str(self.layer(torch.zeros(1, 2)).dtype) for _ in batch]
 
-    assert evaluate_dataset(Product(), [[1]], Evaluator(), "bfloat16") == {"seen": ["torch.bfloat16"]}
-    assert evaluate_dataset(Product(), [[1]], Evaluator()) == {"seen": ["torch.float32"]}
+    assert evaluate_dataset(Product(), [[1]], Evaluator(), "bfloat16") == {"outputs": ["torch.bfloat16"]}
+    assert evaluate_dataset(Product(), [[1]], Evaluator()) == {"outputs": ["torch.float32"]}
     with pytest.raises(ValueError, match=r"TEST\.AMP"):
         evaluate_dataset(Product(), [[1]], Evaluator(), "float8")
+
+
+def test_a_metric_is_found_in_any_dataset_and_replaced_by_box_ap() -> None:
+    assert find_metric({"segm/AP": 1.0, "bbox/AP": 2.0}, "segm/AP") == "segm/AP"
+    assert find_metric({"bbox/AP": 2.0}, "segm/AP") == "bbox/AP"
+    assert find_metric({"a/bbox/AP": 1.0, "a/segm/AP": 2.0, "b/segm/AP": 3.0}, "segm/AP") == "a/segm/AP"
+    assert find_metric({"bbox/AP50": 2.0}, "segm/AP") is None

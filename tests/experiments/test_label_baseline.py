@@ -1,4 +1,4 @@
-"""Detection and matching, which the masks of given boxes are compared with."""
+"""Baseline of box labeling: detection, matching and cropping."""
 
 import itertools
 
@@ -6,31 +6,33 @@ import numpy as np
 import torch
 from detectron2.structures import Boxes, Instances
 
-from depthbox.experiments.label_baseline import LEAST_IOU, match, match_labeler
+from depthbox.experiments.label_baseline import MIN_IOU, match, match_labeler
+from depthbox.labeling.job import Prompts
 
 SIZE = (40, 60)
 
 
-def test_the_sum_of_ious_is_largest() -> None:
+def test_the_matching_has_the_largest_sum_of_ious() -> None:
     random = np.random.default_rng(0)
     for _ in range(20):
         ious = random.uniform(0.4, 1, (3, 4)).astype(np.float32)
         best = max(
             itertools.permutations(range(4), 3), key=lambda places: sum(ious[i, p] for i, p in enumerate(places))
         )
-        assert match(ious) == [place if ious[row, place] >= LEAST_IOU else None for row, place in enumerate(best)]
+        assert match(ious) == [place if ious[row, place] >= MIN_IOU else None for row, place in enumerate(best)]
     assert match(np.zeros((2, 0), dtype=np.float32)) == [None, None]
 
 
-def test_masks_are_cut_and_boxes_without_an_object_filled() -> None:
-    """The first object is the second box's; the third box has none, the fourth leaves the image."""
+def test_masks_are_cropped_and_boxes_without_an_object_filled() -> None:
+    # The first object matches the second box; the third box has no object, the fourth reaches beyond the image.
     found = Instances(SIZE)
     found.pred_boxes = Boxes(torch.tensor([[30.0, 5, 50, 25], [2, 3, 22, 15]]))
     found.pred_masks = torch.zeros(2, *SIZE, dtype=torch.bool)
     found.pred_masks[0, 10:30, 35:60] = True
     found.pred_masks[1, :9, :12] = True
     boxes = np.array([[2.0, 3, 22, 15], [31, 5, 50, 25], [5.4, 30.6, 8.6, 33.4], [50, 30, 60, 40]])
-    masks = match_labeler(lambda pictures: [found for _ in pictures])({}, np.zeros((*SIZE, 3), np.uint8), boxes)
+    label = match_labeler(lambda pictures: [found for _ in pictures])
+    masks = label({}, np.zeros((*SIZE, 3), np.uint8), Prompts(boxes))
     whole = np.zeros((4, *SIZE), dtype=bool)
     for result, part in zip(whole, masks, strict=True):
         rows, columns = part.mask.shape

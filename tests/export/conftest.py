@@ -1,4 +1,4 @@
-"""Fixtures of the export's tests."""
+"""Fixtures of the tests of export."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,19 +7,19 @@ import pytest
 import torch
 from export_toy import SHAPES, Exported, config, random_network, smooth_image
 
-from depthbox.export import ExportGraph, Picture, export_program, fill_up, onnx_bytes
+from depthbox.export import ExportGraph, ExportInput, export_program, onnx_bytes, pad_image
 
 
 @pytest.fixture
-def make_pictures() -> Callable[[], list[Picture]]:
+def make_inputs() -> Callable[[], list[ExportInput]]:
     return lambda: [
-        fill_up(f"picture {i}", smooth_image(*shape, seed=i), size) for i, (shape, size) in enumerate(SHAPES)
+        pad_image(f"image {i}", smooth_image(*shape, seed=i), size) for i, (shape, size) in enumerate(SHAPES)
     ]
 
 
 @pytest.fixture(scope="session")
 def exported() -> Exported:
-    """A network for images of any size."""
+    """An exported network for images of any size."""
     cfg = config()
     model = random_network(cfg)
     graph = ExportGraph(model, cfg.INPUT.FORMAT)
@@ -28,7 +28,7 @@ def exported() -> Exported:
 
 @pytest.fixture(scope="session")
 def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run's folder: a random network's checkpoint and its config."""
+    """A run folder: checkpoint of a random network and its config."""
     folder = tmp_path_factory.mktemp("run")
     torch.save({"model": random_network(config()).state_dict()}, folder / "model_final.pth")
     (folder / "config.yaml").write_text(config().dump())

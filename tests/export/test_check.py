@@ -1,11 +1,11 @@
-"""What the comparison finds, and what it lets pass."""
+"""Comparison of exported results: tolerances and failures."""
 
 import numpy as np
 import pytest
 import torch
 from detectron2.structures import Boxes, Instances
 
-from depthbox.export.check import CheckError, Report, compare, require_equal
+from depthbox.export.check import ExportMismatchError, ExportReport, compare, require_equal
 
 
 def found(count: int = 3) -> Instances:
@@ -27,7 +27,7 @@ def outputs(of: Instances) -> dict[str, np.ndarray]:
     return {key: value.numpy().copy() for key, value in zip(keys, values, strict=True)}
 
 
-def report(given: dict[str, np.ndarray], limit: float = 0.05) -> Report:
+def report(given: dict[str, np.ndarray], limit: float = 0.05) -> ExportReport:
     return compare("a.jpg", found(), given, box_tolerance=0.1, limit=limit)
 
 
@@ -38,7 +38,7 @@ def test_equal_results_pass_in_any_order() -> None:
     require_equal(result)
 
 
-def test_nothing_found_by_both() -> None:
+def test_no_detections_of_both_networks() -> None:
     result = compare("a.jpg", found(0), outputs(found(0)), box_tolerance=0.1, limit=0.05)
     assert (result.detections, result.unmatched, result.failures) == (0, 0, ())
 
@@ -52,7 +52,7 @@ def test_every_difference_fails(name: str) -> None:
         given[name][1] += 1 if name in ("boxes", "classes") else 0.05
     result = report(given)
     assert len(result.failures) == 1 and "a.jpg" in result.failures[0]
-    with pytest.raises(CheckError, match="not written"):
+    with pytest.raises(ExportMismatchError, match="no file is written"):
         require_equal(result)
 
 
@@ -63,7 +63,7 @@ def test_a_missing_detection_fails_unless_it_is_at_the_threshold() -> None:
     assert (lenient.unmatched, lenient.borderline, lenient.failures) == (1, 1, ())
 
 
-def test_figures_are_the_worst_of_all() -> None:
+def test_report_has_the_largest_differences() -> None:
     given = outputs(found())
     given["boxes"][1] += 0.05
     given["masks"][2, 5, 20] = False
@@ -72,5 +72,5 @@ def test_figures_are_the_worst_of_all() -> None:
     assert result.mask_iou == pytest.approx(1 - 1 / (25 * 18)) and result.changed == 1 < result.pixels
     assert not result.failures  # one pixel of a small mask
     both = result + report(outputs(found()))
-    assert (both.pictures, both.detections, both.mask_iou) == (2, 6, result.mask_iou)
+    assert (both.images, both.detections, both.mask_iou) == (2, 6, result.mask_iou)
     assert (both.changed, both.pixels) == (1, 2 * result.pixels) and "1 of " in str(both)

@@ -1,4 +1,4 @@
-"""The wrapped network in plain torch against the network, before anything is exported."""
+"""Graph of the network in plain torch, compared with the network, before export."""
 
 from collections.abc import Callable
 
@@ -6,27 +6,27 @@ import pytest
 import torch
 from export_toy import config, random_network
 
-from depthbox.export import ExportGraph, Picture, check_runner
+from depthbox.export import ExportGraph, ExportInput, check_runner
 
 
 @pytest.mark.parametrize("words", [(), ("MODEL.DEPTH.LAYER", "False", "INPUT.FORMAT", "RGB")])
-def test_gives_what_the_network_gives(words: tuple[str, ...], make_pictures: Callable[[], list[Picture]]) -> None:
+def test_graph_equals_the_network(words: tuple[str, ...], make_inputs: Callable[[], list[ExportInput]]) -> None:
     cfg = config(*words)
     model = random_network(cfg)
     graph = ExportGraph(model, cfg.INPUT.FORMAT)
 
-    def run(picture: Picture) -> dict:
+    def run(image: ExportInput) -> dict:
         with torch.no_grad():
-            values = graph(*(torch.as_tensor(x) for x in (picture.image, picture.valid, picture.size)))
+            values = graph(*(torch.as_tensor(x) for x in (image.image, image.valid, image.size)))
         return dict(zip(graph.outputs, (x.numpy() for x in values), strict=True))
 
-    report = check_runner(model, graph.flip, run, make_pictures())
+    report = check_runner(model, graph.flip, run, make_inputs())
     assert not report.failures and report.unmatched == 0
     assert report.detections > 20
     assert report.mask_iou >= 0.999
 
 
-def test_the_network_itself_is_left_as_it_is() -> None:
+def test_the_network_is_not_changed() -> None:
     model = random_network(config("MODEL.CHANNELS_LAST", "True"))
     weight = model.mask_branch.tower[0][0].weight
     graph = ExportGraph(model, "RGB")

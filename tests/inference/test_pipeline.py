@@ -1,4 +1,4 @@
-"""Pictures in, files out: what is written, how it is coloured, and that nothing piles up."""
+"""Prediction of images and videos: written files, colors, and bounded memory."""
 
 import gc
 import json
@@ -14,9 +14,9 @@ from detectron2.structures import Boxes, Instances
 from PIL import Image
 from pycocotools.coco import COCO
 
-from depthbox.inference.classes import ClassList, numbered_classes
+from depthbox.inference.classes import ClassList, number_classes
 from depthbox.inference.pipeline import PredictionSettings, predict_frames, predict_sources, to_objects
-from depthbox.io.media import Frame, Source, find_sources
+from depthbox.io.media import MediaFrame, Source, find_sources
 from depthbox.io.video import VideoFile
 from depthbox.visualization import colorize, instance_color
 
@@ -25,7 +25,7 @@ CLASSES = ClassList(("cat", "big dog"), (3, 7))
 
 
 def found(size: tuple[int, int], scores: list[float], depths: list[float] | None = None) -> Instances:
-    """Objects of alternating classes: squares of ten pixels, ten apart."""
+    """Return objects of alternating classes: squares of ten pixels, ten apart."""
     instances = Instances(size)
     count = len(scores)
     corners = torch.tensor([[5.0 + 20 * n, 8, 15 + 20 * n, 18] for n in range(count)]).view(-1, 4)
@@ -41,8 +41,8 @@ def found(size: tuple[int, int], scores: list[float], depths: list[float] | None
     return instances
 
 
-def predict(pictures: list[np.ndarray]) -> list[Instances]:
-    return [found(picture.shape[:2], [0.9, 0.6, 0.2], [0.25, 0.75, 0.5]) for picture in pictures]
+def predict(images: list[np.ndarray]) -> list[Instances]:
+    return [found(image.shape[:2], [0.9, 0.6, 0.2], [0.25, 0.75, 0.5]) for image in images]
 
 
 @pytest.fixture
@@ -56,12 +56,12 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "in"
 
 
-def test_all_that_is_asked_for_is_written(folder: Path, tmp_path: Path) -> None:
+def test_all_requested_files_are_written(folder: Path, tmp_path: Path) -> None:
     (folder / "broken.png").write_bytes(b"no image")
     output = tmp_path / "out"
     settings = PredictionSettings(output, batch=2, threshold=0.5, cutouts=True)
     summary = predict_sources(find_sources([str(folder)]), predict, CLASSES, settings)
-    assert (summary.pictures, summary.objects, summary.stopped) == (9, 18, False)
+    assert (summary.images, summary.objects, summary.stopped) == (9, 18, False)
     assert len(summary.failures) == 1 and "broken.png" in summary.failures[0]
 
     coco = COCO(str(output / "predictions.json"))
@@ -85,14 +85,14 @@ def test_all_that_is_asked_for_is_written(folder: Path, tmp_path: Path) -> None:
     assert left == []
 
 
-def test_nothing_is_written_that_was_not_asked_for(folder: Path, tmp_path: Path) -> None:
+def test_no_other_files_are_written(folder: Path, tmp_path: Path) -> None:
     settings = PredictionSettings(tmp_path / "out", overlays=False, max_frames=2)
     summary = predict_sources(find_sources([str(folder / "clip.mp4")]), predict, CLASSES, settings)
-    assert summary.pictures == 2
+    assert summary.images == 2
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["predictions.json"]
 
 
-def test_no_picture_gives_a_valid_json(tmp_path: Path) -> None:
+def test_without_a_readable_image_the_json_is_valid(tmp_path: Path) -> None:
     (tmp_path / "x.png").write_bytes(b"no image")
     settings = PredictionSettings(tmp_path / "out")
     predict_sources(find_sources([str(tmp_path / "x.png")]), predict, CLASSES, settings)
@@ -101,14 +101,14 @@ def test_no_picture_gives_a_valid_json(tmp_path: Path) -> None:
 
 
 def test_a_long_video_does_not_fill_memory() -> None:
-    """Never more pictures alive than a batch, counted whenever one is read."""
-    alive: weakref.WeakSet[Frame] = weakref.WeakSet()
+    """Count the frames in memory whenever one is read: never more than a batch."""
+    alive: weakref.WeakSet[MediaFrame] = weakref.WeakSet()
     most = 0
 
     def frames():
         nonlocal most
         for index in range(50):
-            frame = Frame(Source("video", "v", "v"), index, np.zeros((*SIZE, 3), dtype=np.uint8))
+            frame = MediaFrame(Source("video", "v", "v"), index, np.zeros((*SIZE, 3), dtype=np.uint8))
             alive.add(frame)
             gc.collect()
             most = max(most, len(alive))
@@ -126,24 +126,24 @@ def test_a_long_video_does_not_fill_memory() -> None:
 def test_ctrl_c_keeps_what_was_predicted(folder: Path, tmp_path: Path) -> None:
     calls = []
 
-    def interrupted(pictures: list[np.ndarray]) -> list[Instances]:
+    def interrupted(images: list[np.ndarray]) -> list[Instances]:
         calls.append(1)
         if len(calls) == 4:
             raise KeyboardInterrupt
-        return predict(pictures)
+        return predict(images)
 
     settings = PredictionSettings(tmp_path / "out", threshold=0.5)
     summary = predict_sources(find_sources([str(folder / "clip.mp4")]), interrupted, CLASSES, settings)
-    assert summary.stopped and summary.pictures == 3
+    assert summary.stopped and summary.images == 3
     assert len(json.loads((tmp_path / "out" / "predictions.json").read_text())["images"]) == 3
     assert (tmp_path / "out" / "overlays" / "clip.mp4").is_file()
 
 
 def test_an_error_leaves_no_half_written_file(folder: Path, tmp_path: Path) -> None:
-    def failing(pictures: list[np.ndarray]) -> list[Instances]:
-        if pictures[0].mean() > 50:
+    def failing(images: list[np.ndarray]) -> list[Instances]:
+        if images[0].mean() > 50:
             raise RuntimeError("out of memory")
-        return predict(pictures)
+        return predict(images)
 
     settings = PredictionSettings(tmp_path / "out")
     with pytest.raises(RuntimeError, match="out of memory"):
@@ -151,14 +151,14 @@ def test_an_error_leaves_no_half_written_file(folder: Path, tmp_path: Path) -> N
     assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == []
 
 
-def test_colours_are_those_of_the_class_the_place_or_the_depth() -> None:
+def test_colors_are_by_class_location_or_depth() -> None:
     instances = found(SIZE, [0.9, 0.8, 0.7], [0.0, 0.5, 1.0])
     assert to_objects(instances, CLASSES).colors == [instance_color(0), instance_color(1), instance_color(0)]
-    by_place = to_objects(instances, CLASSES, "instance").colors
-    assert len(set(by_place)) == 3
+    by_location = to_objects(instances, CLASSES, "instance").colors
+    assert len(set(by_location)) == 3
     moved = found(SIZE, [0.9])
     moved.pred_boxes = Boxes(moved.pred_boxes.tensor + 1)
-    step = np.subtract(to_objects(moved, CLASSES, "instance").colors[0], by_place[0])
+    step = np.subtract(to_objects(moved, CLASSES, "instance").colors[0], by_location[0])
     assert 0 < np.abs(step).max() < 60, "an object that moves by a pixel keeps nearly its colour"
     depth = to_objects(instances, CLASSES, "depth")
     expected = colorize(np.array([[0.0, 0.5, 1.0]]))[0]
@@ -166,8 +166,8 @@ def test_colours_are_those_of_the_class_the_place_or_the_depth() -> None:
     assert depth.labels[1] == "big dog 0.80 depth 0.50"
 
 
-def test_unknown_colours_and_missing_depth(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="colours are by"):
+def test_unknown_colors_and_missing_depth(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="--color-by is one of"):
         predict_sources([], predict, CLASSES, PredictionSettings(tmp_path, color_by="size"))
     with pytest.raises(ValueError, match=r"MODEL\.DEPTH\.LAYER"):
         to_objects(found(SIZE, [0.9]), CLASSES, "depth")
@@ -178,7 +178,7 @@ def test_areas_without_masks(tmp_path: Path) -> None:
     instances.remove("pred_masks")
     Image.fromarray(np.zeros((*SIZE, 3), dtype=np.uint8)).save(tmp_path / "a.png")
     settings = PredictionSettings(tmp_path / "out")
-    predict_sources(find_sources([str(tmp_path / "a.png")]), lambda _: [instances], numbered_classes(1), settings)
+    predict_sources(find_sources([str(tmp_path / "a.png")]), lambda _: [instances], number_classes(1), settings)
     (row,) = json.loads((tmp_path / "out" / "predictions.json").read_text())["annotations"]
     assert row["area"] == 100 and "segmentation" not in row and row["category_id"] == 1
 

@@ -1,4 +1,4 @@
-"""Given boxes and a trained network: their masks, at the size of the original image."""
+"""Loading of trained networks, and masks of annotated boxes at the size of the original image."""
 
 from pathlib import Path
 
@@ -12,12 +12,12 @@ from depthbox.config import load_config
 from depthbox.data.datasets import register_from_config
 from depthbox.data.loader import load_records
 from depthbox.data.synthetic.write import write_dataset
-from depthbox.inference.predictor import find_config, load_labeler
+from depthbox.inference.predictor import find_config, load_network, load_pseudo_labeler
 
 
 @pytest.fixture(scope="module")
 def cfg(tmp_path_factory: pytest.TempPathFactory) -> CfgNode:
-    """Two scenes of 96 x 128 pixels that the network sees at 64."""
+    """Two scenes of 96 x 128 pixels, resized to 64 for the network."""
     data = tmp_path_factory.mktemp("label")
     write_dataset(data, 2, height=96, width=128, split="train")
     entry = [["label_two", f"{data}/instances_train.json", f"{data}/train", f"{data}/depth_train"]]
@@ -31,7 +31,7 @@ def cfg(tmp_path_factory: pytest.TempPathFactory) -> CfgNode:
 
 
 def weights(cfg: CfgNode, folder: Path, bias: float, teacher_bias: float | None = None) -> str:
-    """A checkpoint of a random network with a given bias of its masks, and of such a teacher."""
+    """Write a checkpoint of a random network with a bias of its masks, optionally with a teacher."""
     torch.manual_seed(0)
     state = build_model(cfg).state_dict()
     where = 232  # bias of the masks' last layer
@@ -47,7 +47,7 @@ def weights(cfg: CfgNode, folder: Path, bias: float, teacher_bias: float | None 
 
 
 def test_each_box_gets_a_mask_inside_it(cfg: CfgNode, tmp_path: Path) -> None:
-    label = load_labeler(cfg, weights(cfg, tmp_path, bias=3.0))
+    label = load_pseudo_labeler(cfg, weights(cfg, tmp_path, bias=3.0))
     for record in load_records(["label_two"], filter_empty=True):
         result = label(record)
         assert len(result) == len(record["annotations"]) > 0
@@ -70,10 +70,37 @@ def test_each_box_gets_a_mask_inside_it(cfg: CfgNode, tmp_path: Path) -> None:
 
 def test_the_teacher_of_a_checkpoint_is_taken(cfg: CfgNode, tmp_path: Path) -> None:
     record = load_records(["label_two"], filter_empty=True)[0]
-    student = load_labeler(cfg, weights(cfg, tmp_path, bias=-3.0))(record)
+    student = load_pseudo_labeler(cfg, weights(cfg, tmp_path, bias=-3.0))(record)
     assert not student.pred_masks.any()
-    teacher = load_labeler(cfg, weights(cfg, tmp_path, bias=-3.0, teacher_bias=3.0))(record)
+    teacher = load_pseudo_labeler(cfg, weights(cfg, tmp_path, bias=-3.0, teacher_bias=3.0))(record)
     assert teacher.pred_masks.any()
+
+
+def test_a_network_is_loaded_with_or_without_its_teacher(cfg: CfgNode, tmp_path: Path) -> None:
+    path = weights(cfg, tmp_path, bias=-3.0, teacher_bias=3.0)
+    for use_teacher, bias in ((False, -3.0), (True, 3.0)):
+        network = load_network(cfg, path, use_teacher=use_teacher)
+        assert not network.training and network.controller.bias[232].item() == bias
+    alone = weights(cfg, tmp_path, bias=-3.0)
+    assert load_network(cfg, alone, use_teacher=True).controller.bias[232].item() == -3.0
+
+
+def test_a_teacher_of_another_network_is_named(cfg: CfgNode, tmp_path: Path) -> None:
+    path = weights(cfg, tmp_path, bias=0.0, teacher_bias=0.0)
+    checkpoint = torch.load(path)
+    del checkpoint["trainer"]["hooks"]["SelfDistillation"]["teacher"]["controller.bias"]
+    torch.save(checkpoint, path)
+    with pytest.raises(ValueError, match=r"the teacher of .*model\.pth does not fit .*--config-file"):
+        load_network(cfg, path, use_teacher=True)
+
+
+def test_a_broken_checkpoint_is_never_taken_for_one_without_a_teacher(cfg: CfgNode, tmp_path: Path) -> None:
+    path = Path(weights(cfg, tmp_path, bias=0.0, teacher_bias=0.0))
+    path.write_bytes(path.read_bytes()[:-2000])
+    with pytest.raises(ValueError, match=r"model\.pth"):
+        load_network(cfg, str(path), use_teacher=True)
+    with pytest.raises(ValueError, match="--weights"):
+        load_network(cfg, "")
 
 
 def test_the_config_beside_the_weights_is_found(tmp_path: Path) -> None:
@@ -81,7 +108,7 @@ def test_the_config_beside_the_weights_is_found(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"there is no file .*model_final.pth"):
         find_config(str(weights))
     weights.touch()
-    with pytest.raises(FileNotFoundError, match=r"there is no .*config.yaml.*--config-file"):
+    with pytest.raises(FileNotFoundError, match=r"there is no file .*config.yaml.*--config-file"):
         find_config(str(weights))
     (tmp_path / "config.yaml").touch()
     assert find_config(str(weights)) == str(tmp_path / "config.yaml")

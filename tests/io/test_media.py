@@ -1,4 +1,4 @@
-"""Pictures from files, folders, patterns and videos; videos written."""
+"""Frames of files, folders, patterns and videos; written videos."""
 
 import gc
 import os
@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from depthbox.io.media import Frame, MediaError, Source, batches, count_frames, find_sources, read_frames, read_picture
+from depthbox.io.media import MediaError, MediaFrame, Source, count_frames, find_sources, iterate_batches, read_frames
 from depthbox.io.video import VideoFile
 
 
-def picture(value: int, size: tuple[int, int] = (48, 64)) -> np.ndarray:
+def colored(value: int, size: tuple[int, int] = (48, 64)) -> np.ndarray:
     return np.full((*size, 3), (value, 255 - value, 30), dtype=np.uint8)
 
 
@@ -22,11 +22,12 @@ def picture(value: int, size: tuple[int, int] = (48, 64)) -> np.ndarray:
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "more").mkdir()
     for value, name in enumerate(("b.png", "a.jpg", "more/a.jpg")):
-        Image.fromarray(picture(50 * value)).save(tmp_path / name)
+        Image.fromarray(colored(50 * value)).save(tmp_path / name)
     (tmp_path / "notes.txt").write_text("no image")
+    (tmp_path / "._a.jpg").write_bytes(b"a hidden file")
     with VideoFile(tmp_path / "clip.mp4", (48, 64), 10.0) as video:
         for value in range(5):
-            video.write(picture(50 * value))
+            video.write(colored(50 * value))
     return tmp_path
 
 
@@ -51,16 +52,16 @@ def test_equal_names_of_two_folders_are_told_apart(folder: Path) -> None:
     ("word", "error", "message"),
     [
         ("none.jpg", FileNotFoundError, "no file or folder .*none.jpg"),
-        ("*.webp", FileNotFoundError, r"no image or video fits the pattern .*\*\.webp"),
-        ("notes.txt", ValueError, "notes.txt is no image and no video"),
-        ("empty", ValueError, "empty holds no images"),
+        ("*.webp", FileNotFoundError, r"no image or video matches the pattern .*\*\.webp"),
+        ("notes.txt", ValueError, "notes.txt has no suffix of an image or a video"),
+        ("empty", ValueError, "empty contains no images"),
     ],
 )
 def test_mistakes_are_named(folder: Path, word: str, error: type[Exception], message: str) -> None:
     (folder / "empty").mkdir()
     with pytest.raises(error, match=message):
         find_sources([str(folder / word)])
-    with pytest.raises(ValueError, match="nothing to read"):
+    with pytest.raises(ValueError, match="no input"):
         find_sources([])
 
 
@@ -70,14 +71,14 @@ def test_a_video_is_read_frame_by_frame_as_it_was_written(folder: Path) -> None:
     assert [frame.name for frame in frames] == [f"clip.mp4#{number:06d}" for number in range(5)]
     assert count_frames(source) == 5 and frames[0].rate == pytest.approx(10.0)
     for value, frame in enumerate(frames):
-        assert np.abs(frame.pixels.astype(int) - picture(50 * value)).max() < 12  # lossy, but RGB and in order
+        assert np.abs(frame.pixels.astype(int) - colored(50 * value)).max() < 12  # lossy, but RGB and in order
 
 
 def test_the_rotation_of_a_photograph_is_applied(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
-    Image.fromarray(picture(9)).save(tmp_path / "turned.jpg", exif=exif)
-    assert read_picture(tmp_path / "turned.jpg").shape == (64, 48, 3)
+    Image.fromarray(colored(9)).save(tmp_path / "turned.jpg", exif=exif)
+    assert next(read_frames(Source("image", str(tmp_path / "turned.jpg"), "turned.jpg"))).pixels.shape == (64, 48, 3)
 
 
 @pytest.mark.parametrize("name", ["broken.jpg", "broken.mp4"])
@@ -91,9 +92,9 @@ def test_what_cannot_be_read_is_named(tmp_path: Path, name: str) -> None:
 
 
 def test_a_video_that_failed_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="a picture is"), VideoFile(tmp_path / "v.mp4", (48, 64), 5) as video:
-        video.write(picture(3))
-        video.write(picture(3, (24, 24)))
+    with pytest.raises(ValueError, match="a frame is"), VideoFile(tmp_path / "v.mp4", (48, 64), 5) as video:
+        video.write(colored(3))
+        video.write(colored(3, (24, 24)))
     assert os.listdir(tmp_path) == []
     with pytest.raises(MediaError, match=r"v\.xyz"):
         VideoFile(tmp_path / "v.xyz", (48, 64), 5)
@@ -101,24 +102,24 @@ def test_a_video_that_failed_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_batches_hold_no_frame_longer_than_needed() -> None:
-    alive: weakref.WeakSet[Frame] = weakref.WeakSet()
+    alive: weakref.WeakSet[MediaFrame] = weakref.WeakSet()
     most = 0
     source = Source("video", "v", "v")
 
     def frames():
         nonlocal most
         for index in range(20):
-            frame = Frame(source, index, picture(0))
+            frame = MediaFrame(source, index, colored(0))
             alive.add(frame)
             gc.collect()
             most = max(most, len(alive))
             yield frame
             del frame
 
-    assert [len(batch) for batch in batches(frames(), 3)] == [3] * 6 + [2]
+    assert [len(batch) for batch in iterate_batches(frames(), 3)] == [3] * 6 + [2]
     assert most == 3
-    with pytest.raises(ValueError, match="at least 1"):
-        next(batches(iter(()), 0))
+    with pytest.raises(ValueError, match="must be 1 or more"):
+        next(iterate_batches(iter(()), 0))
 
 
 def test_opencv_reads_what_is_written(folder: Path) -> None:

@@ -1,7 +1,6 @@
-"""Boxes in, masks out: what is written, what is kept, how a stopped job goes on."""
+"""Labeling jobs: the written file, what is kept of the input, resuming and repeating."""
 
-import json
-from collections.abc import Callable
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -9,242 +8,263 @@ import numpy as np
 import pycocotools.mask as mask_util
 import pytest
 import torch
+from labeling_toy import SIZE, change, ellipse, label, make_job, read
 from PIL import Image
 from pycocotools.coco import COCO
 
+from depthbox.io.annotations.records import AnnotationError
 from depthbox.labeling.box_labeler import BoxMask
-from depthbox.labeling.job import LabelJob, label_boxes
-from depthbox.labeling.quality import evaluate_labels
-from depthbox.labeling.review import review_labels
-
-SIZE = (40, 60)
+from depthbox.labeling.job import LabelJob, Prompts, check_job, find_finished, label_dataset, read_box_prompts
+from depthbox.labeling.loading import load_annotations
 
 
-def disc(size: tuple[int, int], box: np.ndarray) -> np.ndarray:
-    """An ellipse that fills a box, drawn pixel by pixel."""
-    y, x = np.mgrid[: size[0], : size[1]] + 0.5
-    x0, y0, x1, y1 = box
-    return ((x - (x0 + x1) / 2) / (x1 - x0) * 2) ** 2 + ((y - (y0 + y1) / 2) / (y1 - y0) * 2) ** 2 < 1
-
-
-def label(image: dict[str, Any], picture: np.ndarray, boxes: np.ndarray) -> list[BoxMask]:
-    """Ellipses; the score is lower the larger the box."""
-    masks = []
-    for box in boxes:
-        whole = disc(picture.shape[:2], box)
-        left, top = int(box[0]), int(box[1])
-        part = whole[top : int(np.ceil(box[3])), left : int(np.ceil(box[2]))]
-        masks.append(BoxMask(torch.from_numpy(part.copy()), left, top, round(1 - part.size / 2400, 4)))
-    return masks
-
-
-@pytest.fixture
-def job(tmp_path: Path) -> LabelJob:
-    """Three images with four boxes and a crowd; the true mask of box 12 is its ellipse."""
-    (tmp_path / "images").mkdir()
-    images = []
-    for number in (1, 2, 3):
-        Image.fromarray(np.full((*SIZE, 3), 60 * number, dtype=np.uint8)).save(tmp_path / "images" / f"{number}.png")
-        images.append({"id": number, "file_name": f"{number}.png", "height": SIZE[0], "width": SIZE[1], "license": 4})
-    crowd = mask_util.encode(np.asfortranarray(np.eye(*SIZE, dtype=np.uint8)))
-    crowd = {"size": list(SIZE), "counts": crowd["counts"].decode()}
-    truth = mask_util.encode(np.asfortranarray(disc(SIZE, np.array([2, 3, 22, 15])).astype(np.uint8)))
-    truth = {"size": list(SIZE), "counts": truth["counts"].decode()}
-    rows = [
-        {"id": 12, "image_id": 1, "bbox": [2, 3, 20, 12], "segmentation": truth, "note": "kept"},
-        {"id": 11, "image_id": 1, "bbox": [10.5, 5.5, 40, 30], "iscrowd": 0},
-        {"id": 10, "image_id": 1, "bbox": [0, 0, 60, 40], "iscrowd": 1, "segmentation": crowd, "area": 40},
-        {"id": 9, "image_id": 3, "bbox": [50, 30, 30, 30]},
-        {"id": 8, "image_id": 2, "bbox": [5, 5, 5, 5]},
-    ]
-    content = {
-        "info": {"year": 2024},
-        "images": images,
-        "annotations": [{"category_id": 7, "area": 1.0, **row} for row in rows],
-        "categories": [{"id": 7, "name": "disc"}],
-    }
-    (tmp_path / "boxes.json").write_text(json.dumps(content))
-    return LabelJob(tmp_path / "boxes.json", tmp_path / "images", tmp_path / "masks.json", job="one")
-
-
-def change(job: LabelJob, edit: Callable[[dict[str, Any]], None]) -> None:
-    content = json.loads(job.json_file.read_text())
-    edit(content)
-    job.json_file.write_text(json.dumps(content))
-
-
-def test_the_output_is_the_input_with_masks(job: LabelJob) -> None:
-    summary = label_boxes(job, label)
-    assert summary.problems == [] and len(summary.labels) == 4 and summary.boxes.crowds == 1
-    given, written = (json.loads(path.read_text()) for path in (job.json_file, job.output))
+def test_the_output_is_the_input_with_masks(folder: Path) -> None:
+    summary = label_dataset(make_job(folder), label)
+    assert summary.problems == [] and len(summary.labels) == 4 and summary.crowds == 1 and summary.unlabeled == 0
+    given, written = read(folder, "boxes.json"), read(folder)
     for key in ("info", "images", "categories"):
         assert written[key] == given[key]
-    assert [row["id"] for row in written["annotations"]] == [12, 11, 10, 9, 8]
-    assert written["annotations"][2] == given["annotations"][2], "a crowd stays as it is"
-    coco = COCO(str(job.output))
+    assert [entry["id"] for entry in written["annotations"]] == [12, 11, 10, 9, 8]
+    assert written["annotations"][2] == given["annotations"][2], "a crowd is unchanged"
+    coco = COCO(str(folder / "masks.json"))
     for old, new in zip(given["annotations"], written["annotations"], strict=True):
         assert {k: v for k, v in old.items() if k not in ("segmentation", "area")}.items() <= new.items()
         if new["iscrowd"]:
             continue
         box = np.array(old["bbox"]) + [0, 0, *old["bbox"][:2]]
-        expected = disc(SIZE, np.clip(box, 0, (*SIZE[::-1], *SIZE[::-1])))
+        expected = ellipse(SIZE, np.clip(box, 0, (*SIZE[::-1], *SIZE[::-1])))
         np.testing.assert_array_equal(coco.annToMask(new), expected)
         assert isinstance(new["segmentation"]["counts"], str) and new["area"] == expected.sum() > 0
         assert new["segmentation"]["size"] == list(SIZE) and 0 <= new["score"] <= 1
-    assert sorted(path.name for path in job.output.parent.iterdir()) == ["boxes.json", "images", "masks.json"]
+    assert sorted(path.name for path in folder.iterdir()) == ["boxes.json", "images", "masks.json"]
 
 
-def test_what_cvat_and_label_studio_ask_for(job: LabelJob) -> None:
-    """Their importers read: images' sizes; bbox, area, iscrowd; polygons, or RLE; never an empty segmentation."""
+def test_the_output_has_what_cvat_and_label_studio_require(folder: Path) -> None:
+    """Their importers need: image sizes; bbox, area, iscrowd; polygons or RLE; never an empty segmentation."""
 
     def empty_box(content: dict[str, Any]) -> None:
         content["annotations"][4]["bbox"] = [5, 5, 0, 5]
 
-    change(job, empty_box)
+    change(folder, empty_box)
     for mask_format in ("rle", "polygons"):
-        output = job.output.with_name(f"{mask_format}.json")
-        label_boxes(LabelJob(job.json_file, job.images, output, mask_format), label)
-        content = json.loads(output.read_text())
+        label_dataset(make_job(folder, output=folder / f"{mask_format}.json", mask_format=mask_format), label)
+        content = read(folder, f"{mask_format}.json")
         for image in content["images"]:
             assert isinstance(image["id"], int) and image["width"] > 0 and image["height"] > 0 and image["file_name"]
         known = {category["id"] for category in content["categories"]}
-        for row in content["annotations"]:
-            assert row["category_id"] in known and len(row["bbox"]) == 4 and row["iscrowd"] in (0, 1)
-            assert isinstance(row["area"], (int, float))
-            segmentation = row.get("segmentation", "none")
-            assert segmentation, "left out rather than empty"
-            if mask_format == "polygons" and not row["iscrowd"] and segmentation != "none":
+        for entry in content["annotations"]:
+            assert entry["category_id"] in known and len(entry["bbox"]) == 4 and entry["iscrowd"] in (0, 1)
+            assert isinstance(entry["area"], (int, float))
+            segmentation = entry.get("segmentation", "none")
+            assert segmentation, "an empty segmentation must be absent"
+            if mask_format == "polygons" and not entry["iscrowd"] and segmentation != "none":
                 assert isinstance(segmentation[0], list) and all(len(p) >= 6 and len(p) % 2 == 0 for p in segmentation)
         assert "segmentation" not in content["annotations"][4] and content["annotations"][4]["score"] == 0
 
 
-def test_a_stopped_job_goes_on(job: LabelJob) -> None:
+def test_ids_of_any_kind_and_own_keys_are_kept(folder: Path) -> None:
+    def rename(content: dict[str, Any]) -> None:
+        for image in content["images"]:
+            image["id"] = f"image {image['id']}"
+        for entry in content["annotations"]:
+            entry["image_id"], entry["id"] = f"image {entry['image_id']}", f"{entry['id']}-x"
+        content["annotations"][1]["bbox"] = ["10.5", "5.5", "40", "30"]
+        content["annotations"][3]["id"] = 2.5
+        content["mine"] = [1, {"a": None}]
+
+    change(folder, rename)
+    summary = label_dataset(make_job(folder), label)
+    given, written = read(folder, "boxes.json"), read(folder)
+    assert summary.unlabeled == 0 and written["mine"] == given["mine"] and written["images"] == given["images"]
+    for key in ("id", "image_id", "category_id"):
+        assert [entry[key] for entry in written["annotations"]] == [entry[key] for entry in given["annotations"]]
+    assert written["annotations"][1]["bbox"] == [10.5, 5.5, 40, 30], "a repaired box"
+    assert written["annotations"][0]["note"] == "kept"
+
+
+def test_a_dataset_of_another_format_is_labeled(folder: Path) -> None:
+    (folder / "labels").mkdir()
+    (folder / "labels" / "2.txt").write_text("0 0.5 0.5 0.25 0.5\n")
+    (folder / "data.yaml").write_text(f"path: {folder}\ntrain: images\nnames: [disc]\n")
+    annotations = load_annotations(folder / "data.yaml")
+    summary = label_dataset(LabelJob(annotations, folder / "masks.json"), label)
+    (entry,) = read(folder)["annotations"]
+    assert summary.unlabeled == 0 and entry["bbox"] == pytest.approx([22.5, 10, 15, 20])
+    mask = COCO(str(folder / "masks.json")).annToMask(entry)
+    np.testing.assert_array_equal(mask, ellipse(SIZE, np.array([22.5, 10, 37.5, 30])))
+
+
+def test_a_divided_dataset_needs_a_split(folder: Path) -> None:
+    for split in ("train", "val"):
+        (folder / split / "images").mkdir(parents=True)
+        (folder / split / "labels").mkdir()
+        Image.fromarray(np.zeros((*SIZE, 3), dtype=np.uint8)).save(folder / split / "images" / "a.png")
+        (folder / split / "labels" / "a.txt").write_text("0 0.5 0.5 0.5 0.5\n" * (1 + (split == "val")))
+    (folder / "data.yaml").write_text(f"path: {folder}\ntrain: train/images\nval: val/images\nnames: [disc]\n")
+    with pytest.raises(AnnotationError, match=r"train, val.*--split"):
+        load_annotations(folder / "data.yaml")
+    assert len(load_annotations(folder / "data.yaml", split="val").content["annotations"]) == 2
+    with pytest.raises(AnnotationError, match="no split test"):
+        load_annotations(folder / "data.yaml", split="test")
+
+
+def test_a_stopped_job_is_resumed(folder: Path) -> None:
+    job = make_job(folder)
     asked: list[int] = []
 
-    def stopping(image: dict[str, Any], picture: np.ndarray, boxes: np.ndarray) -> list[BoxMask]:
+    def stop(image: dict[str, Any], pixels: np.ndarray, prompts: Prompts) -> list[BoxMask]:
         if asked:
             raise KeyboardInterrupt
         asked.append(image["id"])
-        return label(image, picture, boxes)
+        return label(image, pixels, prompts)
 
     with pytest.raises(KeyboardInterrupt):
-        label_boxes(job, stopping)
-    assert not job.output.exists() and job.sidecar.is_file()
-    with open(job.sidecar, "ab") as file:
-        file.write(b'{"image_id": 2, "labels": [{"id"')  # the machine stopped in the middle of a line
+        label_dataset(job, stop)
+    assert not job.output.exists() and job.partial_file.is_file()
+    with open(job.partial_file, "ab") as file:
+        file.write(b'{"labels": [{"index"')  # the machine stopped in the middle of a line
 
-    def going_on(image: dict[str, Any], picture: np.ndarray, boxes: np.ndarray) -> list[BoxMask]:
+    def resume(image: dict[str, Any], pixels: np.ndarray, prompts: Prompts) -> list[BoxMask]:
         asked.append(image["id"])
-        return label(image, picture, boxes)
+        return label(image, pixels, prompts)
 
-    summary = label_boxes(job, going_on)
-    assert asked == [1, 2, 3] and summary.continued == 1 and not summary.started_over
-    assert len(summary.labels) == 4 and not job.sidecar.exists()
-    first = job.output.read_bytes()
-    with pytest.raises(FileExistsError, match="--overwrite"):
-        label_boxes(job, label)
-    assert job.output.read_bytes() == first
+    summary = label_dataset(job, resume)
+    assert asked == [1, 2, 3] and summary.resumed == 1 and not summary.started_over
+    assert len(summary.labels) == 4 and not job.partial_file.exists()
 
 
-def test_another_job_starts_over(job: LabelJob) -> None:
-    def stopping(image: dict[str, Any], picture: np.ndarray, boxes: np.ndarray) -> list[BoxMask]:
+def test_a_job_with_other_inputs_starts_over(folder: Path) -> None:
+    def fail(image: dict[str, Any], pixels: np.ndarray, prompts: Prompts) -> list[BoxMask]:
         if image["id"] == 2:
             raise RuntimeError("out of memory")
-        return label(image, picture, boxes)
+        return label(image, pixels, prompts)
 
     with pytest.raises(RuntimeError):
-        label_boxes(job, stopping)
-    summary = label_boxes(job.named("two"), label)
-    assert summary.started_over and summary.continued == 0 and len(summary.labels) == 4
+        label_dataset(make_job(folder), fail)
+    summary = label_dataset(make_job(folder, fingerprint="two"), label)
+    assert summary.started_over and summary.resumed == 0 and len(summary.labels) == 4
 
 
-def test_bad_images_and_boxes_are_named_and_the_rest_is_labelled(job: LabelJob) -> None:
+@pytest.mark.parametrize("mask_format", ["rle", "polygons"])
+def test_a_finished_job_is_recognized_only_with_the_same_inputs(folder: Path, mask_format: str) -> None:
+    job = make_job(folder, mask_format=mask_format)
+    assert find_finished(job) is None
+    summary, written = label_dataset(job, label), job.output.read_bytes()
+    found = find_finished(job)
+    assert found is not None and found.was_finished and found.unlabeled == 0
+    assert found.labels.keys() == summary.labels.keys()
+    for index, expected in summary.labels.items():
+        first, second = (mask_util.decode(one.segmentation) for one in (expected, found.labels[index]))
+        assert (first & second).sum() / (first | second).sum() > (0.999 if mask_format == "rle" else 0.85)
+        assert found.labels[index].score == expected.score
+    others = [
+        {"fingerprint": "two"},
+        {"fingerprint": ""},
+        {"mask_format": "rle" if mask_format != "rle" else "polygons"},
+    ]
+    for other in others:
+        assert find_finished(dataclasses.replace(job, **other)) is None
+        with pytest.raises(FileExistsError, match="--overwrite"):
+            label_dataset(dataclasses.replace(job, **other), label)
+    assert find_finished(dataclasses.replace(job, overwrite=True)) is None
+    Image.fromarray(np.zeros((*SIZE, 3), dtype=np.uint8)).save(folder / "images" / "1.png")
+    assert find_finished(job) is None, "an image has changed"
+    assert job.output.read_bytes() == written
+
+
+def test_a_finished_job_keeps_its_unlabeled_and_empty_objects(folder: Path) -> None:
+    (folder / "images" / "2.png").write_bytes(b"no image")
+
+    def empty(image: dict[str, Any], pixels: np.ndarray, prompts: Prompts) -> list[BoxMask]:
+        return [BoxMask(torch.zeros((2, 2), dtype=torch.bool), 0, 0, 0.0) for _ in prompts.boxes]
+
+    summary = label_dataset(make_job(folder), empty)
+    found = find_finished(make_job(folder))
+    assert found is not None and (summary.unlabeled, summary.empty) == (found.unlabeled, found.empty) == (1, 3)
+
+
+def test_bad_images_and_boxes_are_named_and_the_others_are_labeled(folder: Path) -> None:
     def spoil(content: dict[str, Any]) -> None:
         content["images"][2]["width"] = 61
-        content["annotations"][1]["bbox"] = [100, 5, 10, 10]
+        content["annotations"][1]["bbox"] = [59.8, 5, 10, 10]
         content["annotations"] += [
             {"id": 20, "image_id": 1, "category_id": 7, "bbox": [5, 5, "a", 5]},
             {"id": 21, "image_id": 99, "category_id": 7, "bbox": [5, 5, 5, 5]},
             {"id": 22, "image_id": 1, "category_id": 7, "bbox": [5, 5, -4, 5]},
         ]
 
-    change(job, spoil)
-    (job.images / "2.png").write_bytes(b"no image")
-    summary = label_boxes(job, label)
-    assert set(summary.labels) == {12}
+    change(folder, spoil)
+    (folder / "images" / "2.png").write_bytes(b"no image")
+    summary = label_dataset(make_job(folder), label)
+    assert list(summary.labels) == [0] and summary.unlabeled == 6
     lines = "\n".join(summary.problems)
     for part in (
-        "annotation 20 of 1.png: the bbox",
-        "annotation 21: the json has no image 99",
-        "annotation 22 of 1.png: the bbox [5, 5, -4, 5] has no area",
         "annotation 11 of 1.png: the box lies outside",
-        "2.png cannot be read",
-        "3.png is 40 x 60 (height x width), the json says 40 x 61",
+        "2.png is not an image file",
+        "3.png is 40 x 60 (height x width), but",
+        "says 40 x 61",
     ):
         assert part in lines
-    assert len(json.loads(job.output.read_text())["annotations"]) == 8
+    notes = {note.rule: note.examples[0] for note in summary.annotations.notes if note.kind == "left out"}
+    for rule, number in (("box_malformed", 20), ("image_unknown", 21), ("box_no_area", 22)):
+        assert f"annotation {number}" in notes[rule]
+    entries = read(folder)["annotations"]
+    assert len(entries) == 8
+    assert all("segmentation" not in entry and entry["score"] == 0 for entry in entries[3:])
+
+
+def test_images_of_16_bits_are_labeled(folder: Path) -> None:
+    deep = np.linspace(0, 3000, SIZE[0] * SIZE[1]).reshape(SIZE).astype(np.uint16)
+    Image.fromarray(deep).save(folder / "images" / "2.png")
+    ranges = []
+
+    def look(image: dict[str, Any], pixels: np.ndarray, prompts: Prompts) -> list[BoxMask]:
+        ranges.append((int(pixels.min()), int(pixels.max())))
+        return label(image, pixels, prompts)
+
+    assert label_dataset(make_job(folder), look).unlabeled == 0
+    assert (0, 255) in ranges
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "no valid json"),
-        ("[]", "the lists images, annotations, categories are missing"),
-        ('{"images": [{"id": 1}], "annotations": [], "categories": []}', "no id and file_name"),
-        ('{"images": [], "annotations": [{}], "categories": []}', r"annotations\[0\] has no id"),
-        ('{"images": [], "annotations": [{"id": 1}, {"id": 1}], "categories": []}', "id 1 is used twice"),
+        ("{", "not valid JSON"),
+        ("[]", "not a COCO JSON file"),
+        ('{"annotations": []}', "missing list"),
+        ('{"images": [{"id": 1}], "annotations": [], "categories": []}', "no image that can be used"),
     ],
 )
-def test_a_json_that_is_none_is_refused(job: LabelJob, text: str, message: str) -> None:
-    job.json_file.write_text(text)
-    with pytest.raises(ValueError, match=message):
-        label_boxes(job, label)
-    assert not job.output.exists() and not job.sidecar.exists()
+def test_a_file_that_is_not_coco_is_refused(folder: Path, text: str, message: str) -> None:
+    (folder / "boxes.json").write_text(text)
+    with pytest.raises(AnnotationError, match=message):
+        make_job(folder)
 
 
-def test_paths_that_cannot_work(job: LabelJob, tmp_path: Path) -> None:
-    cases = [
-        (LabelJob(tmp_path / "no.json", job.images, job.output), "no file"),
-        (LabelJob(job.json_file, tmp_path / "no", job.output), "no image folder"),
-        (LabelJob(job.json_file, job.images, job.json_file), "would overwrite"),
-        (LabelJob(job.json_file, job.images, tmp_path), "is a folder"),
-        (LabelJob(job.json_file, job.images, job.output, "png"), "rle or polygons"),
+def test_outputs_that_cannot_be_written_are_refused(folder: Path) -> None:
+    job = make_job(folder)
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({"output": folder / "boxes.json"}, "would overwrite"),
+        ({"output": folder}, "is a folder"),
+        ({"mask_format": "png"}, "rle or polygons"),
     ]
     for wrong, message in cases:
-        with pytest.raises((ValueError, OSError), match=message):
-            label_boxes(wrong, label)
+        with pytest.raises(ValueError, match=message):
+            check_job(dataclasses.replace(job, **wrong))
 
 
-def test_the_truth_is_compared_with(job: LabelJob) -> None:
-    summary = label_boxes(job, label)
-    quality = evaluate_labels(summary.boxes, summary.labels)
-    filled = disc(SIZE, np.array([2, 3, 22, 15])).sum() / (20 * 12)
-    assert (quality.count, quality.masks, quality.poor) == (1, 1.0, 0.0)
-    assert quality.filled == pytest.approx(filled) and quality.agreement is None
-    assert f"of filled boxes {100 * filled:.2f}" in str(quality)
-    assert evaluate_labels(summary.boxes, {}).masks == 0
-    change(job, lambda content: content["annotations"][0].pop("segmentation"))
-    summary = label_boxes(LabelJob(job.json_file, job.images, job.output, overwrite=True), label)
-    with pytest.raises(ValueError, match="holds no masks"):
-        evaluate_labels(summary.boxes, summary.labels)
+def test_prompts_are_the_boxes_inside_the_image() -> None:
+    entries = [{"bbox": box} for box in ([-5, 2, 20, 10], [70, 2, 5, 5], [50, 30, 30, 30])]
+    prompts = read_box_prompts(entries, SIZE)
+    assert prompts.boxes.tolist() == [[0, 2, 15, 12], [50, 30, 60, 40]]
+    assert prompts.annotations == [entries[0], entries[2]]
 
 
-def test_true_polygons_count_too(job: LabelJob) -> None:
-    polygon = [[2, 3, 22, 3, 22, 15, 2, 15]]
-    change(job, lambda content: content["annotations"][0].update(segmentation=polygon))
-    summary = label_boxes(job, label)
-    assert evaluate_labels(summary.boxes, summary.labels).filled == pytest.approx(1.0)
+def test_other_prompts_than_boxes_are_possible(folder: Path) -> None:
+    """A labeler and its own reader of prompts: only objects with a note are prompted."""
 
+    def read_noted(annotations: list[dict[str, Any]], size: tuple[int, int]) -> Prompts:
+        return read_box_prompts([entry for entry in annotations if "note" in entry], size)
 
-def test_the_review_shows_the_doubtful_first(job: LabelJob, tmp_path: Path) -> None:
-    summary = label_boxes(job, label)
-    (tmp_path / "review").mkdir()
-    (tmp_path / "review" / "review_007.png").write_bytes(b"of an earlier call")
-    pages = review_labels(summary, job.images, tmp_path / "review", 2)
-    assert [path.name for path in (tmp_path / "review").iterdir()] == ["review_001.png"] == [p.name for p in pages]
-    pixels = np.asarray(Image.open(pages[0]).convert("RGB")).astype(int)
-    assert pixels.shape[1] < 3 * 260  # two tiles
-    # The largest box has the lowest score: its image 1 (grey 60) comes before image 3 (grey 180).
-    order = [np.argmax((pixels == value).all(2).any(0)) for value in (60, 180)]
-    assert 0 < order[0] < order[1]
-    assert ((pixels[..., 0] > 200) & (pixels[..., 1] < 120)).sum() > 100  # the masks' outlines
+    summary = label_dataset(make_job(folder), label, read_noted)
+    assert list(summary.labels) == [0] and summary.unlabeled == 3

@@ -1,4 +1,4 @@
-"""Every config as it is, but for image size and length: two iterations, with its teacher in the second, and a test."""
+"""Every config with tiny images: two iterations, the second one with its teacher, and an evaluation."""
 
 import json
 import math
@@ -21,12 +21,12 @@ from depthbox.engine import Trainer
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = sorted(path for path in (ROOT / "configs").rglob("*.yaml") if not path.name.startswith("Base"))
-LABELS = dict(enumerate(CLASSES, start=1))  # the json's category -> Cityscapes' label
+LABELS = dict(enumerate(CLASSES, start=1))  # category of the JSON file -> label of Cityscapes
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two scenes with depth in Cityscapes' folders, so that both evaluators find what they need."""
+    """Write two scenes with depth in the folders of Cityscapes, for both evaluators."""
     root = tmp_path_factory.mktemp("tiny")
     data = json.loads(write_dataset(root / "scenes", 2, height=64, width=80, split="val").read_text())
     for number, image in enumerate(data["images"]):
@@ -47,7 +47,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def tiny_data(folder: Path, num_classes: int) -> str:
-    """DATASETS.COCO_STYLE with the scenes as ``tiny_<num_classes>``, their objects spread over so many classes."""
+    """Return DATASETS.COCO_STYLE with the scenes as ``tiny_<num_classes>``, their objects spread over the classes."""
     data = json.loads((folder / "instances.json").read_text())
     names = list(CLASSES.values()) if num_classes == len(CLASSES) else [f"class {n}" for n in range(num_classes)]
     data["categories"] = [{"id": number, "name": name} for number, name in enumerate(names, start=1)]
@@ -59,7 +59,7 @@ def tiny_data(folder: Path, num_classes: int) -> str:
 
 
 def shrunk(path: Path, folder: Path, output: Path) -> CfgNode:
-    """The config with its architecture, losses, optimiser and evaluator, on tiny images and for two iterations."""
+    """Load a config with its architecture, losses, optimizer and evaluator, for tiny images and two iterations."""
     cfg = load_config(add_depthbox_config, str(path))
     classes = cfg.MODEL.FCOS.NUM_CLASSES
     teacher_size = 96 if cfg.MODEL.DISTILL.TEACHER_MIN_SIZE > 0 else 0
@@ -68,7 +68,7 @@ def shrunk(path: Path, folder: Path, output: Path) -> CfgNode:
         "MODEL.WEIGHTS": "",
         "MODEL.TIMM.PRETRAINED": False,
         "MODEL.TIMM.WEIGHTS": "",
-        "MODEL.FCOS.INFERENCE_TH": 0.0005,  # a fresh network's scores are low
+        "MODEL.FCOS.INFERENCE_TH": 0.0005,  # the scores of an untrained network are low
         "MODEL.DISTILL.START_ITER": 1,
         "MODEL.DISTILL.TEACHER_MIN_SIZE": teacher_size,
         "MODEL.DISTILL.SCORE_THRESH": 0.0,
@@ -94,7 +94,7 @@ def shrunk(path: Path, folder: Path, output: Path) -> CfgNode:
 
 
 def expected_losses(cfg: CfgNode) -> set[str]:
-    """Names of the losses that a config asks for."""
+    """Return the names of the losses of a config."""
     model = cfg.MODEL
     quality = "ctr" if model.FCOS.BOX_QUALITY == "centerness" else "iou"
     losses = {"loss_fcos_cls", "loss_fcos_loc", f"loss_fcos_{quality}"}

@@ -1,4 +1,4 @@
-"""How often the host waits for the device in one whole training step."""
+"""Synchronizations of host and device in one whole training step."""
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -35,7 +35,7 @@ METHODS: dict[str, tuple[str, ...]] = {"boxinst": (), "depth": DEPTH}
 
 
 def scene(count: int, seed: int) -> dict[str, Any]:
-    """One image as the mapper gives it, with so many objects."""
+    """Make a sample in the format of the mapper, with ``count`` objects."""
     generator = torch.Generator().manual_seed(seed)
     low = torch.rand((count, 2), generator=generator) * torch.tensor([WIDTH / 2.0, HEIGHT / 2.0])
     size = 12 + torch.rand((count, 2), generator=generator) * 20
@@ -54,15 +54,16 @@ def scene(count: int, seed: int) -> dict[str, Any]:
 
 
 class CountingTrainer(Trainer):
-    """Trains on one batch after the other and counts the waits of each step, its hooks included."""
+    """Trainer on prepared batches that counts the waits of each step, hooks included."""
 
     def __init__(self, cfg: CfgNode, object_counts: Sequence[int]) -> None:
         super().__init__(cfg)
-        self.object_counts = object_counts  # of both images of each step
+        self.object_counts = object_counts  # objects per image of each step
         self.waits: list[Waits] = []
 
-    def build_train_loader(self, *_: Any) -> list[list[dict[str, Any]]]:  # type: ignore[override]
-        return [[scene(count, 2 * step), scene(count, 2 * step + 1)] for step, count in enumerate(self.object_counts)]
+    def _open_data(self) -> None:
+        counts = enumerate(self.object_counts)
+        self._batches = iter([[scene(count, 2 * step), scene(count, 2 * step + 1)] for step, count in counts])
 
     def before_step(self) -> None:
         self._counting = ExitStack()
@@ -75,11 +76,11 @@ class CountingTrainer(Trainer):
 
 
 def waits_by_count(folder: Path, object_counts: Sequence[int], *overrides: str) -> dict[int, Waits]:
-    """Waits of a step by the number of objects in each of its two images."""
-    steps = (1, *object_counts, 1)  # the first prepares things, the last writes a checkpoint
+    """Train and return the waits of a step by the number of objects in each of its two images."""
+    steps = (1, *object_counts, 1)  # the first step has lazy initialization, the last writes a checkpoint
     common = ("OUTPUT_DIR", str(folder), "DATASETS.TEST", "()", "SOLVER.CHECKPOINT_PERIOD", "0", "SEED", "0")
     common += ("SOLVER.IMS_PER_BATCH", "2", "SOLVER.MAX_ITER", str(len(steps)))
-    # AdamW counts its steps in tensors that stay on the host: reading them is no wait, but looks like one.
+    # AdamW counts its steps in tensors on the host: reading them would be counted as a wait.
     common += ("MODEL.FPN.OUT_CHANNELS", "32", "SOLVER.OPTIMIZER", "SGD", "MODEL.FCOS.INFERENCE_TH", "0.0")
     cfg = load_config(add_depthbox_config, str(ROOT / "tests" / "tiny.yaml"), overrides=[*common, *overrides])
     trainer = CountingTrainer(cfg, steps)
@@ -90,7 +91,7 @@ def waits_by_count(folder: Path, object_counts: Sequence[int], *overrides: str) 
 
 @pytest.fixture
 def losses_of_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Some mask losses go another way on the CPU, box by box; count the way that they go on a GPU."""
+    """Replace the mask losses that are computed box by box on the CPU by those of the GPU."""
 
     def box_losses(logits, edge_sets, image_index, rows, columns, size, dilation, triton):  # type: ignore[no-untyped-def]
         sums, counts = losses.pairwise_losses(logits, edge_sets, image_index, rows, columns, size, dilation)
@@ -104,25 +105,25 @@ def losses_of_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def explain(found: dict[int, Waits]) -> str:
-    return "".join(f"\n{count} objects an image:\n{waits}" for count, waits in found.items())
+    return "".join(f"\n{count} objects per image:\n{waits}" for count, waits in found.items())
 
 
 @pytest.mark.parametrize("method", list(METHODS))
-def test_a_step_waits_rarely_and_no_more_with_many_objects(method: str, tmp_path: Path, losses_of_a_gpu: None) -> None:
+def test_a_step_has_few_waits_for_any_number_of_objects(method: str, tmp_path: Path, losses_of_a_gpu: None) -> None:
     found = waits_by_count(tmp_path, COUNTS, *METHODS[method])
     totals = {waits.syncs.total() + waits.uploads.total() for waits in found.values()}
     assert len(totals) == 1 and totals.pop() <= LIMIT, explain(found)
     assert all(waits.syncs.total() >= 2 for waits in found.values()), "positives and losses must be among them"
 
 
-def test_the_teacher_waits_no_more_with_many_objects(tmp_path: Path, losses_of_a_gpu: None) -> None:
+def test_the_teacher_has_the_same_waits_for_any_number_of_objects(tmp_path: Path, losses_of_a_gpu: None) -> None:
     found = waits_by_count(tmp_path, (7, 40), *TEACHER)
     assert len({waits.syncs.total() for waits in found.values()}) == 1, explain(found)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="a GPU is required")
 @pytest.mark.parametrize("method", list(METHODS))
-def test_what_a_gpu_reports(method: str, tmp_path: Path) -> None:
+def test_the_reports_of_a_gpu_are_few(method: str, tmp_path: Path) -> None:
     found = waits_by_count(tmp_path, COUNTS, "MODEL.DEVICE", "cuda", *METHODS[method])
     assert max(waits.syncs.total() for waits in found.values()) <= LIMIT, explain(found)
 
@@ -152,14 +153,14 @@ def test_what_a_gpu_reports(method: str, tmp_path: Path) -> None:
         (lambda x, m: x.masked_fill(m, 1.0)[:2].max(0).values, False),
     ],
 )
-def test_the_counter_sees_waits(call: Callable[[Tensor, Tensor], object], waits: bool) -> None:
+def test_the_counter_counts_waits(call: Callable[[Tensor, Tensor], object], waits: bool) -> None:
     x, mask = torch.tensor([1.0, 2.0, 3.0]), torch.tensor([True, False, True])
     with count_waits() as found:
         call(x, mask)
     assert found.syncs.total() == waits
 
 
-def test_the_counter_sees_uploads_and_the_backward_pass() -> None:
+def test_the_counter_counts_uploads_and_the_backward_pass() -> None:
     class Reading(torch.autograd.Function):
         @staticmethod
         def forward(ctx, x):  # type: ignore[no-untyped-def]

@@ -1,4 +1,4 @@
-"""tools/ablate.py as it is called; the slow test trains for real."""
+"""tools/ablate.py: options, list, collection of results, and (slow) real training runs."""
 
 import importlib.util
 import json
@@ -56,7 +56,7 @@ def configs(tmp_path_factory):
     return [str(folder / "first.yaml"), str(folder / "second.yaml")]
 
 
-def test_words_are_told_apart(tool):
+def test_configs_and_settings_are_separated(tool):
     words = [
         "a.yaml",
         "b.yaml",
@@ -78,7 +78,7 @@ def test_words_are_told_apart(tool):
         tool.parse_arguments(["SOLVER.MAX_ITER", "5", "--output", "o"])
 
 
-def test_list_says_what_would_run_and_runs_nothing(tool, configs, tmp_path, capsys):
+def test_list_prints_the_runs_without_running_them(tool, configs, tmp_path, capsys):
     words = [*configs, "--seeds", "0", "7", "--output", str(tmp_path / "out"), "--names", "one", "two"]
     assert tool.main([*words, "--devices", "cpu", "--list"]) == 0
     shown = capsys.readouterr().out
@@ -86,7 +86,7 @@ def test_list_says_what_would_run_and_runs_nothing(tool, configs, tmp_path, caps
     assert not (tmp_path / "out").exists()
 
 
-def test_gather_without_any_result(tool, configs, tmp_path, capsys):
+def test_gather_accepts_unfinished_runs(tool, configs, tmp_path, capsys):
     assert tool.main([*configs, "--output", str(tmp_path), "--gather"]) == 0
     rows = json.loads((tmp_path / "ablation.json").read_text())["rows"]
     assert [row["seeds"] for row in rows] == [[], []] and "second" in capsys.readouterr().out
@@ -111,7 +111,7 @@ def test_help_shows_examples(tool, capsys):
 
 
 @pytest.mark.slow
-def test_trains_two_configs_with_two_seeds(configs, tmp_path):
+def test_two_configs_are_trained_with_two_seeds(configs, tmp_path):
     command = [sys.executable, str(SCRIPT), *configs, "--seeds", "0", "1", "--output", str(tmp_path)]
     command += ["--devices", "cpu"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)

@@ -1,4 +1,4 @@
-"""tools/analyze_affinity.py as it is called."""
+"""tools/analyze_affinity.py: files, printed tables, messages."""
 
 import importlib.util
 import json
@@ -32,7 +32,7 @@ def words(scenes, output, *more):
     return [*files, *more]
 
 
-def test_measures_writes_and_prints(tool, scenes, tmp_path, capsys):
+def test_results_are_written_and_printed(tool, scenes, tmp_path, capsys):
     tool.main(words(scenes, tmp_path / "out", "--depth", f"{scenes}/depth_val", "--max-images", "2"))
     shown = capsys.readouterr().out
     assert max(map(len, shown.splitlines()[:-3])) <= 80 and "S_d > 0.5, κ = 30" in shown and "2 images" in shown
@@ -48,10 +48,10 @@ def test_measures_writes_and_prints(tool, scenes, tmp_path, capsys):
     assert Image.open(tmp_path / "out" / "affinity.png").size[0] > 1000
 
 
-def test_chosen_thresholds_without_depth(tool, scenes, tmp_path, capsys):
+def test_thresholds_can_be_chosen_and_depth_omitted(tool, scenes, tmp_path, capsys):
     tool.main(words(scenes, tmp_path, "--color-thresholds", "0.2", "--min-size", "96"))
     shown = capsys.readouterr().out
-    assert "colour >= 0.2" in shown and "S_d" not in shown and "short side 96" in shown
+    assert "color >= 0.2" in shown and "S_d" not in shown and "short side 96" in shown
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_mistakes_end_with_one_line(tool, scenes, tmp_path, more, message):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_data_set_without_masks(tool, scenes, tmp_path):
+def test_a_dataset_without_masks_is_refused(tool, scenes, tmp_path):
     data = json.loads((scenes / "instances_val.json").read_text())
     for annotation in data["annotations"]:
         del annotation["segmentation"]

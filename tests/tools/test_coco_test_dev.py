@@ -1,4 +1,4 @@
-"""tools/coco_test_dev.py: what it packs is what the server reads, and what the server would refuse is refused."""
+"""tools/coco_test_dev.py: packed predictions are readable, and predictions that the server would refuse are errors."""
 
 import importlib.util
 import json
@@ -39,14 +39,14 @@ def files(folder, rows):
     return [str(folder / "results.json"), "--info", str(folder / "info.json"), "--output", str(folder / "out")]
 
 
-def test_the_zip_is_read_as_masks(tool, tmp_path, capsys):
+def test_the_zip_file_is_read_as_masks(tool, tmp_path, capsys):
     tool.main(files(tmp_path, [prediction(), prediction(score=0.25)]))
     assert "2 predictions on 1 of 2 images" in capsys.readouterr().out
     with zipfile.ZipFile(tmp_path / "out" / f"{NAME}.zip") as archive:
         assert archive.namelist() == [f"{NAME}.json"]
         rows = json.loads(archive.read(f"{NAME}.json"))
     read = COCO(str(tmp_path / "info.json")).loadRes(rows)
-    assert [row["area"] for row in read.dataset["annotations"]] == [6, 6]  # the mask's, not the box's 48
+    assert [row["area"] for row in read.dataset["annotations"]] == [6, 6]  # area of the mask, not of the box (48)
     assert [row["score"] for row in rows] == [0.5, 0.25]
 
 
@@ -55,21 +55,23 @@ def test_the_zip_is_read_as_masks(tool, tmp_path, capsys):
     [
         ([], "no predictions"),
         ({"a": 1}, "no predictions"),
-        ([prediction(image_id=8)], "row 0: image 8 is not of test-dev"),
-        ([prediction(), prediction(category_id=1)], "row 1: COCO has no category 1"),
+        ([prediction(image_id=8)], "prediction 0: image 8 is not in test-dev"),
+        ([prediction(), prediction(category_id=1)], "prediction 1: COCO has no category 1"),
         ([prediction(score=math.nan)], "the score is nan"),
-        ([prediction(size=(8, 6))], r"of \[8, 6\] pixels, the image of \[6, 8\]"),
+        ([prediction(score="high")], "the score is high"),
+        ([prediction(segmentation=[[1, 1, 3, 1, 3, 3]])], "not an RLE"),
+        ([prediction(size=(8, 6))], r"has \[8, 6\] pixels, the image \[6, 8\]"),
         ([{key: value for key, value in prediction().items() if key != "segmentation"}], "segmentation is missing"),
         ([prediction()] * 101, "101 predictions"),
     ],
 )
-def test_what_the_server_would_refuse(tool, tmp_path, rows, message):
+def test_predictions_that_the_server_would_refuse_are_errors(tool, tmp_path, rows, message):
     with pytest.raises(ValueError, match=message):
         tool.main(files(tmp_path, rows))
     assert not (tmp_path / "out").exists()
 
 
-def test_files_that_are_not_there_or_broken(tool, tmp_path):
+def test_missing_and_broken_files_are_named(tool, tmp_path):
     words = files(tmp_path, [prediction()])
     with pytest.raises(FileNotFoundError, match=r"nowhere\.json"):
         tool.main(["nowhere.json", *words[1:]])
@@ -77,5 +79,5 @@ def test_files_that_are_not_there_or_broken(tool, tmp_path):
     with pytest.raises(ValueError, match="image_info_test-dev2017"):
         tool.main(words)
     (tmp_path / "info.json").write_text("{")
-    with pytest.raises(ValueError, match="no valid JSON"):
+    with pytest.raises(ValueError, match="not valid JSON"):
         tool.main(words)

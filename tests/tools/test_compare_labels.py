@@ -36,7 +36,7 @@ def test_three_ways_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[s
     figures = json.loads((tmp_path / "out.json").read_text())
     names = ["detection at 64 pixels, matched", "detection at 96 pixels, matched", "depthbox label"]
     assert list(figures) == names and [line[:36].strip() for line in shown[1:]] == ["filled boxes", *names]
-    # A random network finds nothing: each box is filled, and has the IoU of the filled box.
+    # A random network detects nothing, so that each box is filled and has the IoU of the filled box.
     assert figures[names[0]]["masks"] == pytest.approx(figures[names[0]]["filled"]) != figures[names[2]]["masks"]
     assert f"{100 * figures[names[2]]['masks']:.1f}" in shown[-1]
     with pytest.raises(SystemExit, match="no file"):

@@ -1,4 +1,4 @@
-"""tools/convert_cityscapes.py as it is called."""
+"""tools/convert_cityscapes.py: options, both splits, messages."""
 
 import importlib.util
 import json
@@ -33,7 +33,7 @@ def data(tmp_path):
     return tmp_path
 
 
-def test_both_splits(tool, data, capsys):
+def test_both_splits_are_converted(tool, data, capsys):
     train, val = data / "new" / "train.json", data / "new" / "val.json"
     assert tool.main([str(data), "--split", "train", "--boxes-only", "--output", str(train)]) == 0
     assert "small objects (iscrowd)            0" in capsys.readouterr().out
@@ -47,7 +47,7 @@ def test_both_splits(tool, data, capsys):
     assert [a["iscrowd"] for a in boxes] == [0, 0] and [a["iscrowd"] for a in masks] == [1, 0]
 
 
-def test_min_area(tool, data):
+def test_the_minimum_area_can_be_set(tool, data):
     assert tool.main([str(data), "--split", "val", "--min-area", "12", "--output", str(data / "x.json")]) == 0
     assert [a["iscrowd"] for a in json.loads((data / "x.json").read_text())["annotations"]] == [0, 0]
 
@@ -59,7 +59,7 @@ def test_a_mistake_ends_with_one_line_and_no_file(tool, data, capsys):
     assert error.startswith("error: 1 of 1 images have neither") and not (data / "new").exists()
 
 
-def test_help(tool, capsys):
+def test_help_lists_the_options(tool, capsys):
     with pytest.raises(SystemExit) as end:
         tool.parse_arguments(["--help"])
     assert end.value.code == 0 and "--boxes-only" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""tools/visualize.py and tools/demo.py as they are called."""
+"""tools/visualize.py and tools/demo.py on the command line."""
 
 import importlib.util
 import json
@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from depthbox.data.synthetic.write import write_dataset
-from depthbox.experiments.demo import DemoSettings, demo_config, prepare_output, summary_line
+from depthbox.experiments.demo import DemoSettings, format_summary_line, make_config, prepare_output
 
 ROOT = Path(__file__).parents[2]
 
@@ -38,7 +38,7 @@ def test_ground_truth_sheet(visualize, scenes, tmp_path, capsys):
     visualize.main(["--output", str(output), "--columns", "1", *scenes])
     assert capsys.readouterr().out.split() == [str(output)]
     pixels = np.asarray(Image.open(output).convert("RGB"))
-    # Truth, colour edges and depth side by side: three tiles of 640 x 480 and their gaps; three rows.
+    # Ground truth, color edges and depth side by side: three tiles of 640 x 480 and their gaps, in three rows.
     assert 3 * 640 < pixels.shape[1] <= 2400 and pixels.shape[0] > 3 * 480
     assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 1000
 
@@ -52,7 +52,7 @@ def test_chosen_images_in_a_folder(visualize, scenes, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--dataset", "nowhere"], "unknown data set 'nowhere'"),
+        (["--dataset", "nowhere"], "'nowhere'"),
         (["--ids", "77"], "no image with the id 77"),
         (["--config-file", "none.yaml"], "none.yaml"),
         (["--columns", "900"], "do not fit"),
@@ -63,7 +63,7 @@ def test_mistakes_end_with_one_line(visualize, scenes, tmp_path, words, message)
         visualize.main([*words, "--output", str(tmp_path), *scenes])
 
 
-def test_no_data_set_and_missing_weights(visualize, scenes, tmp_path):
+def test_a_missing_dataset_and_missing_weights_are_named(visualize, scenes, tmp_path):
     with pytest.raises(SystemExit, match="--dataset"):
         visualize.main(["DATASETS.TEST", "()"])
     words = ["--weights", str(tmp_path / "no.pth"), "MODEL.DEVICE", "cpu", "MODEL.META_ARCHITECTURE"]
@@ -78,7 +78,7 @@ def test_help_shows_examples(visualize, capsys):
     assert "examples:" in shown and "--score-threshold" in shown and "[KEY VALUE ...]" in shown
 
 
-def test_demo_continues_starts_over_and_spares_foreign_files(tmp_path):
+def test_demo_continues_or_starts_over_and_keeps_foreign_files(tmp_path):
     settings = DemoSettings("some.yaml")
     assert not prepare_output(tmp_path, settings)
     (tmp_path / "data").mkdir()
@@ -103,10 +103,10 @@ def test_demo_continues_starts_over_and_spares_foreign_files(tmp_path):
 def test_demo_config_stretches_the_schedule(tmp_path):
     config = str(ROOT / "tests" / "tiny.yaml")
     data = [[f"demo_{split}", "it's.json", "images", ""] for split in ("train", "val")]
-    full = demo_config(DemoSettings(config), tmp_path, data)
+    full = make_config(DemoSettings(config), tmp_path, data)
     assert data == full.DATASETS.COCO_STYLE and full.DATASETS.TEST == ("demo_val",)
     assert full.TEST.FILLED_BOX_AP and str(tmp_path / "train") == full.OUTPUT_DIR
-    double = demo_config(DemoSettings(config, iterations=2 * full.SOLVER.MAX_ITER), tmp_path, data)
+    double = make_config(DemoSettings(config, iterations=2 * full.SOLVER.MAX_ITER), tmp_path, data)
     assert double.SOLVER.MAX_ITER == 2 * full.SOLVER.MAX_ITER
     assert list(double.SOLVER.STEPS) == [2 * step for step in full.SOLVER.STEPS]
     assert double.SOLVER.BASE_LR == full.SOLVER.BASE_LR
@@ -114,7 +114,7 @@ def test_demo_config_stretches_the_schedule(tmp_path):
 
 def test_demo_line():
     summary = {"box_AP": 51.234, "mask_AP": 40.0, "boxfill_AP": None, "seconds": 12}
-    assert summary_line(summary) == "DEMO box_AP=51.23 mask_AP=40.00 boxfill_AP=nan seconds=12"
+    assert format_summary_line(summary) == "DEMO box_AP=51.23 mask_AP=40.00 boxfill_AP=nan seconds=12"
 
 
 @pytest.mark.slow
@@ -127,6 +127,6 @@ def test_demo_from_end_to_end(tmp_path):
     line = rf"DEMO box_AP={figure} mask_AP={figure} boxfill_AP={figure} seconds=\d+"
     assert re.fullmatch(line, done.stdout.splitlines()[-1])
     summary = json.loads((tmp_path / "summary.json").read_text())
-    assert done.stdout.splitlines()[-1] == summary_line(summary)
+    assert done.stdout.splitlines()[-1] == format_summary_line(summary)
     assert summary["iterations"] == summary["settings"]["iterations"] > 0 and summary["versions"]["torch"]
     assert np.asarray(Image.open(tmp_path / "masks.png")).shape[1] <= 2400

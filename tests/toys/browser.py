@@ -1,4 +1,4 @@
-"""A real browser for tests of pages: found on the machine, never fetched."""
+"""Browser for tests of HTML pages: an installed Chromium, never downloaded."""
 
 import os
 import shutil
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 VARIABLE = "DEPTHBOX_BROWSER"
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 DESKTOP, PHONE = 1280, 390
-"""Widths in CSS pixels that every page must be readable at."""
+"""Widths in CSS pixels at which every page must be readable."""
 
 
 def find_browser() -> str | None:
-    """Program of a Chromium: the one that DEPTHBOX_BROWSER names, or the first of NAMES on the path; None without."""
+    """Return the path of a Chromium: DEPTHBOX_BROWSER, else the first of NAMES on the search path, else None."""
     return os.environ.get(VARIABLE) or next(filter(None, map(shutil.which, NAMES)), None)
 
 
 def needs_browser() -> str:
-    """Program of a Chromium; skips the test, saying what to install, where there is none."""
+    """Return the path of a Chromium, or skip the test with the name of the package to install."""
     pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
     program = find_browser()
     if program is None:
@@ -33,7 +33,7 @@ def needs_browser() -> str:
 
 @contextmanager
 def open_browser() -> "Iterator[Browser]":
-    """A browser, closed at the end; skips the test where there is none. Only one may be open at a time."""
+    """Open a browser and close it at the end, or skip the test without one. Only one may be open at a time."""
     program = needs_browser()
     from playwright.sync_api import sync_playwright
 
@@ -46,7 +46,7 @@ def open_browser() -> "Iterator[Browser]":
 
 
 def new_page(browser: "Browser", width: int = DESKTOP, dark: bool = False) -> "Page":
-    """An empty page of that width in CSS pixels; under 600 it is a phone: touch, two dots a pixel, mobile layout."""
+    """Open an empty page of a width in CSS pixels; below 600 as a phone: touch, two dots per pixel, mobile layout."""
     phone = width < 600
     return browser.new_page(
         viewport={"width": width, "height": 844 if phone else 800},
@@ -59,6 +59,6 @@ def new_page(browser: "Browser", width: int = DESKTOP, dark: bool = False) -> "P
 
 @contextmanager
 def open_page(width: int = DESKTOP, dark: bool = False) -> "Iterator[Page]":
-    """A page of ``new_page`` in a browser of its own."""
+    """Open an empty page in its own browser, see ``new_page``."""
     with open_browser() as browser:
         yield new_page(browser, width, dark)

@@ -1,4 +1,4 @@
-"""A small clean data set, and the faults that are planted in it."""
+"""A small clean dataset, and the faults that are planted in it."""
 
 import copy
 import json
@@ -14,7 +14,7 @@ BOXES = [[4, 6, 20, 12], [30, 8, 16, 30], [40.5, 2, 20.5, 9], [8, 28, 12, 14]]
 
 
 def coco():
-    """Six images with two objects of two classes each; every object with its outline."""
+    """Return six images with four objects each, of two classes; every object has an outline."""
     names = [f"{'' if i % 2 else 'sub/'}img{i}.png" for i in range(6)]
     images = [{"id": i + 1, "file_name": n, "height": HEIGHT, "width": WIDTH} for i, n in enumerate(names)]
     annotations = []
@@ -30,20 +30,26 @@ def coco():
     }
 
 
+def make_depth(seed):
+    """Return inverse depth of a plane that is nearer at the bottom, with noise, stretched to 0 to 1."""
+    depth = np.linspace(0, 1, HEIGHT // 2)[:, None] + np.random.default_rng(seed).random((HEIGHT // 2, WIDTH // 2)) / 4
+    return (depth - depth.min()) / (depth.max() - depth.min())
+
+
 def write_clean(folder):
-    """A clean data set: boxes.json, images, depth."""
+    """Write a clean dataset: boxes.json, images, depth."""
     generator = np.random.default_rng(0)
     content = coco()
-    for record in content["images"]:
+    for number, record in enumerate(content["images"]):
         path = folder / "images" / record["file_name"]
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(generator.integers(0, 255, (HEIGHT, WIDTH, 3), dtype=np.uint8)).save(path)
-        write_depth(folder / "depth" / record["file_name"], generator.random((HEIGHT // 2, WIDTH // 2)))
+        write_depth(folder / "depth" / record["file_name"], make_depth(number))
     (folder / "boxes.json").write_text(json.dumps(content))
 
 
 def change(list_name, place, **values):
-    """A fault: other values in one entry; ``...`` removes the key."""
+    """Return a fault: other values in one entry; ``...`` removes the key."""
 
     def plant(content, folder):
         for key, value in values.items():
@@ -56,20 +62,32 @@ def change(list_name, place, **values):
 
 
 def add(list_name, **values):
-    """A fault: the first entry once more, with other values."""
+    """Return a fault: the first entry once more, with other values."""
     return lambda content, folder: content[list_name].append({**copy.deepcopy(content[list_name][0]), **values})
+
+
+def change_all(list_name, **values):
+    """Return a fault: other values in every entry."""
+
+    def plant(content, folder):
+        for entry in content[list_name]:
+            entry.update(values)
+
+    return plant
 
 
 def as_corners(content, folder):
     for annotation in content["annotations"]:
         x, y, w, h = annotation["bbox"]
         annotation["bbox"] = [x, y, x + w, y + h]
+        del annotation["segmentation"]
 
 
-def as_shares(content, folder):
+def as_fractions(content, folder):
     for annotation in content["annotations"]:
         x, y, w, h = annotation["bbox"]
         annotation["bbox"] = [x / WIDTH, y / HEIGHT, w / WIDTH, h / HEIGHT]
+        del annotation["segmentation"]
 
 
 def to_crowds(content, folder):
@@ -86,19 +104,50 @@ def forget_first_image(content, folder):
     content["annotations"] = content["annotations"][4:]
 
 
+def crowd_first_image(content, folder):
+    boxes = [[x, y, 4, 4] for x in range(0, 60, 4) for y in range(0, 44, 4)]
+    content["annotations"] += [
+        {"id": 100 + i, "image_id": 1, "category_id": 1, "bbox": box, "segmentation": rectangle(box)}
+        for i, box in enumerate(boxes)
+    ]
+
+
+def rectangle(box):
+    x, y, w, h = box
+    return [[x, y, x + w, y, x + w, y + h, x, y + h]]
+
+
 def write(name, save):
-    """A fault: a file of the data set made anew."""
+    """Return a fault: a file of the dataset written anew."""
     return lambda content, folder: save(folder / name)
+
+
+def remove_images(count):
+    def plant(content, folder):
+        for record in content["images"][:count]:
+            (folder / "images" / record["file_name"]).unlink()
+
+    return plant
+
+
+def copy_image(content, folder):
+    with Image.open(folder / "images" / "img1.png") as image:
+        image.save(folder / "images" / "img3.png", compress_level=1)  # other bytes, same pixels
 
 
 def turned(path):
     exif = Image.Exif()
     exif[274] = 6
-    Image.fromarray(np.zeros((HEIGHT, WIDTH, 3), np.uint8)).save(path, exif=exif)
+    Image.fromarray(np.random.default_rng(1).integers(0, 255, (HEIGHT, WIDTH, 3), np.uint8)).save(path, exif=exif)
 
 
-def grey16(path):
+def gray16(path):
     Image.fromarray(np.arange(HEIGHT * WIDTH, dtype=np.uint16).reshape(HEIGHT, WIDTH)).save(path)
+
+
+def two_frames(path):
+    frames = [Image.fromarray(np.eye(HEIGHT, WIDTH, k=k, dtype=np.uint8) * 255) for k in (0, 5)]
+    frames[0].save(path, format="TIFF", save_all=True, append_images=frames[1:])
 
 
 def infinite_depth(path):
@@ -106,66 +155,92 @@ def infinite_depth(path):
     np.save(path.with_suffix(".npy"), np.full((HEIGHT, WIDTH), np.nan, np.float32))
 
 
+def metric_depth(path):
+    path.unlink()
+    np.save(path.with_suffix(".npy"), np.full((HEIGHT, WIDTH), 7.5, np.float32))
+
+
+def sensor_depth(content, folder):
+    """Write maps in millimeters: far = large, 0 = unknown."""
+    for record in content["images"]:
+        values = np.repeat(np.linspace(4000, 600, HEIGHT)[:, None], WIDTH, 1)
+        values[:, :5] = 0
+        Image.fromarray(values.astype(np.uint16)).save(folder / "depth" / record["file_name"])
+
+
+def reversed_depth(content, folder):
+    for number, record in enumerate(content["images"]):
+        write_depth(folder / "depth" / record["file_name"], 1 - make_depth(number))
+
+
 IMAGE, DEPTH = "images/img1.png", "depth/img1.png"
-PICTURE = Image.fromarray(np.full((HEIGHT, WIDTH, 3), 99, np.uint8))
+NOISE = Image.fromarray(np.random.default_rng(9).integers(0, 255, (HEIGHT, WIDTH, 3), dtype=np.uint8))
 FAULTS = [
-    ("json_entry_malformed", change("images", 0, file_name=...)),
-    ("json_entry_malformed", change("categories", 1, name=...)),
-    ("json_entry_malformed", change("annotations", 3, image_id=[1])),
-    ("no_images", lambda content, folder: content["images"].clear()),
-    ("no_categories", lambda content, folder: content["categories"].clear()),
-    ("no_annotations", lambda content, folder: content["annotations"].clear()),
-    ("image_id_twice", change("images", 1, id=1)),
-    ("annotation_id_twice", change("annotations", 1, id=1)),
-    ("category_id_twice", add("categories", name="cow")),
-    ("category_name_twice", add("categories", id=3)),
-    ("image_unknown", change("annotations", 0, image_id=77)),
-    ("image_unknown", change("annotations", 0, image_id="1")),
-    ("category_unknown", change("annotations", 0, category_id=0)),
-    ("annotation_ignored", change("annotations", 0, ignore=1)),
-    ("image_size_invalid", change("images", 0, height=...)),
-    ("image_size_invalid", change("images", 0, width="64")),
-    ("file_listed_twice", add("images", id=7)),
-    ("annotation_id_zero", change("annotations", 0, id=0)),
-    ("id_not_integer", change("annotations", 0, id="a")),
-    ("crowd_invalid", change("annotations", 0, iscrowd=2)),
-    ("crowd", change("annotations", 0, iscrowd=1)),
+    ("annotations_unreadable", change("images", 1, id=1)),
+    ("annotations_unreadable", lambda content, folder: content["images"].clear()),
+    ("annotations_unreadable", lambda content, folder: content["categories"].clear()),
+    ("annotations_unreadable", add("categories", name="cow")),
+    ("nothing_to_learn", lambda content, folder: content["annotations"].clear()),
+    ("nothing_to_learn", change_all("annotations", category_id=9)),
     ("class_absent", add("categories", id=3, name="cow")),
     ("class_absent", to_crowds),
     ("class_rare", to_other_class),
-    ("category_ids_gaps", add("categories", id=9, name="cow")),
     ("image_empty", forget_first_image),
-    ("box_malformed", change("annotations", 0, bbox=[1, 2, 3])),
-    ("box_malformed", change("annotations", 0, bbox=...)),
-    ("box_malformed", change("annotations", 0, bbox=[1, 2, "3", 4])),
-    ("box_not_finite", change("annotations", 0, bbox=[1, 2, math.nan, 4])),
-    ("box_not_finite", change("annotations", 0, bbox=[1, 2, 10**400, 4])),
     ("box_xyxy", as_corners),
-    ("box_normalised", as_shares),
-    ("box_negative", change("annotations", 0, bbox=[20, 20, -5, 8])),
-    ("box_zero", change("annotations", 0, bbox=[20, 20, 0, 8])),
-    ("box_outside", change("annotations", 0, bbox=[WIDTH, 0, 9, 9])),
-    ("box_partly_outside", change("annotations", 0, bbox=[50, 2, 20, 9])),
-    ("box_tiny", change("annotations", 0, bbox=[9, 9, 8, 0.2])),
-    ("box_duplicate", change("annotations", 2, bbox=[4, 6, 20, 12.1])),
-    ("segmentation_malformed", change("annotations", 0, segmentation=[1, 2, 3, 4, 5, 6])),
-    ("segmentation_malformed", change("annotations", 0, segmentation={"size": [48, 64]})),
-    ("segmentation_short", change("annotations", 0, segmentation=[[1, 2, 3, 4]])),
-    ("segmentation_size", change("annotations", 0, segmentation={"size": [2, 3], "counts": [2, 4]})),
-    ("segmentation_partial", change("annotations", 0, segmentation=...)),
-    ("image_missing", write(IMAGE, lambda path: path.rename(path.with_name("IMG1.jpg")))),
-    ("image_unreadable", write(IMAGE, lambda path: path.write_bytes(path.read_bytes()[:-3000]))),
-    ("image_unreadable", write(IMAGE, lambda path: path.write_bytes(b"no image"))),
-    ("image_turned", write(IMAGE, turned)),
-    ("image_size_differs", write(IMAGE, PICTURE.resize((32, 24)).save)),
-    ("image_deep", write(IMAGE, grey16)),
-    ("image_unlisted", write("images/more.JPG", PICTURE.save)),
+    ("box_normalized", as_fractions),
+    ("box_tiny", change("annotations", 0, bbox=[9, 9, 8, 0.2], segmentation=...)),
+    ("box_duplicate", change("annotations", 2, bbox=[4, 6, 20, 12.1], segmentation=...)),
+    ("box_thin", change("annotations", 0, bbox=[1, 9, 60, 2], segmentation=...)),
+    ("box_huge", change("annotations", 0, bbox=[0, 0, WIDTH, HEIGHT], segmentation=...)),
+    ("image_crowded", crowd_first_image),
+    ("outline_off_box", change("annotations", 0, segmentation=rectangle([40, 30, 10, 10]))),
+    ("outline_missing", change("annotations", 0, segmentation=...)),
+    ("image_deep", write(IMAGE, gray16)),
+    ("image_pages", write(IMAGE, two_frames)),
+    ("image_flat", write(IMAGE, Image.new("RGB", (WIDTH, HEIGHT)).save)),
+    ("image_repeated", copy_image),
+    ("image_unlisted", write("images/more.JPG", NOISE.save)),
     ("depth_missing", write(DEPTH, lambda path: path.unlink())),
     ("depth_unreadable", write(DEPTH, lambda path: path.write_bytes(b"no depth"))),
-    ("depth_8bit", write(DEPTH, PICTURE.convert("L").save)),
+    ("depth_range", write(DEPTH, metric_depth)),
+    ("depth_8bit", write(DEPTH, NOISE.convert("L").save)),
     ("depth_not_finite", write(DEPTH, infinite_depth)),
     ("depth_size_differs", write(DEPTH, lambda path: write_depth(path, np.eye(HEIGHT)))),
-    ("depth_shared", add("images", id=7, file_name="sub/img0.jpg")),
+    ("depth_shared", lambda content, folder: (add("images", id=7, file_name="sub/img0.jpg")(content, folder),
+                                              NOISE.save(folder / "images/sub/img0.jpg"))),
+    ("depth_sensor", sensor_depth),
+    ("depth_reversed", reversed_depth),
     ("depth_constant", write(DEPTH, lambda path: write_depth(path, np.full((HEIGHT, WIDTH), 0.5)))),
     ("depth_unused", write("depth/more.npy", lambda path: np.save(path, np.eye(HEIGHT)))),
+]  # fmt: skip
+# Faults that the reader notes: rule, severity, fault.
+NOTED = [
+    ("image_malformed", "warning", change("images", 0, file_name=...)),
+    ("image_unknown", "warning", change("annotations", 0, image_id=77)),
+    ("id_type_differs", "info", change("annotations", 0, image_id="1")),
+    ("category_unknown", "warning", change("annotations", 0, category_id=0)),
+    ("category_without_name", "info", change("categories", 1, name=...)),
+    ("category_name_twice", "info", add("categories", id=3)),
+    ("annotation_id_twice", "info", change("annotations", 1, id=1)),
+    ("ignored", "info", change("annotations", 0, ignore=1)),
+    ("crowd", "info", change("annotations", 0, iscrowd=1)),
+    ("crowd_invalid", "warning", change("annotations", 0, iscrowd=2)),
+    ("all_crowds", "error", change_all("annotations", iscrowd=1)),
+    ("file_listed_twice", "info", add("images", id=7)),
+    ("image_size_repaired", "info", change("images", 0, height=...)),
+    ("image_size_text", "info", change("images", 0, width="64")),
+    ("box_malformed", "warning", change("annotations", 0, bbox=[1, 2, 3])),
+    ("box_not_finite", "warning", change("annotations", 0, bbox=[1, 2, math.nan, 4])),
+    ("box_from_outline", "info", change("annotations", 0, bbox=...)),
+    ("box_no_area", "warning", change("annotations", 0, bbox=[20, 20, -5, 8])),
+    ("box_outside", "warning", change("annotations", 0, bbox=[WIDTH, 0, 9, 9])),
+    ("box_beyond_border", "warning", change("annotations", 0, bbox=[50, 2, 20, 9], segmentation=...)),
+    ("outline_bad", "warning", change("annotations", 0, segmentation=[[1, 2, 3, 4]])),
+    ("outline_other_size", "warning", change("annotations", 0, segmentation={"size": [2, 3], "counts": [2, 4]})),
+    ("image_missing", "warning", remove_images(1)),
+    ("image_missing", "error", remove_images(4)),
+    ("image_unreadable", "warning", write(IMAGE, lambda path: path.write_bytes(b"no image"))),
+    ("image_unreadable", "warning", write(IMAGE, lambda path: path.write_bytes(path.read_bytes()[:-3000]))),
+    ("image_turned", "error", write(IMAGE, turned)),
+    ("image_size_differs", "error", write(IMAGE, NOISE.resize((32, 24)).save)),
 ]

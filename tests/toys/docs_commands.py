@@ -1,4 +1,4 @@
-"""Finds the command lines in pages of documentation and checks them with the real parsers, without running them."""
+"""Extraction of command lines from documentation, and their check with the real parsers, without running them."""
 
 import argparse
 import ast
@@ -21,7 +21,7 @@ from depthbox.config import load_config
 
 ROOT = Path(__file__).resolve().parents[2]
 SHELLS = ("bash", "sh", "console")
-# Programs that are not ours; what they do with their words is their affair.
+# Other programs, whose arguments are not checked.
 FOREIGN = {"cd", "export", "head", "hf", "label-studio-converter", "ln", "scontrol", "source"}
 _FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(r"`((?:depthbox|make|(?:python )?tools/\w+\.py|(?:python )?scripts/[\w.]+)(?: [^`]*)?)`")
@@ -34,21 +34,21 @@ _PYTHON = re.compile(r"(?:\.venv/bin/)?python[\d.]*")
 
 
 class WrongCommand(AssertionError):
-    """A command line that would not do what the page says."""
+    """A command line that fails as written."""
 
 
 class _Parsed(Exception):
-    """Carries the arguments out of a program that parses in its ``main``."""
+    """Signal that carries the parsed arguments out of ``main``."""
 
 
 def blocks(text: str) -> Iterator[tuple[str, str]]:
-    """Language and content of the fenced blocks of a page."""
+    """Yield language and content of the fenced blocks of a page."""
     for indent, language, content in _FENCE.findall(text):
         yield language, re.sub(f"^{indent}", "", content, flags=re.MULTILINE)
 
 
 def commands(language: str, block: str) -> list[list[str]]:
-    """The commands of a block, as words; none where it is no shell's (output, a tree of folders)."""
+    """Return the commands of a block as lists of words; none of a block that is not for the shell."""
     if language not in ("", *SHELLS):
         return []
     lines = block.replace("\\\n", " ").splitlines()
@@ -63,14 +63,14 @@ def commands(language: str, block: str) -> list[list[str]]:
 
 
 def is_command(line: str) -> bool:
-    """Whether a line of a block without a language is for the shell: one of output may be anything."""
+    """Return whether a line of a block without a language is a command, not output."""
     return bool(_STARTS.match(line))
 
 
 def check_command(words: list[str]) -> None:
-    """Raise WrongCommand unless the words name what is there and parse."""
+    """Raise WrongCommand unless the program exists and parses the words."""
     program = words[0].removeprefix(".venv/bin/")
-    rest = [word for word in words[1:] if word != "..."]  # more words, as said before on the page
+    rest = [word for word in words[1:] if word != "..."]  # stands for words given earlier on the page
     if program == "srun":
         check_command(rest)
     elif program == "torchrun":
@@ -86,7 +86,7 @@ def check_command(words: list[str]) -> None:
     elif program.startswith(("tools/", "scripts/")):
         check_file(program, rest)
     elif program not in FOREIGN:
-        raise WrongCommand(f"'{program}' is no command of ours, nor a known one of others")
+        raise WrongCommand(f"'{program}' is not a command of DepthBox, nor a known other program")
 
 
 def _after_torchrun(words: list[str]) -> list[str]:
@@ -133,10 +133,10 @@ def check_depthbox(words: list[str]) -> None:
 
 
 def check_file(name: str, words: list[str] | None) -> None:
-    """A script of ours: it is there, and its own parser takes the words (shell scripts are not asked)."""
+    """Raise WrongCommand unless a script exists and, if it is a Python tool, parses the words."""
     path = ROOT / name
     if not path.is_file():
-        raise WrongCommand(f"there is no {name}")
+        raise WrongCommand(f"{name} does not exist")
     if words is not None and path.suffix == ".py" and path.parent.name in ("tools", "scripts"):
         check_arguments(_quietly(lambda: _parse_file(path, words), [name, *words]))
 
@@ -167,7 +167,7 @@ def load(path: Path) -> ModuleType:
 
 
 def check_arguments(arguments: argparse.Namespace | None) -> None:
-    """Configs that the arguments name are there, and KEY VALUE fits them."""
+    """Raise WrongCommand unless the named configs exist and KEY VALUE fits them."""
     files = [getattr(arguments, "config_file", None), *(getattr(arguments, "configs", None) or [])]
     ours = [name for name in files if name and str(name).startswith("configs/") and "<" not in str(name)]
     for name in ours or [""]:
@@ -178,7 +178,7 @@ def check_arguments(arguments: argparse.Namespace | None) -> None:
 
 
 def _quietly(call, words: list[str]):
-    """What a parser gives; None where it showed its help."""
+    """Return the result of a parser; None if it printed its help."""
     try:
         return call()
     except SystemExit as end:
@@ -190,7 +190,7 @@ def _quietly(call, words: list[str]):
 
 
 def check_inline(text: str) -> None:
-    """A command in running text, which may be cut short: it is there, and so are its options."""
+    """Raise WrongCommand unless a command in running text, perhaps abridged, exists with its options."""
     words = shlex.split(text) if text.count('"') % 2 == 0 else text.split()
     words = words[1:] if words[0] == "python" else words
     if words[0] == "make":
@@ -208,7 +208,7 @@ def check_inline(text: str) -> None:
 
 
 def mistakes(page: str) -> list[str]:
-    """What is wrong with the commands of a page, a line for each."""
+    """Return one line for each wrong command of a page."""
     jobs = [(check_command, words) for block in blocks(page) for words in commands(*block)]
     jobs += [(check_inline, found) for found in _INLINE.findall(_FENCE.sub("", page))]
     wrong = []

@@ -1,4 +1,4 @@
-"""A small network with detections to export, and pictures of several shapes."""
+"""A small network with detections to export, and images of several shapes."""
 
 from dataclasses import dataclass
 
@@ -20,8 +20,8 @@ WORDS = [
     *("MODEL.DEPTH.LAYER", "True", "INPUT.DEPTH.ENABLED", "True", "MODEL.PIXEL_MEAN", "[90.0, 120.0, 140.0]"),
     *("INPUT.MIN_SIZE_TEST", "96", "INPUT.MAX_SIZE_TEST", "192"),
 ]
-# Heights and widths of the network's input and of the result: fills up on both sides, whole cells, single cells of the
-# coarse levels, larger and smaller results.
+# (height, width) of the network's input and of the result: padding on both sides, no padding, single cells on coarse
+# levels, larger and smaller results.
 SHAPES = [((100, 130), (200, 260)), ((64, 96), (64, 96)), ((160, 224), (75, 101)), ((33, 20), (300, 177))]
 
 
@@ -39,7 +39,7 @@ def config(*words: str) -> CfgNode:
 
 
 def random_network(cfg: CfgNode) -> DepthBox:
-    """A network from random weights that finds boxes and masks of all kinds."""
+    """Return a network of random weights with various boxes and masks."""
     torch.manual_seed(3)
     model = build_model(cfg).eval()
     assert isinstance(model, DepthBox)
@@ -54,7 +54,7 @@ def random_network(cfg: CfgNode) -> DepthBox:
 
 
 def smooth_image(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
-    """Colours that change over some pixels, so that no two places are equal."""
+    """Return an image of random colors, smooth over about 8 pixels, so that no two locations are equal."""
     generator = torch.Generator().manual_seed(seed)
     coarse = torch.rand((1, 3, height // 8 + 2, width // 8 + 2), generator=generator) * 255
     image = torch.nn.functional.interpolate(coarse, size=(height, width), mode="bilinear")

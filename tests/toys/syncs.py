@@ -1,8 +1,8 @@
-"""Counts what makes the host wait for the device, on the CPU already: a GPU is not needed to find a wait.
+"""Counter of synchronizations between host and device that does not need a GPU.
 
-A GPU works behind the host. It is waited for wherever the host needs a value (``item``, ``tolist``, ``cpu``) or a size
-that depends on values (``nonzero``, indexing with a mask). On the CPU the same operators run and are counted; on a GPU
-PyTorch itself reports them.
+A GPU computes asynchronously. The host waits for it if it needs a value (``item``, ``tolist``, ``cpu``) or a size that
+depends on values (``nonzero``, indexing with a mask). On the CPU the same operators run and are counted; on a GPU
+PyTorch reports the synchronizations.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-# Operators that read values on the host, or whose result's size depends on values. A CUDA bincount always reads the
-# largest value; torchvision's NMS copies its bit masks.
+# Operators that read values on the host, or whose size of the result depends on values. A CUDA bincount always reads
+# the largest value; torchvision's NMS copies its bit masks.
 WAITING = {
     "aten::_local_scalar_dense",
     "aten::nonzero",
@@ -38,19 +38,19 @@ WAITING = {
     "torchvision::nms",
 }
 INDEXING = {"aten::index": 1, "aten::index_put": 1, "aten::index_put_": 1, "aten::_index_put_impl_": 1}
-# A CPU tensor answers these without any operator. "to" is not among them: it goes to the device as well.
+# A CPU tensor executes these without an operator. "to" is not included, because it also copies to the device.
 COPIES = {Tensor.tolist, Tensor.cpu, Tensor.numpy, Tensor.__array__}
-HOST_CODE = ("detectron2/structures/image_list.py",)  # the images' sizes are tensors that stay on the host
+HOST_CODE = ("detectron2/structures/image_list.py",)  # the sizes of the images are tensors on the host
 
 
 @dataclass
 class Waits:
-    """What was counted: ``file:line function operator`` of the package's innermost frame, and how often.
+    """Counts by ``file:line function operator`` of the package's innermost frame.
 
     Attributes:
-        syncs: places where the host needs something of the device.
-        uploads: copies to the device from pageable memory without ``non_blocking``. They too wait on CUDA, for the
-            kernels that were queued before, though nothing of their results is needed.
+        syncs: operators for which the host waits for a result of the device.
+        uploads: copies to the device from pageable memory without ``non_blocking``. On CUDA they also wait for the
+            kernels that were queued before, although their results are not needed.
     """
 
     syncs: Counter[str] = field(default_factory=Counter)
@@ -64,11 +64,12 @@ class Waits:
 
 @contextmanager
 def count_waits(device: str = "cpu", package: str = "depthbox") -> Iterator[Waits]:
-    """Count within the block, in forward and backward alike.
+    """Count the waits within a block, in forward and backward pass.
 
     Args:
-        device: "cpu" guesses from operators and calls; "cuda" takes what PyTorch reports, uploads among the syncs.
-        package: whose frames are named.
+        device: "cpu" derives the waits from operators and calls; "cuda" uses PyTorch's reports, with uploads among the
+            syncs.
+        package: package whose frames are named.
     """
     waits = Waits()
     if device == "cuda":
@@ -113,7 +114,7 @@ class _Calls(TorchFunctionMode):
 
 
 def _needs_a_size(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    """Whether an operator's own arguments decide that it waits."""
+    """Return True if an operator waits because of its arguments."""
     if name == "aten::repeat_interleave":
         return kwargs.get("output_size") is None
     if name not in INDEXING:
@@ -137,7 +138,7 @@ def _is_upload(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool
 
 
 def _note(counts: Counter[str], package: str, operator: str) -> None:
-    """Count one call under the innermost frame of the package, unless it comes from code about the host."""
+    """Count one call under the innermost frame of the package, except calls on tensors that stay on the host."""
     place, frame = f"elsewhere {operator}", sys._getframe(2)
     while frame is not None:
         path = Path(frame.f_code.co_filename).as_posix()

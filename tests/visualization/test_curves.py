@@ -1,4 +1,4 @@
-"""Curves from metrics.json."""
+"""Reading metrics.json and drawing its curves."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,14 @@ from pathlib import Path
 import cv2
 import pytest
 
-from depthbox.visualization.curves import read_metrics, save_curves
+from depthbox.visualization.curves import (
+    PANELS,
+    find_teacher_start,
+    group_by_panel,
+    legend_label,
+    read_metrics,
+    save_curves,
+)
 
 
 def write(path: Path, records: list[dict[str, object]], tail: str = "") -> Path:
@@ -14,7 +21,7 @@ def write(path: Path, records: list[dict[str, object]], tail: str = "") -> Path:
     return path
 
 
-def test_reads_series_and_lets_a_resumed_run_win(tmp_path: Path) -> None:
+def test_the_last_values_of_a_resumed_run_are_read(tmp_path: Path) -> None:
     file = write(
         tmp_path / "metrics.json",
         [
@@ -27,7 +34,7 @@ def test_reads_series_and_lets_a_resumed_run_win(tmp_path: Path) -> None:
     assert read_metrics(tmp_path) == read_metrics(file) == {"time": [(19, 3.0), (39, 2.0)]}
 
 
-def test_a_broken_line_and_a_missing_file_are_named(tmp_path: Path) -> None:
+def test_broken_lines_and_missing_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"metrics\.json"):
         read_metrics(tmp_path)
     file = write(tmp_path / "metrics.json", [{"iteration": 1}], tail='nonsense\n{"iteration": 2}\n')
@@ -35,11 +42,36 @@ def test_a_broken_line_and_a_missing_file_are_named(tmp_path: Path) -> None:
         read_metrics(file)
 
 
-def test_draws_what_there_is(tmp_path: Path) -> None:
+def test_panels_with_values_are_drawn(tmp_path: Path) -> None:
     series = {"loss_fcos_cls": [(0, 2.0), (10, 1.0)], "distill/reliable": [(10, 0.5)], "lr": [(0, 0.1)]}
-    save_curves(series, tmp_path / "a" / "curves.png", {"teacher begins": 5})
-    picture = cv2.imread(str(tmp_path / "a" / "curves.png"))
-    assert picture is not None and picture.std() > 5
+    save_curves(series, tmp_path / "a" / "curves.png", {"teacher starts": 5})
+    image = cv2.imread(str(tmp_path / "a" / "curves.png"))
+    assert image is not None and image.std() > 5
     with pytest.raises(ValueError, match="none of the metrics"):
         save_curves({"lr": [(0, 0.1)]}, tmp_path / "b.png")
     assert not (tmp_path / "b.png").exists()
+
+
+def test_metrics_are_grouped_by_panel() -> None:
+    points = [(0, 1.0)]
+    names = ["x/segm/AP", "segm/AP", "time", "loss_fcos_loc", "loss_fcos_cls", "health/mask_fill", "total_loss"]
+    panels = group_by_panel(dict.fromkeys(names, points))
+    assert {panel: list(curves) for panel, curves in panels.items()} == {
+        "detector_losses": ["loss_fcos_cls", "loss_fcos_loc"],
+        "mask_fill": ["health/mask_fill"],
+        "accuracy": ["segm/AP", "x/segm/AP"],
+        "step_time": ["time"],
+    }
+    assert list(panels) == [panel for panel in PANELS if panel in panels], "in the order of display"
+
+
+def test_labels_of_a_legend() -> None:
+    names = ["segm/AP", "val/segm/AP", "teacher_segm/AP", "loss_fcos_cls", "raw/projection"]
+    assert [legend_label(name) for name in names] == [
+        "masks", "masks, val", "masks of the teacher", "fcos_cls", "projection"
+    ]  # fmt: skip
+
+
+def test_the_teacher_starts_with_the_first_pseudo_labels() -> None:
+    assert find_teacher_start({"distill/reliable": [(40, 0.5), (60, 0.6)]}) == {"teacher starts": 40}
+    assert find_teacher_start({"time": [(0, 1.0)]}) == {}

@@ -1,4 +1,4 @@
-"""The picture of colour edges."""
+"""Tiles of a dataset sheet, and the share of similar neighbors."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from depthbox.config.defaults import add_depthbox_config
 from depthbox.modeling.supervision.boxes import COLOR, BoxSupervision
 from depthbox.ops import unpack_edges
 from depthbox.structures import Annotations
-from depthbox.visualization.edges import color_edge_share
+from depthbox.visualization.dataset_sheet import color_edge_share
 
 
 @pytest.fixture(scope="module")
@@ -19,26 +19,26 @@ def cfg():
     return cfg
 
 
-def test_share_of_like_neighbours_of_two_halves(cfg):
+def test_similar_neighbors_of_an_image_of_two_colors(cfg):
     image = np.full((80, 96, 3), 255, np.uint8)
     image[:, 48:] = 0
     share = color_edge_share(cfg, image, 80)
     assert share.shape == (20, 24)
     assert (share[5, 2:10] == 1).all() and (share[5, 14:22] == 1).all()
-    assert share[5, 11] == share[5, 12] == 5 / 8  # the three neighbours beyond the border differ
-    assert share[0, 0] == 3 / 8  # a corner has three neighbours inside
+    assert share[5, 11] == share[5, 12] == 5 / 8  # the three neighbors beyond the edge differ
+    assert share[0, 0] == 3 / 8  # a corner has three neighbors inside the image
 
 
-def test_rows_cut_off_at_the_bottom_are_no_neighbours(cfg):
+def test_removed_bottom_pixels_are_not_neighbors(cfg):
     image = np.zeros((80, 96, 3), np.uint8)
-    # 10 of 80 rows: cells sample rows 2, 6, ..., so those of rows 70, 74, 78 are cut.
+    # 10 of 80 pixel rows are removed. Cells sample rows 2, 6, ..., so the cells of rows 70, 74, 78 are invalid.
     share = color_edge_share(cfg, image, 80)
     assert share[14, 10] == 1 and share[15, 10] == share[16, 10] == 5 / 8
-    # Counted in original rows: of twice as many, half as many of these.
+    # The number refers to the original height: at twice the height, half as many rows are removed.
     assert color_edge_share(cfg, image, 160)[15, 10] == 1
 
 
-def test_edges_are_those_of_the_training(cfg):
+def test_the_share_equals_that_of_training(cfg):
     image = np.random.default_rng(0).integers(90, 130, (80, 96, 3)).astype(np.uint8)
     rgb = cfg.clone()
     rgb.INPUT.FORMAT = "RGB"

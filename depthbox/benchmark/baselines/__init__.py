@@ -1,5 +1,6 @@
-"""What DepthBox is compared with: each operation as the field usually writes it, from its definition.
+"""Baselines of the benchmark: each operation in its usual formulation, written from its definition.
 
-Readable and correct, without the formulations that make ours fast: full-size canvases, unfolded neighbours gathered for
-each query, grouped convolutions, dense matrices of positions and objects, colours converted on the CPU.
+The baselines are readable and correct, without the formulations that make ours fast: full-size canvases, unfolded
+neighbors gathered for each query, grouped convolutions, dense matrices of locations and objects, colors converted on
+the CPU.
 """

@@ -1,4 +1,4 @@
-"""Edges by unfolding; colours converted to LAB by scikit-image, on the CPU, one image after the other."""
+"""Edges by unfolding; colors are converted to LAB by scikit-image on the CPU, image by image."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from .masks import BaselineTargets, unfold_neighbors
 
 
 def lab_on_cpu(images: Tensor) -> Tensor:
-    """LAB (B, 3, H, W) float32 on the images' device, of RGB images (B, 3, H, W) in [0, 255], by way of the CPU.
+    """Convert RGB images (B, 3, H, W) in [0, 255] to LAB (B, 3, H, W) float32 on the CPU; the device is kept.
 
     Raises:
-        ImportError: scikit-image is missing.
+        ImportError: scikit-image is not installed.
     """
     try:
         from skimage import color
     except ImportError as error:
-        raise ImportError("the baseline of colour edges needs scikit-image: pip install depthbox[bench]") from error
+        raise ImportError("the baseline of color edges needs scikit-image: pip install 'depthbox[bench]'") from error
     converted = []
     for image in images:
         pixels = image.byte().permute(1, 2, 0).cpu().numpy()
@@ -31,11 +31,11 @@ def lab_on_cpu(images: Tensor) -> Tensor:
 
 
 class BaselineSupervision(BoxSupervision):
-    """Gives similarities (B, 8, H, W) in [0, 1] instead of packed bits; see ``BaselineCriterion``."""
+    """Supervision whose edges are similarities (B, 8, H, W) in [0, 1] instead of packed bits."""
 
     @classmethod
     def like(cls, other: BoxSupervision) -> BaselineSupervision:
-        """With the settings of another one."""
+        """Create a baseline with the settings of another supervision."""
         return cls(
             stride=other.stride,
             rgb=other.rgb,
@@ -58,12 +58,14 @@ class BaselineSupervision(BoxSupervision):
         return BaselineTargets(torch.cat(annotations.boxes), color_similarity, depth_similarity, depth)
 
     def color_edges(self, images: Tensor, valid: Tensor) -> Tensor:
+        """Compute color similarities (B, 8, h, w) of images (B, 3, H, W) in [0, 255]; ``valid`` is (B, h, w) bool."""
         small = F.avg_pool2d(images.float(), self.stride)
         lab = lab_on_cpu(small if self.rgb else small.flip(1))
         distance = torch.norm(lab[:, :, None] - unfold_neighbors(lab, self.size, self.dilation), dim=1)
         return torch.exp(-0.5 * distance) * self._neighbors_valid(valid)
 
     def depth_edges(self, depth: Tensor, valid: Tensor) -> Tensor:
+        """Compute depth similarities (B, 8, h, w) of depth (B, h, w) in [0, 1]; ``valid`` is (B, h, w) bool."""
         values = depth[:, None]
         distance = (values[:, :, None] - unfold_neighbors(values, self.size, self.dilation)).abs()[:, 0]
         return torch.exp(-self.depth_scale * distance) * self._neighbors_valid(valid)

@@ -1,4 +1,4 @@
-"""The dynamic mask head as grouped 1x1 convolutions on features that are gathered for each query."""
+"""Dynamic mask head as grouped 1x1 convolutions on features gathered for each query."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from ...structures import MaskPredictions, Queries
 
 
 def aligned_bilinear(x: Tensor, factor: int) -> Tensor:
-    """Cell j lands on output cell factor * j + factor // 2: pad, interpolate corner to corner, crop."""
+    """Upsample (N, C, H, W) to (N, C, factor * H, factor * W) by padding, interpolation between corners and cropping.
+
+    Cell j is aligned with output cell factor * j + factor // 2.
+    """
     height, width = x.shape[2:]
     x = F.pad(x, (0, 1, 0, 1), mode="replicate")
     size = (factor * height + 1, factor * width + 1)
@@ -21,10 +24,10 @@ def aligned_bilinear(x: Tensor, factor: int) -> Tensor:
 
 
 class BaselineDynamicHead(nn.Module):
-    """Computes what a ``DynamicMaskHead`` computes, from the same arguments.
+    """Baseline of ``DynamicMaskHead`` with the same arguments and results.
 
     Args:
-        head: whose settings and order of parameters it takes over.
+        head: head whose settings and order of parameters are used.
     """
 
     def __init__(self, head: DynamicMaskHead) -> None:
@@ -35,6 +38,7 @@ class BaselineDynamicHead(nn.Module):
         self.depth_layer, self.num_mask_params = head.depth_layer, head.num_mask_params
 
     def forward(self, features: Tensor, params: Tensor, queries: Queries) -> MaskPredictions:
+        """Predict mask and depth logits (Q, 1, h, w) from features (B, C, H, W) and filters (Q, G)."""
         count, (height, width) = len(params), features.shape[2:]
         gathered = features[queries.image_index].flatten(2)
         relative = self._relative_coordinates(queries, height, width)
@@ -55,7 +59,7 @@ class BaselineDynamicHead(nn.Module):
         )
 
     def _relative_coordinates(self, queries: Queries, height: int, width: int) -> Tensor:
-        """(Q, 2, h * w): query minus pixel, over the size of interest of the query's level."""
+        """Compute (query - pixel) / size of interest of the query's level: (Q, 2, h * w)."""
         device, stride = queries.locations.device, self.feature_stride
         x = torch.arange(width, device=device).float() * stride + stride // 2
         y = torch.arange(height, device=device).float() * stride + stride // 2
@@ -65,7 +69,7 @@ class BaselineDynamicHead(nn.Module):
         return (queries.locations[:, :, None] - pixels[None]) / size[:, None, None]
 
     def _split(self, params: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """Weights (Q * out, in, 1, 1) and biases (Q * out,) of the mask layers."""
+        """Split the parameters into weights (Q * out, in, 1, 1) and biases (Q * out,) of the mask layers."""
         sizes = [out * inp for out, inp in self.shapes] + [out for out, _ in self.shapes]
         parts = params[:, : self.num_mask_params].split(sizes, dim=1)
         weights = [
@@ -75,18 +79,19 @@ class BaselineDynamicHead(nn.Module):
 
 
 class DenseController(nn.Module):
-    """Filters predicted at every position of every level, then picked; shares the weights of a ``Controller``."""
+    """Baseline of ``Controller`` with shared weights: all filters are predicted, then those of queries taken."""
 
     def __init__(self, controller: Controller) -> None:
         super().__init__()
         self.controller = controller
 
     def forward(self, box_tower: list[Tensor], queries: Queries) -> Tensor:
+        """Predict the filters (Q, G) of the queries from the levels (B, C, H, W) of the box tower."""
         weight, bias = self.controller.weight, self.controller.bias
         maps = [F.conv2d(x, weight, bias, padding=1) for x in box_tower]
         widths = torch.tensor([x.shape[3] for x in maps], device=queries.level.device)
         areas = torch.tensor([x.shape[2] * x.shape[3] for x in maps], device=queries.level.device)
         starts = areas.cumsum(0) - areas
         flat = torch.cat([x.permute(0, 2, 3, 1).flatten(1, 2) for x in maps], dim=1)
-        position = starts[queries.level] + queries.row * widths[queries.level] + queries.column
-        return flat[queries.image_index, position]
+        index = starts[queries.level] + queries.row * widths[queries.level] + queries.column
+        return flat[queries.image_index, index]

@@ -1,4 +1,4 @@
-"""Mask losses by unfolding: eight neighbours of every pixel of every query, in log space."""
+"""Mask losses by unfolding: eight neighbors of every pixel of every query, in log space."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from ...structures import Annotations, MaskPredictions, Queries
 
 
 def canvas_box_masks(boxes: Tensor, image_size: tuple[int, int], stride: int) -> Tensor:
-    """Filled boxes (N, H/s, W/s) float: each drawn on a canvas of the image's size, then every s-th pixel.
+    """Draw filled boxes (N, H / s, W / s) float: each on a canvas of the image's size, then subsampled.
 
     Args:
-        boxes: (N, 4) xyxy, pixels; both ends are inside.
+        boxes: (N, 4) xyxy, pixels; both corners are inside.
         image_size: (height, width) of the padded batch.
         stride: s.
     """
@@ -25,7 +25,7 @@ def canvas_box_masks(boxes: Tensor, image_size: tuple[int, int], stride: int) ->
 
 
 def draw_boxes(boxes: Tensor, image_size: tuple[int, int]) -> Tensor:
-    """Filled boxes (N, height, width) float at full size, drawn one by one."""
+    """Draw filled boxes (N, height, width) float at full size, one by one."""
     canvases = []
     for box in boxes:
         canvas = torch.zeros(image_size, device=boxes.device)
@@ -35,7 +35,7 @@ def draw_boxes(boxes: Tensor, image_size: tuple[int, int]) -> Tensor:
 
 
 def unfold_neighbors(x: Tensor, size: int = 3, dilation: int = 2) -> Tensor:
-    """Neighbours (N, C, size * size - 1, H, W) of each pixel of (N, C, H, W), 0 outside the map."""
+    """Gather the neighbors (N, C, size * size - 1, H, W) of each pixel of (N, C, H, W); 0 outside the map."""
     unfolded = F.unfold(x, kernel_size=size, padding=dilation * (size // 2), dilation=dilation)
     unfolded = unfolded.reshape(*x.shape[:2], size * size, *x.shape[2:])
     center = size * size // 2
@@ -43,7 +43,7 @@ def unfold_neighbors(x: Tensor, size: int = 3, dilation: int = 2) -> Tensor:
 
 
 def pairwise_nll(logits: Tensor, size: int = 3, dilation: int = 2) -> Tensor:
-    """-log P(same label) (N, 8, H, W) of each pixel and its neighbours, as log-sum-exp of "both in" and "both out"."""
+    """Compute -log P(same label) (N, 8, H, W) of logits (N, 1, H, W), as log-sum-exp of "both in" and "both out"."""
     log_in, log_out = F.logsigmoid(logits), F.logsigmoid(-logits)
     both_in = log_in[:, :, None] + unfold_neighbors(log_in, size, dilation)
     both_out = log_out[:, :, None] + unfold_neighbors(log_out, size, dilation)
@@ -53,13 +53,13 @@ def pairwise_nll(logits: Tensor, size: int = 3, dilation: int = 2) -> Tensor:
 
 
 def dice(x: Tensor, target: Tensor, eps: float = 1e-5) -> Tensor:
-    """1 - 2 sum(x t) / (sum x^2 + sum t^2 + eps) of each row."""
+    """Compute 1 - 2 sum(x t) / (sum x^2 + sum t^2 + eps) (N,) of each instance; both inputs are (N, ...)."""
     x, target = x.flatten(1), target.flatten(1)
     return 1 - 2 * (x * target).sum(1) / ((x**2).sum(1) + (target**2).sum(1) + eps)
 
 
 def projection(scores: Tensor, boxes: Tensor) -> Tensor:
-    """Dice of the largest score and of the box, over each row and each column: (N,)."""
+    """Compute the dice loss between the projections of scores and boxes (N, 1, H, W) on both axes: (N,)."""
     across = dice(scores.max(dim=3).values, boxes.max(dim=3).values)
     return across + dice(scores.max(dim=2).values, boxes.max(dim=2).values)
 
@@ -84,16 +84,16 @@ class BaselineTargets:
 
 
 class BaselineCriterion(nn.Module):
-    """The same losses as ``MaskCriterion`` supervised by boxes, in plain autograd.
+    """Baseline of ``MaskCriterion`` for box supervision, in plain autograd.
 
-    The similarities of the targets are gathered for each query and compared with the thresholds there.
+    The similarities of the targets are gathered for each query and then compared with the thresholds.
 
     Args:
         image_size: (height, width) of the padded batch.
         stride, size, dilation: mask grid and kernel of neighbors.
         depth_weight, consistency_weight, pseudo_weight: weights of the losses; 0 = off.
-        color_threshold: least colour similarity of a like pair.
-        depth_threshold: the depth similarity of a like pair lies above it.
+        color_threshold: smallest color similarity of a similar pair.
+        depth_threshold: the depth similarity of a similar pair is above this value.
         build_targets: function that ``targets`` calls; None = ``targets`` is not used.
     """
 
@@ -125,6 +125,7 @@ class BaselineCriterion(nn.Module):
         return self.build_targets(images, image_sizes, annotations)
 
     def forward(self, predictions: MaskPredictions, queries: Queries, targets: BaselineTargets) -> dict[str, Tensor]:
+        """Compute the scalar losses by name."""
         scores = predictions.logits.sigmoid()
         boxes = canvas_box_masks(targets.boxes, self.image_size, self.stride)[queries.target_index][:, None]
         losses = {"loss_projection": projection(scores, boxes).mean()}
@@ -142,8 +143,8 @@ class BaselineCriterion(nn.Module):
             losses["loss_pseudo_mask"] = self.pseudo_weight * values.mean()
         return losses
 
-    def _pairwise(self, logits: Tensor, like: Tensor, boxes: Tensor) -> Tensor:
-        weights = like.float() * boxes
+    def _pairwise(self, logits: Tensor, similar: Tensor, boxes: Tensor) -> Tensor:
+        weights = similar.float() * boxes
         return (pairwise_nll(logits, self.size, self.dilation) * weights).sum() / weights.sum().clamp(min=1.0)
 
     def _depth(self, predictions: MaskPredictions, queries: Queries, targets: BaselineTargets, boxes: Tensor) -> Tensor:
@@ -155,5 +156,5 @@ class BaselineCriterion(nn.Module):
     @staticmethod
     def _similarity(edges: Tensor) -> Tensor:
         if edges.dim() != 4:
-            raise TypeError("the baseline's edges are similarities (B, 8, H, W), not packed bits")
+            raise TypeError("the edges of the baseline are similarities (B, 8, H, W), not packed bits")
         return edges

@@ -1,4 +1,4 @@
-"""Targets of FCOS from dense matrices of positions and objects, and its losses in the usual way."""
+"""FCOS targets from dense matrices of locations and objects, and the FCOS losses in the usual way."""
 
 from __future__ import annotations
 
@@ -23,21 +23,24 @@ def assign_targets(
     radius: float = 1.5,
     mass_center_size: tuple[int, int] | None = None,
 ) -> Assignment:
-    """The same as ``depthbox.modeling.fcos.assign_targets``, image by image."""
+    """Assign targets as ``depthbox.modeling.fcos.assign_targets`` does, image by image.
+
+    Boxes are (N, 4) xyxy and classes (N,) int64 for each image.
+    """
     labels, indices, deltas = [], [], []
     offset = 0
     for image_boxes, image_classes in zip(boxes, classes, strict=True):
-        label, index, delta = _assign(
+        found = _assign_image(
             locations, image_boxes, image_classes, num_classes, center_sample, radius, mass_center_size
         )
-        labels.append(label)
-        indices.append(torch.where(label == num_classes, 0, index + offset))
-        deltas.append(delta)
+        labels.append(found.labels)
+        indices.append(torch.where(found.labels == num_classes, 0, found.target_index + offset))
+        deltas.append(found.deltas)
         offset += len(image_boxes)
     return Assignment(torch.stack(labels), torch.stack(indices), torch.stack(deltas))
 
 
-def _assign(
+def _assign_image(
     locations: Locations,
     boxes: Tensor,
     classes: Tensor,
@@ -45,11 +48,12 @@ def _assign(
     center_sample: bool,
     radius: float,
     mass_center_size: tuple[int, int] | None,
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> Assignment:
+    """Assign the targets of one image, with indices of its own objects."""
     count = len(locations.xy)
     if len(boxes) == 0:
         label = torch.full((count,), num_classes, device=boxes.device)
-        return label, torch.zeros_like(label), boxes.new_zeros(count, 4)
+        return Assignment(label, torch.zeros_like(label), boxes.new_zeros(count, 4))
     x, y = locations.xy[:, 0, None], locations.xy[:, 1, None]
     sides = torch.stack((x - boxes[:, 0], y - boxes[:, 1], boxes[:, 2] - x, boxes[:, 3] - y), dim=2)
     if center_sample:
@@ -67,13 +71,13 @@ def _assign(
     label = classes[index].clone()
     label[smallest == 1e8] = num_classes
     chosen[smallest == 1e8] = 0
-    return label, index, chosen
+    return Assignment(label, index, chosen)
 
 
 def _near_center(
     locations: Locations, boxes: Tensor, radius: float, mass_center_size: tuple[int, int] | None
 ) -> Tensor:
-    """(P, N) bool: the position lies in a square round the object's centre, cut at the box."""
+    """Find the locations in a square around each object's center, clipped to the box: (P, N) bool."""
     if mass_center_size is None:
         centers = (boxes[:, :2] + boxes[:, 2:]) / 2
     else:
@@ -86,21 +90,22 @@ def _near_center(
 
 
 def mass_centers(masks: Tensor) -> Tensor:
-    """Centre of mass (N, 2), (x, y), of masks (N, H, W) float."""
+    """Compute the centers of mass (N, 2), (x, y), of masks (N, H, W) float."""
     height, width = masks.shape[1:]
     x = torch.arange(width, device=masks.device, dtype=torch.float32)
     y = torch.arange(height, device=masks.device, dtype=torch.float32)
     mass = masks.sum((1, 2)).clamp(min=1e-6)
     center_x = (masks * x).sum((1, 2)) / mass
     center_y = (masks * y[:, None]).sum((1, 2)) / mass
-    # That of a box is a multiple of 1/2: without the rounding of the sums, both contestants choose the same locations.
+    # The center of a box is a multiple of 1/2. Rounding removes the error of the sums, so that both implementations
+    # choose the same locations.
     return (torch.stack((center_x, center_y), dim=1) * 2).round() / 2
 
 
 def fcos_losses(
     logits: Tensor, deltas: Tensor, quality: Tensor, assignment: Assignment, num_classes: int
 ) -> dict[str, Tensor]:
-    """Focal, box and centerness loss from (B, P, C), (B, P, 4) and (B, P) predictions."""
+    """Compute focal, box and centerness loss (scalars) from (B, P, C), (B, P, 4) and (B, P) predictions."""
     labels = assignment.labels.flatten()
     positive = torch.nonzero(labels != num_classes).squeeze(1)
     normalizer = max(float(positive.numel()), 1.0)
@@ -120,10 +125,17 @@ def fcos_losses(
 def select_queries(
     assignment: Assignment, logits: Tensor, quality: Tensor, num_classes: int, per_image: int
 ) -> list[Tensor]:
-    """Positions of each image whose masks are trained: of each object the best, object by object.
+    """Select the indices (Q,) of the locations of each image whose masks are trained, object by object.
 
-    An object of n in its image keeps its max(per_image // n, 1) positions of highest class score times quality; there
-    is no cap.
+    With n objects in an image, each object keeps its max(per_image // n, 1) locations with the highest class score
+    times quality. Their number is not capped.
+
+    Args:
+        assignment: targets of (B, P) locations.
+        logits: (B, P, C).
+        quality: (B, P) logits.
+        num_classes: C.
+        per_image: number of queries per image.
     """
     scores = logits.sigmoid().max(dim=2).values * quality.sigmoid()
     chosen = []

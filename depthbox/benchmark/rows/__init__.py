@@ -1,1 +1,1 @@
-"""Rows of the benchmark, one module per part."""
+"""Rows of the benchmark, one module per kind of operation."""

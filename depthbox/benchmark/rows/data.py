@@ -1,4 +1,4 @@
-"""How many images a second the mapper gives on one core, and what it spends its time on."""
+"""Throughput of the data mapper on one core, and the shares of its steps."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _QUICK_COUNT, _QUICK_SIZE, _QUICK_SHORT = 3, (48, 64), 80
 
 
 def data(options: Options) -> Iterator[Row]:
-    """JPEG of 480 x 640 with 16-bit depth PNG, resized to a short side of 800, flipped, with boxes.
+    """Measure JPEG images of 480 x 640 with 16-bit depth PNG, resized to a short side of 800, flipped, with boxes.
 
-    The shares come from leaving out a part: with images kept at their size nothing is resized, without depth its file
-    is not read (nor resized), and what is left with neither is the decoding of the image and the objects.
+    Each share is measured by omitting a step: without resizing; without reading (and resizing) depth; the remaining
+    time without both is the decoding of image and objects.
     """
     count, size, short = (_QUICK_COUNT, _QUICK_SIZE, _QUICK_SHORT) if options.quick else (_COUNT, _SIZE, _SHORT)
     resize, flip = T.ResizeShortestEdge(short, _LONG), T.RandomFlip()
@@ -60,7 +60,7 @@ def data(options: Options) -> Iterator[Row]:
 
 
 def write_records(folder: Path, count: int, size: tuple[int, int]) -> list[dict[str, Any]]:
-    """Write images and depth files; gives Detectron2's dicts."""
+    """Write images and depth files; returns Detectron2's dataset dicts."""
     setting = Setting(images=count, height=size[0], width=size[1])
     images = inputs.make_images(setting, torch.device("cpu"))
     depth = inputs.make_depth(setting, torch.device("cpu"), size)

@@ -1,4 +1,4 @@
-"""Contest of the detector's targets and losses."""
+"""Comparison of the detector's targets and losses."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from ...modeling.fcos.head import HeadOutputs
 from ...modeling.fcos.locations import Locations
 from .. import inputs
 from ..baselines import targets as baseline
-from ..comparison import Contest, Options
+from ..comparison import Comparison, Options
 from ..inputs import Setting
 from ..measure import Pass, Results
-from .network import network_config
-from .ops import setting_for, size_fields
+from .network import make_config
+from .ops import choose_setting, describe_inputs
 
 _MANY_OBJECTS, _QUICK_MANY = 300, 20
 
 
-def targets(options: Options) -> Iterator[Contest]:
-    """Assignment of all positions, the detector's losses, and the choice of queries, with few and many objects."""
-    few = setting_for(options)
+def targets(options: Options) -> Iterator[Comparison]:
+    """Compare assignment, the detector's losses and the selection of queries, with few and many objects."""
+    few = choose_setting(options)
     for objects in (few.objects, _QUICK_MANY if options.quick else _MANY_OBJECTS):
-        yield targets_contest(few.with_objects(objects), options.device)
+        yield compare_targets(few.with_objects(objects), options.device)
 
 
 @dataclass(frozen=True)
 class DetectorProblem:
-    """The detector, its predictions at all positions, and what they should be.
+    """Detector, its predictions at all locations, and their targets.
 
     Attributes:
-        leaves: the predictions of each level by name.
+        leaves: predictions of each level by name.
     """
 
     detector: FCOS
@@ -46,8 +46,8 @@ class DetectorProblem:
     leaves: dict[str, Tensor]
 
 
-def detector_problem(setting: Setting, device: torch.device) -> DetectorProblem:
-    """Random predictions; objects are sampled round the centre of mass of their boxes, as published BoxInst does."""
+def make_detector_problem(setting: Setting, device: torch.device) -> DetectorProblem:
+    """Make random predictions; objects are sampled around the center of mass of their boxes, as in BoxInst."""
     generator = setting.generator(3)
 
     def levels(channels: int) -> list[Tensor]:
@@ -72,28 +72,28 @@ def detector_problem(setting: Setting, device: torch.device) -> DetectorProblem:
     )
 
 
-def targets_contest(setting: Setting, device: torch.device) -> Contest:
-    """The contest of one number of objects."""
-    p = detector_problem(setting, device)
+def compare_targets(setting: Setting, device: torch.device) -> Comparison:
+    """Make the comparison for one number of objects."""
+    p = make_detector_problem(setting, device)
     matrix = 4 * len(p.locations) * setting.objects
     canvases = setting.objects * setting.height * setting.width
-    return Contest(
+    return Comparison(
         "targets",
-        Pass(lambda: detector_losses(p, setting), p.leaves),
-        Pass(lambda: baseline_detector_losses(p, setting), p.leaves),
+        Pass(lambda: compute_losses(p, setting), p.leaves),
+        Pass(lambda: compute_baseline_losses(p, setting), p.leaves),
         baseline_bytes=3 * 4 * max(matrix, canvases),
-        about={**size_fields(setting), "objects": setting.objects},
+        about={**describe_inputs(setting), "objects": setting.objects},
     )
 
 
-def detector_losses(p: DetectorProblem, setting: Setting) -> Results:
-    """Losses by the detector itself."""
+def compute_losses(p: DetectorProblem, setting: Setting) -> Results:
+    """Compute the losses with the detector itself."""
     losses, _ = p.detector.losses(p.outputs, p.boxes, p.classes, (setting.height, setting.width))
     return dict(losses)
 
 
-def baseline_detector_losses(p: DetectorProblem, setting: Setting) -> Results:
-    """The same by the baseline, which chooses its queries, too."""
+def compute_baseline_losses(p: DetectorProblem, setting: Setting) -> Results:
+    """Compute the losses with the baseline, including its selection of queries."""
     size = (setting.height, setting.width)
     found = baseline.assign_targets(p.locations, p.boxes, p.classes, setting.classes, mass_center_size=size)
     logits, deltas, quality = (
@@ -106,9 +106,9 @@ def baseline_detector_losses(p: DetectorProblem, setting: Setting) -> Results:
 
 
 def _detector(setting: Setting, device: torch.device) -> FCOS:
-    cfg = network_config(device, setting.classes)
+    cfg = make_config(device, setting.classes)
     cfg.MODEL.FCOS.SAMPLE_CENTER = "box_mass"
-    cfg.MODEL.FCOS.NUM_CLS_CONVS = cfg.MODEL.FCOS.NUM_BOX_CONVS = 0  # its towers are not used
+    cfg.MODEL.FCOS.NUM_CLS_CONVS = cfg.MODEL.FCOS.NUM_BOX_CONVS = 0  # the towers are not used here
     cfg.MODEL.CONDINST.QUERIES_PER_IMAGE = setting.queries
     names = cfg.MODEL.FCOS.IN_FEATURES
     shapes = {name: ShapeSpec(channels=8, stride=s) for name, s in zip(names, inputs.STRIDES, strict=True)}

@@ -1,4 +1,4 @@
-"""Contests of COCO evaluation on synthetic results."""
+"""Comparisons of COCO evaluation on synthetic results."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ from typing import Any
 
 import numpy as np
 
-from ...evaluation.coco_ground_truth import GroundTruth
-from ..baselines.evaluation import pycocotools_stats
-from ..comparison import Contest, Options
+from ...evaluation.coco_ground_truth import GroundTruth, read_annotations_alone
+from ..baselines.paste import pycocotools_stats
+from ..comparison import Comparison, Options
 from ..measure import Pass
 
 _HEIGHT, _WIDTH, _CLASSES = 480, 640, 80
-_VARIANTS = 5  # the first is the truth's mask, the others are detections of it
+_VARIANTS = 5  # the first is the ground-truth mask, the others are detections of it
 
 
 @dataclass(frozen=True)
 class Shape:
-    """A mask with its box; rle and box as in COCO's files."""
+    """Mask with its box; rle and box as in COCO's files."""
 
     rle: dict[str, Any]
     box: list[float]
     area: float
 
 
-def evaluation_boxes(options: Options) -> Iterator[Contest]:
-    """Box AP of 5,000 images with 100 detections each."""
-    yield from _contest("evaluation_boxes", "bbox", options)
+def evaluation_boxes(options: Options) -> Iterator[Comparison]:
+    """Compare box AP of 5,000 images with 100 detections each."""
+    yield from _compare("evaluation_boxes", "bbox", options)
 
 
-def evaluation_masks(options: Options) -> Iterator[Contest]:
-    """The same for masks."""
-    yield from _contest("evaluation_masks", "segm", options)
+def evaluation_masks(options: Options) -> Iterator[Comparison]:
+    """Compare mask AP of 5,000 images with 100 detections each."""
+    yield from _compare("evaluation_masks", "segm", options)
 
 
 def make_shapes(count: int, seed: int = 0) -> list[list[Shape]]:
-    """So many objects, each in a few variants that overlap: polygons like ragged ellipses."""
+    """Make ``count`` objects in a few overlapping variants each: polygons like ragged ellipses."""
     rng = np.random.default_rng(seed)
     side = np.exp(rng.uniform(np.log(12), np.log(300), count))
     shapes = []
@@ -56,8 +56,10 @@ def make_shapes(count: int, seed: int = 0) -> list[list[Shape]]:
     return shapes
 
 
-def write_truth(path: Path, shapes: list[list[Shape]], images: int, seed: int = 1) -> list[list[tuple[int, int]]]:
-    """Write a COCO json with about 7 objects an image; gives (shape, class) of each image's objects."""
+def write_ground_truth(
+    path: Path, shapes: list[list[Shape]], images: int, seed: int = 1
+) -> list[list[tuple[int, int]]]:
+    """Write a COCO JSON file with about 7 objects per image; returns (shape, class) of each image's objects."""
     rng = np.random.default_rng(seed)
     objects: list[list[tuple[int, int]]] = []
     annotations: list[dict[str, Any]] = []
@@ -66,8 +68,8 @@ def write_truth(path: Path, shapes: list[list[Shape]], images: int, seed: int = 
         objects.append([(int(s), int(rng.integers(0, _CLASSES))) for s in chosen])
         for shape, label in objects[-1]:
             true = shapes[shape][0]
-            row = {"id": len(annotations) + 1, "image_id": image + 1, "category_id": label + 1, "iscrowd": 0}
-            annotations.append(row | {"bbox": true.box, "area": true.area, "segmentation": true.rle})
+            entry = {"id": len(annotations) + 1, "image_id": image + 1, "category_id": label + 1, "iscrowd": 0}
+            annotations.append(entry | {"bbox": true.box, "area": true.area, "segmentation": true.rle})
     content = {
         "info": {},
         "images": [{"id": i + 1, "file_name": f"{i}.jpg", "height": _HEIGHT, "width": _WIDTH} for i in range(images)],
@@ -81,9 +83,9 @@ def write_truth(path: Path, shapes: list[list[Shape]], images: int, seed: int = 
 def make_results(
     shapes: list[list[Shape]], objects: list[list[tuple[int, int]]], per_image: int, seed: int = 2
 ) -> list[dict[str, Any]]:
-    """So many detections of each image: a few of each object, the rest wrong; scores tell them apart half-way."""
+    """Make ``per_image`` detections of each image: a few of each object, the rest wrong, with overlapping scores."""
     rng = np.random.default_rng(seed)
-    rows = []
+    results = []
     for image, truth in enumerate(objects, 1):
         labels = np.array([label for _, label in truth])
         own = rng.integers(0, len(truth), per_image)
@@ -94,31 +96,31 @@ def make_results(
         variant = rng.integers(1, _VARIANTS, per_image)
         for s, c, p, v in zip(shape.tolist(), label.tolist(), score.tolist(), variant.tolist(), strict=True):
             found = shapes[s][v]
-            row = {"image_id": image, "category_id": c + 1, "score": p}
-            rows.append(row | {"bbox": found.box, "segmentation": found.rle})
-    return rows
+            entry = {"image_id": image, "category_id": c + 1, "score": p}
+            results.append(entry | {"bbox": found.box, "segmentation": found.rle})
+    return results
 
 
-def _contest(op: str, task: str, options: Options) -> Iterator[Contest]:
+def _compare(op: str, task: str, options: Options) -> Iterator[Comparison]:
     images, per_image = (20, 10) if options.quick else (5000, 100)
     shapes = make_shapes(20 if options.quick else 2000)
     field = "bbox" if task == "bbox" else "segmentation"
     keys = ("image_id", "category_id", "score", field)
     with tempfile.TemporaryDirectory() as folder:
 
-        def contestants(count: int) -> tuple[Pass, Pass]:
+        def make_passes(count: int) -> tuple[Pass, Pass]:
             path = Path(folder) / f"truth_{count}.json"
-            results = make_results(shapes, write_truth(path, shapes, count), per_image)
-            rows = [{key: row[key] for key in keys} for row in results]
+            results = make_results(shapes, write_ground_truth(path, shapes, count), per_image)
+            entries = [{key: entry[key] for key in keys} for entry in results]
             return (
-                Pass(lambda: _named(GroundTruth(str(path)).average_precision(rows, task)[0])),
-                Pass(lambda: _named(pycocotools_stats(str(path), rows, task))),
+                Pass(lambda: _named(GroundTruth(read_annotations_alone(path)).average_precision(entries, task)[0])),
+                Pass(lambda: _named(pycocotools_stats(str(path), entries, task))),
             )
 
-        for warm_up in contestants(2):  # what is imported late is imported now
+        for warm_up in make_passes(2):  # late imports are not to be timed
             warm_up()
         about = {"input": f"{images} images, {per_image} detections each"}
-        yield Contest(op, *contestants(images), tolerance=1e-9, warm=False, about=about)
+        yield Comparison(op, *make_passes(images), tolerance=1e-9, warm=False, about=about)
 
 
 def _named(stats: Sequence[float]) -> dict[str, float]:

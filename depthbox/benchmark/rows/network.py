@@ -1,4 +1,4 @@
-"""The whole network: a training step with our operations and with the baseline's, and inference with its options."""
+"""Rows of the whole network: a training step with our operations and the baselines, and inference with options."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from ..baselines import targets as baseline_targets
 from ..baselines.edges import BaselineSupervision
 from ..baselines.head import BaselineDynamicHead, DenseController
 from ..baselines.masks import BaselineCriterion
-from ..comparison import Contest, Options, Row, describe
+from ..comparison import Comparison, Options, Row, describe
 from ..inputs import Setting
 from ..measure import Pass, Results, measure
-from .ops import setting_for
+from .ops import choose_setting
 
 _CPU_INFERENCE = Setting(height=480, width=800)
 _BATCHES = (1, 4)
 
 
-def network_config(device: torch.device, classes: int, **overrides: Any) -> CfgNode:
-    """DepthBox with ResNet-50 and its depth losses; overrides by dotted key with __ for dots."""
+def make_config(device: torch.device, classes: int, **overrides: Any) -> CfgNode:
+    """Make the config of DepthBox with ResNet-50 and depth losses; overrides are keys with __ for each dot."""
     cfg = get_cfg()
     add_depthbox_config(cfg)
     cfg.MODEL.META_ARCHITECTURE = "DepthBox"
@@ -51,7 +51,7 @@ def network_config(device: torch.device, classes: int, **overrides: Any) -> CfgN
 
 
 def build_network(cfg: CfgNode, seed: int = 0) -> DepthBox:
-    """With random weights."""
+    """Build a network with random weights."""
     torch.manual_seed(seed)
     network = build_model(cfg)
     assert isinstance(network, DepthBox)
@@ -59,7 +59,7 @@ def build_network(cfg: CfgNode, seed: int = 0) -> DepthBox:
 
 
 def make_batch(setting: Setting, device: torch.device) -> list[dict[str, Any]]:
-    """A batch as the mapper gives it, on the device."""
+    """Make a batch in the format of the mapper, on the device."""
     images, depth = (
         inputs.make_images(setting, device),
         inputs.make_depth(setting, device, (setting.height, setting.width)),
@@ -74,10 +74,10 @@ def make_batch(setting: Setting, device: torch.device) -> list[dict[str, Any]]:
     return batch
 
 
-def train_step(options: Options) -> Iterator[Contest]:
-    """Forward and backward of the whole network on two images."""
-    setting = setting_for(options)
-    network = build_network(network_config(options.device, setting.classes)).train()
+def train_step(options: Options) -> Iterator[Comparison]:
+    """Compare forward and backward pass of the whole network on two images."""
+    setting = choose_setting(options)
+    network = build_network(make_config(options.device, setting.classes)).train()
     batch = make_batch(setting, options.device)
     parameters = {name: p for name, p in network.named_parameters() if p.requires_grad}
 
@@ -89,14 +89,14 @@ def train_step(options: Options) -> Iterator[Contest]:
         return {name: loss.detach() for name, loss in losses.items()} | {"gradient": torch.stack(gradients).norm()}
 
     def baseline_step() -> Results:
-        with baseline_parts(network, (setting.height, setting.width)):
+        with use_baselines(network, (setting.height, setting.width)):
             return step()
 
-    yield Contest(
+    yield Comparison(
         "train_step",
         Pass(step),
         Pass(baseline_step),
-        tolerance=2e-2,  # of pairs at the threshold that the two colour conversions round differently
+        tolerance=2e-2,  # pairs at the threshold may be rounded differently by the two color conversions
         least=2,
         baseline_bytes=900 * len(batch) * setting.queries * setting.grid[0] * setting.grid[1],
         about={
@@ -108,8 +108,8 @@ def train_step(options: Options) -> Iterator[Contest]:
 
 
 @contextlib.contextmanager
-def baseline_parts(network: DepthBox, image_size: tuple[int, int]) -> Iterator[None]:
-    """In this block the network computes with the baseline's operations, on the same weights."""
+def use_baselines(network: DepthBox, image_size: tuple[int, int]) -> Iterator[None]:
+    """Replace the operations of the network by the baselines within a block; the weights are shared."""
     boxes, depth = (kind.supervision for kind in network.criterion.kinds)
     assert isinstance(boxes, BoxSupervision) and isinstance(depth, DepthSupervision)
     parts: dict[str, nn.Module] = {
@@ -139,9 +139,9 @@ def baseline_parts(network: DepthBox, image_size: tuple[int, int]) -> Iterator[N
 
 
 def infer(options: Options) -> Iterator[Row]:
-    """Images a second at batch 1 and 4, plain and with each option; an option's baseline is the plain network.
+    """Measure images per second at batch sizes 1 and 4; the baseline of each option is the plain network.
 
-    Every image gets its 100 best detections, whatever their score. An option that does not work here has a note.
+    The 100 best detections of every image are kept, independent of their scores. An option that fails has a note.
     """
     if options.quick:
         setting = Setting(height=64, width=96, classes=5)
@@ -150,13 +150,13 @@ def infer(options: Options) -> Iterator[Row]:
     plain: dict[int, Row] = {}
     for name, change in _OPTIONS.items():
         if name == "torch.compile" and options.quick:
-            continue  # takes minutes to compile
+            continue  # compilation takes minutes
         for count in _BATCHES:
             row: Row = {"op": "infer", "device": options.device.type, "option": name, "batch": count}
             row |= {"speedup": None, "memory_ratio": None, "input": f"{setting.height} x {setting.width}, R-50"}
             try:
                 row |= _inference(setting, count, change, name == "channels_last", options)
-            except Exception as error:  # an option that this system cannot run must not stop the others
+            except Exception as error:  # an unsupported option must not stop the others
                 row["note"] = f"failed: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"[
                     :200
                 ]
@@ -170,7 +170,7 @@ def infer(options: Options) -> Iterator[Row]:
 def _inference(
     setting: Setting, count: int, change: Callable[[DepthBox], None], channels_last: bool, options: Options
 ) -> Row:
-    cfg = network_config(
+    cfg = make_config(
         options.device, setting.classes, MODEL__FCOS__INFERENCE_TH=0.0, MODEL__CHANNELS_LAST=channels_last
     )
     network = build_network(cfg).eval()
@@ -183,17 +183,17 @@ def _inference(
     return {**describe("ours", found), "images_per_s": count / found.median}
 
 
-def _plain(network: DepthBox) -> None:
-    pass
+def _keep_plain(network: DepthBox) -> None:
+    """Change nothing."""
 
 
-def _bfloat16(network: DepthBox) -> None:
-    """As training with AMP does: the whole forward pass under autocast."""
+def _use_bfloat16(network: DepthBox) -> None:
+    """Run the whole forward pass under autocast, as training with AMP does."""
     network.forward = torch.autocast(network.device.type, torch.bfloat16)(network.forward)  # type: ignore[method-assign]
 
 
 def _compile(network: DepthBox) -> None:
-    """Backbone and towers; what follows them has shapes that depend on the image."""
+    """Compile backbone and towers; the shapes of later operations depend on the image."""
     network.backbone.forward = torch.compile(network.backbone.forward)
     head, branch = network.proposal_generator.fcos_head, network.mask_branch
     head.forward = torch.compile(head.forward)  # type: ignore[method-assign]
@@ -201,8 +201,8 @@ def _compile(network: DepthBox) -> None:
 
 
 _OPTIONS: dict[str, Callable[[DepthBox], None]] = {
-    "plain": _plain,
-    "channels_last": _plain,
-    "bf16": _bfloat16,
+    "plain": _keep_plain,
+    "channels_last": _keep_plain,
+    "bf16": _use_bfloat16,
     "torch.compile": _compile,
 }

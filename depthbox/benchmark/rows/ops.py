@@ -1,4 +1,4 @@
-"""Contests of single operations on masks: mask losses, dynamic head, edges."""
+"""Comparisons of single operations on masks: mask losses, dynamic head, edges."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from ...modeling.mask_head import DynamicMaskHead
 from ...modeling.supervision import MaskCriterion, WeightedSupervision
@@ -15,13 +16,13 @@ from ...modeling.supervision.boxes import COLOR, DEPTH, BoxSupervision, BoxTarge
 from ...modeling.supervision.criterion import WeightedTargets
 from ...modeling.supervision.depth import DepthSupervision, DepthTargets
 from ...modeling.supervision.pseudo_masks import PseudoMaskSupervision, PseudoMaskTargets
-from ...ops import box_extents, pack_edges, unpack_edges
+from ...ops import box_extents, color_similarity, depth_similarity, pack_edges, rgb_to_lab, unpack_edges
 from ...structures import MaskPredictions, Queries
 from .. import inputs
 from ..baselines.edges import BaselineSupervision
 from ..baselines.head import BaselineDynamicHead
 from ..baselines.masks import BaselineCriterion, BaselineTargets
-from ..comparison import Contest, Options
+from ..comparison import Comparison, Options
 from ..inputs import Setting
 from ..measure import Pass, Results
 
@@ -29,13 +30,13 @@ _QUICK = Setting(images=2, height=64, width=96, objects=3, queries=6, classes=5)
 _NEIGHBORS = 8
 
 
-def setting_for(options: Options) -> Setting:
-    """2 images of 800 x 1344 with 64 queries each, or a tiny one."""
+def choose_setting(options: Options) -> Setting:
+    """Choose 2 images of 800 x 1344 with 64 queries each, or tiny inputs for a quick run."""
     return _QUICK if options.quick else Setting()
 
 
-def supervision() -> BoxSupervision:
-    """Supervision by boxes with the defaults of the config."""
+def make_supervision() -> BoxSupervision:
+    """Make the supervision by boxes with the defaults of the config."""
     return BoxSupervision(
         stride=4,
         rgb=False,
@@ -50,7 +51,7 @@ def supervision() -> BoxSupervision:
 
 @dataclass(frozen=True)
 class MaskProblem:
-    """Everything that the mask head and the mask losses take; baselines take ``baseline_targets``."""
+    """Inputs of mask head and mask losses; the baselines use ``baseline_targets``."""
 
     features: Tensor
     params: Tensor
@@ -63,8 +64,8 @@ class MaskProblem:
     baseline_criterion: BaselineCriterion
 
 
-def mask_problem(setting: Setting, device: torch.device) -> MaskProblem:
-    """Random features, filters and logits, edges of made-up images, and a teacher's masks."""
+def make_mask_problem(setting: Setting, device: torch.device) -> MaskProblem:
+    """Make random features, filters and logits, edges of synthetic images, and pseudo masks."""
     generator = setting.generator(1)
     boxes = inputs.make_boxes(setting, device)
     queries = inputs.make_queries(setting, boxes)
@@ -76,14 +77,15 @@ def mask_problem(setting: Setting, device: torch.device) -> MaskProblem:
         return (torch.randn(shape, generator=generator) * scale).to(device)
 
     depth = inputs.make_depth(setting, device)
-    similarity = _similarity(inputs.make_images(setting, device), depth)
+    color_edges = _color_similarity(inputs.make_images(setting, device), depth.shape[1])
+    depth_edges = depth_similarity(depth[:, None], torch.ones_like(depth, dtype=torch.bool), scale=100.0)
     pseudo = inputs.make_blob_logits(torch.cat(boxes), grid, setting.stride, generator) > 0
     labels = PseudoMaskTargets(pseudo[:, 0].float(), torch.rand(len(pseudo), generator=generator).to(device))
-    edges = {COLOR: pack_edges(similarity[0] >= 0.3), DEPTH: pack_edges(similarity[1] > 0.5)}
+    edges = {COLOR: pack_edges(color_edges >= 0.3), DEPTH: pack_edges(depth_edges > 0.5)}
     rows, columns = box_extents(torch.cat(boxes), *grid, setting.stride)
     targets = (BoxTargets(rows, columns, edges), DepthTargets(depth, rows, columns), labels)
     kinds = (
-        supervision(),
+        make_supervision(),
         DepthSupervision(stride=setting.stride),
         PseudoMaskSupervision(stride=setting.stride, weight=4.0),
     )
@@ -96,57 +98,59 @@ def mask_problem(setting: Setting, device: torch.device) -> MaskProblem:
             normal(count, 1, *grid, scale=3.0).requires_grad_(), normal(count, 1, *grid).requires_grad_()
         ),
         targets=[WeightedTargets(target, None) for target in targets],
-        baseline_targets=BaselineTargets(torch.cat(boxes), *similarity, depth, labels.masks, labels.weights),
+        baseline_targets=BaselineTargets(
+            torch.cat(boxes), color_edges, depth_edges, depth, labels.masks, labels.weights
+        ),
         head=head,
         criterion=MaskCriterion(kinds=[WeightedSupervision(kind) for kind in kinds]),
         baseline_criterion=BaselineCriterion((setting.height, setting.width), stride=setting.stride, **weights),
     )
 
 
-def mask_losses(options: Options) -> Iterator[Contest]:
-    """Projection, colour and depth pairwise, instance depth and dice with a teacher's masks: forward and backward."""
-    setting = setting_for(options)
-    p = mask_problem(setting, options.device)
+def mask_losses(options: Options) -> Iterator[Comparison]:
+    """Compare the mask losses, forward and backward: projection, color and depth pairs, depth, pseudo masks."""
+    setting = choose_setting(options)
+    p = make_mask_problem(setting, options.device)
     assert p.predictions.depth_logits is not None
     leaves = {"logits": p.predictions.logits, "depth_logits": p.predictions.depth_logits}
     cells = p.predictions.logits.numel()
-    yield Contest(
+    yield Comparison(
         "mask_losses",
         Pass(lambda: p.criterion(p.predictions, p.queries, p.targets), leaves),
         Pass(lambda: p.baseline_criterion(p.predictions, p.queries, p.baseline_targets), leaves),
         kept=True,
         baseline_bytes=900 * cells,
-        # Both maps are read, both gradients are written.
-        about={**size_fields(setting), "floor_bytes": 2 * 2 * 4 * cells},
+        # Lower bound: both maps are read, both gradients are written.
+        about={**describe_inputs(setting), "floor_bytes": 2 * 2 * 4 * cells},
     )
 
 
-def dynamic_head(options: Options) -> Iterator[Contest]:
-    """Mask and depth logits of all queries from shared features: forward and backward."""
-    setting = setting_for(options)
-    p = mask_problem(setting, options.device)
+def dynamic_head(options: Options) -> Iterator[Comparison]:
+    """Compare the dynamic head, forward and backward: mask and depth logits of all queries from shared features."""
+    setting = choose_setting(options)
+    p = make_mask_problem(setting, options.device)
     baseline = BaselineDynamicHead(p.head)
     cotangent = torch.randn(p.predictions.logits.shape, generator=setting.generator(2)).to(options.device)
     leaves = {"features": p.features, "params": p.params}
     cotangents = {"logits": cotangent, "depth_logits": cotangent}
     cells = len(p.queries) * p.features.shape[2] * p.features.shape[3]
     weights = p.head.num_params - sum(out for out, _ in p.head.layer_shapes) - 1
-    yield Contest(
+    yield Comparison(
         "dynamic_head",
         Pass(lambda: dict(vars(p.head(p.features, p.params, p.queries))), leaves, cotangents),
         Pass(lambda: dict(vars(baseline(p.features, p.params, p.queries))), leaves, cotangents),
         kept=True,
-        tolerance=2e-2,  # a hidden value within rounding of the ReLU's kink passes its gradient on, or not
-        # Forward, and the gradients of inputs and filters: three products of two operations per weight and cell.
-        about={**size_fields(setting), "floor_operations": 3 * 2 * weights * cells},
+        tolerance=2e-2,  # rounding decides whether a hidden value near the kink of the ReLU has a gradient
+        # Lower bound: forward pass, gradients of inputs and of filters, each with 2 operations per weight and cell.
+        about={**describe_inputs(setting), "floor_operations": 3 * 2 * weights * cells},
     )
 
 
-def edges(options: Options) -> Iterator[Contest]:
-    """Edges of like colour, then of like colour and depth, of a batch."""
-    setting = setting_for(options)
+def edges(options: Options) -> Iterator[Comparison]:
+    """Compare the color and depth edges of a batch."""
+    setting = choose_setting(options)
     device = options.device
-    ours, baseline = supervision(), BaselineSupervision.like(supervision())
+    ours, baseline = make_supervision(), BaselineSupervision.like(make_supervision())
     images, depth = inputs.make_images(setting, device), inputs.make_depth(setting, device)
     valid = torch.ones((setting.images, *setting.grid), dtype=torch.bool, device=device)
     valid[:, -2:] = False
@@ -159,27 +163,23 @@ def edges(options: Options) -> Iterator[Contest]:
         shares = [unpack_edges(mine[k], _NEIGHBORS).ne(expected[k]).float().mean() for k in mine if k in expected]
         return float(max(shares))
 
-    yield Contest(
+    yield Comparison(
         "edges",
         Pass(lambda: both(ours)),
         Pass(lambda: both(baseline)),
         difference=differing,
-        tolerance=1e-3,  # share of the pairs at the threshold that rounding decides
-        about={**size_fields(setting), "floor_bytes": images.numel() + 4 * depth.numel() + 3 * valid.numel()},
+        tolerance=1e-3,  # share of pairs; rounding decides those at the threshold
+        about={**describe_inputs(setting), "floor_bytes": images.numel() + 4 * depth.numel() + 3 * valid.numel()},
     )
 
 
-def _similarity(images: Tensor, depth: Tensor) -> tuple[Tensor, Tensor]:
-    """Dense similarities of colour and depth, without the detour of the baseline's colours over the CPU."""
-    from ...ops import color_similarity, depth_similarity, rgb_to_lab
-
-    valid = torch.ones_like(depth, dtype=torch.bool)
-    small = torch.nn.functional.avg_pool2d(images.float(), images.shape[2] // depth.shape[1]).flip(1)
-    color = color_similarity(rgb_to_lab(small.floor() / 255), valid)
-    return color, depth_similarity(depth[:, None], valid, scale=100.0)
+def _color_similarity(images: Tensor, height: int) -> Tensor:
+    """Compute dense color similarities (B, 8, h, w) of BGR images, without the baseline's conversion on the CPU."""
+    small = F.avg_pool2d(images.float(), images.shape[2] // height).flip(1)
+    return color_similarity(rgb_to_lab(small.floor() / 255), torch.ones_like(small[:, 0], dtype=torch.bool))
 
 
-def size_fields(setting: Setting) -> dict[str, Any]:
-    """What a row says of its inputs."""
+def describe_inputs(setting: Setting) -> dict[str, Any]:
+    """Return the fields of a row that describe its inputs."""
     size = f"{setting.images} x {setting.height} x {setting.width}"
     return {"input": size, "objects": setting.objects, "queries": setting.queries}

@@ -1,4 +1,4 @@
-"""Contest of pasting: from logits to the RLEs of a large image."""
+"""Comparison of pasting: from mask logits to the RLEs of a large image."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ...modeling.mask_head.paste import paste_rles
 from .. import inputs
 from ..baselines import paste as baseline
-from ..comparison import Contest, DisagreementError, Options
+from ..comparison import Comparison, DisagreementError, Options
 from ..inputs import Setting
 from ..measure import Pass, Results
 
@@ -15,11 +15,11 @@ _MASKS, _OUTPUT = 100, (3000, 4000)
 _QUICK_MASKS, _QUICK_OUTPUT = 5, (150, 200)
 
 
-def paste(options: Options) -> Iterator[Contest]:
-    """100 detections onto 3000 x 4000 pixels.
+def paste(options: Options) -> Iterator[Comparison]:
+    """Compare pasting of 100 masks onto 3000 x 4000 pixels.
 
     Raises:
-        DisagreementError: ours is not bit-identical to dense pasting.
+        DisagreementError: our masks are not bit-identical to dense pasting.
     """
     count, output = (_QUICK_MASKS, _QUICK_OUTPUT) if options.quick else (_MASKS, _OUTPUT)
     size = (96, 128) if options.quick else (800, 1088)
@@ -34,19 +34,19 @@ def paste(options: Options) -> Iterator[Contest]:
     dense = baseline.paste_rles_one_by_one(logits, setting.stride, image_size, output)
     if ours()["rles"] != dense:
         raise DisagreementError("paste: the masks are not bit-identical to dense pasting")
-    yield Contest(
+    yield Comparison(
         "paste",
         Pass(ours),
         Pass(lambda: {"rles": baseline.paste_rles(logits, setting.stride, image_size, output)}),
         difference=_differing_pixels,
-        tolerance=1e-4,  # of the masks' pixels: those that lie at the threshold but for rounding
+        tolerance=1e-4,  # share of the masks' pixels; rounding decides those at the threshold
         baseline_bytes=10 * count * output[0] * output[1],
         about={"input": f"{count} masks onto {output[0]} x {output[1]}", "identical_to_dense": True},
     )
 
 
 def _differing_pixels(ours: Results, baseline: Results) -> float:
-    """Share of the masks' pixels that one has and the other has not."""
+    """Compute the share of the masks' pixels that belong to one mask of a pair alone."""
     import pycocotools.mask as mask_util
 
     differing = total = 0.0

@@ -1,142 +1,192 @@
-"""What is wrong with a data set of boxes, found before a training is started on it."""
+"""Check of a dataset before training: annotations of any format, images and depth maps."""
 
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from .annotations import check_annotations
+from ...io.annotations.canonical import canonicalize
+from ...io.annotations.detect import read_raw, splits_of
+from ...io.annotations.records import AnnotationError, AnnotationSet
 from .boxes import check_boxes
-from .files import check_depth_files, check_image_files
-from .findings import Finding, Findings, number_of
-from .images import choose_evenly, read_files
-from .json import read_coco
-from .records import BoxTable, Id, check_categories, check_classes, check_images
+from .files import check_unlisted, find_depth_files
+from .findings import Box, Example, Finding, Findings, count_severity, fill_remedies, to_line
+from .images import DecodedImages, choose_evenly, read_files
+from .notes import MOST, add_notes
+from .outlines import check_outlines
+from .records import BoxTable, check_objects, make_table
 
-# Boxes of an image that are kept for its picture.
+# Boxes of an image that are kept for its drawing.
 _SHOWN_BOXES = 300
-
-Box = tuple[float, float, float, float]
 
 
 class CheckError(ValueError):
-    """The check itself cannot run: a file or folder to look at is not there."""
+    """A check that cannot run, because a file or folder does not exist."""
 
 
 @dataclass(frozen=True)
 class CheckSettings:
-    """What to check.
+    """Data to check.
 
     Attributes:
-        json_file: COCO json.
-        images: folder of the images.
-        depth: folder of the depth maps; None = the data set has none.
+        data: annotations in any format that ``io.annotations`` reads.
+        images: image folder; None = found by the format.
+        depth: folder of the depth maps; None = without depth.
         min_size, max_size: short side and longest side in pixels of the network's input.
-        max_images: how many images (with their depth) are read, evenly spread; None = all. All else is always
-            checked in full.
-        workers: threads that read.
-        progress: whether to show a progress bar.
+        max_images: number of images that are decoded with their depth, evenly spread; None = all. Everything else is
+            always checked in full.
+        workers: number of threads that read.
+        progress: show progress bars.
+        split: "train", "val" or "test" of a dataset that is divided.
     """
 
-    json_file: Path
-    images: Path
+    data: Path
+    images: Path | None = None
     depth: Path | None = None
     min_size: int = 800
     max_size: int = 1333
     max_images: int | None = None
     workers: int = field(default_factory=lambda: min(8, os.cpu_count() or 1))
     progress: bool = True
+    split: str = "train"
 
 
 @dataclass(frozen=True)
 class CheckReport:
-    """What a check has found.
+    """Result of a check.
 
     Attributes:
-        settings: what was checked.
-        counts: numbers of ``images``, ``annotations``, ``boxes`` (usable ones), ``classes``, ``images read``,
-            ``depth maps``.
-        objects: number of objects by class, crowds left out, in the order of the classes' ids.
-        findings: gravest first.
-        boxes: for the images of the worst examples, by image id: the boxes, (x, y, width, height).
+        settings: the data that were checked.
+        annotations: canonical; None = they cannot be read.
+        counts: numbers of ``images``, ``annotations``, ``objects`` (used, without crowds), ``classes``,
+            ``images read`` and ``depth maps``.
+        objects: number of objects by class without crowds, in the order of the classes.
+        findings: errors first.
+        boxes: file name -> boxes (x, y, width, height), for the images of the worst examples.
+        decoded: images that were decoded.
     """
 
     settings: CheckSettings
+    annotations: AnnotationSet | None
     counts: Mapping[str, int]
     objects: Mapping[str, int]
     findings: tuple[Finding, ...]
-    boxes: Mapping[Id, tuple[Box, ...]]
+    boxes: Mapping[str, tuple[Box, ...]]
+    decoded: DecodedImages = field(default_factory=lambda: DecodedImages(frozenset(), {}))
 
     @property
     def errors(self) -> int:
-        """How many kinds of errors were found; 0 means that training can start."""
-        return number_of(self.findings, "error")
+        """Number of kinds of errors; 0 = training can start."""
+        return count_severity(self.findings, "error")
 
     @property
     def warnings(self) -> int:
-        """How many kinds of warnings were found."""
-        return number_of(self.findings, "warning")
+        """Number of kinds of warnings."""
+        return count_severity(self.findings, "warning")
+
+    @property
+    def source(self) -> Path:
+        """The annotation file or folder."""
+        return self.settings.data if self.annotations is None else self.annotations.source
+
+    @property
+    def image_root(self) -> Path | None:
+        """The image folder; None = unknown."""
+        return self.settings.images if self.annotations is None else self.annotations.image_root
 
 
-def check_dataset(settings: CheckSettings) -> CheckReport:
-    """Check a COCO json of boxes, its images, and its depth maps where there are any; nothing is changed.
+def check_dataset(settings: CheckSettings, annotations: AnnotationSet | None = None) -> CheckReport:
+    """Check annotations, their images and, if there are any, their depth maps; nothing is changed.
+
+    Args:
+        settings: the data.
+        annotations: the annotations of ``settings.data`` if they were read before, canonical with ``check_files`` and
+            ``check_sizes``; None = they are read.
 
     Raises:
-        CheckError: the json or a folder is not there, or a number in the settings is not positive.
+        CheckError: a file, a folder or the split does not exist, or a number in the settings is not positive.
     """
     _require(settings)
     findings = Findings()
-    try:
-        content = read_coco(settings.json_file, findings)
-    except OSError as error:
-        raise CheckError(f"{settings.json_file} cannot be read: {error.strerror}") from error
-    if content is None:
-        return CheckReport(settings, {}, {}, findings.list(), {})
-    images = check_images(content["images"], findings)
-    categories = check_categories(content["categories"], findings)
-    annotations = content["annotations"]
-    table = check_annotations(annotations, images, categories, findings)
-    counts = {"images": len(images), "annotations": len(annotations), "boxes": len(table.boxes)}
-    del content, annotations  # the table is all that is needed; on COCO this frees most of the memory
+    if annotations is None:
+        try:
+            annotations = _read(settings)
+        except AnnotationError as error:
+            findings.add("annotations_unreadable", Example(to_line(error)))
+            return CheckReport(settings, None, {}, {}, findings.list(), {})
+    table = make_table(annotations)
+    add_notes(annotations.notes, findings, len(table.images))
     check_boxes(table, findings, settings.min_size, settings.max_size)
-    objects = (
-        check_classes(table, categories, findings) if counts["annotations"] else dict.fromkeys(categories.values(), 0)
+    check_outlines(annotations, table, findings)
+    objects = check_objects(table, annotations, findings)
+    check_unlisted(annotations, findings)
+    existing = [image for image in table.images if image.number not in annotations.missing]
+    depth = find_depth_files(existing, settings.depth, findings) if settings.depth else {}
+    chosen = choose_evenly(existing, settings.max_images)
+    decoded = read_files(
+        chosen,
+        annotations.image_root,
+        depth,
+        settings.depth,
+        findings,
+        workers=settings.workers,
+        progress=settings.progress,
     )
+    if len(decoded.unreadable) > MOST * len(chosen):
+        findings.change("image_unreadable", lambda rule: replace(rule, severity="error"))
+    if settings.split != "train":
+        findings.change("nothing_to_learn", lambda rule: replace(rule, severity="warning"))
+    counts = {
+        "images": len(table.images),
+        "annotations": len(annotations.original.get("annotations") or ()),
+        "objects": int((~table.crowd).sum()),
+        "classes": len(objects),
+        "images read": len(chosen),
+        "depth maps": len(depth),
+    }
+    images, maps = shlex.quote(str(annotations.image_root)), shlex.quote(str(settings.depth or "depth"))
+    found = fill_remedies(findings.list(), images, maps)
+    return CheckReport(settings, annotations, counts, objects, found, _boxes_of_worst(table, found), decoded)
 
-    present = check_image_files(images, settings.images, findings)
-    depth = check_depth_files(images, settings.depth, findings) if settings.depth else {}
-    chosen = choose_evenly(present, settings.max_images)
-    read_files(
-        chosen, settings.images, depth, settings.depth, findings, workers=settings.workers, progress=settings.progress
-    )
-    counts |= {"classes": len(categories), "images read": len(chosen), "depth maps": len(depth)}
-    found = findings.list()
-    return CheckReport(settings, counts, objects, found, _boxes_of_worst(table, found))
+
+def _read(settings: CheckSettings) -> AnnotationSet:
+    """Read the annotations of one split.
+
+    Raises:
+        AnnotationError: they cannot be read.
+        CheckError: there is no such split.
+    """
+    raw = read_raw(settings.data, settings.images, settings.split, settings.progress)
+    if raw is None:
+        names = ", ".join(splits_of(settings.data))
+        raise CheckError(f"{settings.data} has no split {settings.split} (found: {names}): correct --split")
+    return canonicalize(raw, check_files=True, check_sizes=True)
 
 
 def _require(settings: CheckSettings) -> None:
-    if not settings.json_file.is_file():
-        raise CheckError(f"there is no json file {settings.json_file}; correct --json")
+    if not settings.data.exists():
+        raise CheckError(f"there is no {settings.data}; correct --data")
     for option, folder in (("--images", settings.images), ("--depth", settings.depth)):
         if folder is not None and not folder.is_dir():
             raise CheckError(f"there is no folder {folder}; correct {option}")
     for name in ("min_size", "max_size", "max_images", "workers"):
         number = getattr(settings, name)
         if number is not None and number < 1:
-            raise CheckError(f"{name} is {number}, it must be at least 1")
+            raise CheckError(f"--{name.replace('_', '-')} is {number}, it must be at least 1")
 
 
-def _boxes_of_worst(table: BoxTable, findings: tuple[Finding, ...]) -> dict[Id, tuple[Box, ...]]:
-    wanted = {example.image_id for finding in findings for example in finding.worst}
-    boxes: dict[Id, tuple[Box, ...]] = {}
-    places = {place: image.id for place, image in enumerate(table.images) if image.id in wanted}
-    for row in np.flatnonzero(np.isin(table.image, list(places))):
-        image = places[int(table.image[row])]
-        if len(boxes.get(image, ())) < _SHOWN_BOXES:
-            x, y, width, height = table.boxes[row].tolist()
-            boxes[image] = (*boxes.get(image, ()), (x, y, width, height))
+def _boxes_of_worst(table: BoxTable, findings: tuple[Finding, ...]) -> dict[str, tuple[Box, ...]]:
+    wanted = {example.file for finding in findings for example in finding.worst}
+    names = {place: image.file_name for place, image in enumerate(table.images) if image.file_name in wanted}
+    boxes: dict[str, tuple[Box, ...]] = {}
+    for index in np.flatnonzero(np.isin(table.image, list(names))):
+        name = names[int(table.image[index])]
+        if len(boxes.get(name, ())) < _SHOWN_BOXES:
+            x, y, width, height = table.boxes[index].tolist()
+            boxes[name] = (*boxes.get(name, ()), (x, y, width, height))
     return boxes

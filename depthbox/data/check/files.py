@@ -1,4 +1,4 @@
-"""Which files of the image and depth folders belong to the json, and which are missing or left over."""
+"""Files of the image and depth folders that belong to a dataset, are missing or are left over."""
 
 from __future__ import annotations
 
@@ -6,65 +6,40 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from ...io.annotations.records import AnnotationSet
+from ...io.folders import is_hidden, list_files
+from ...io.images import ImageError, image_size, list_images
 from ..depth_io import DEPTH_SUFFIXES
-from ..pseudo_depth.items import IMAGE_SUFFIXES
 from .findings import Example, Findings
 from .records import ImageRecord
 
-
-def list_files(folder: Path, suffixes: Sequence[str]) -> set[str]:
-    """Names of the files below a folder, relative to it; hidden ones are left out."""
-    names = set()
-    for place, subfolders, files in os.walk(folder, followlinks=True):
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        start = os.path.relpath(place, folder)
-        for file in files:
-            if not file.startswith(".") and os.path.splitext(file)[1].lower() in suffixes:
-                names.add(os.path.normpath(os.path.join(start, file)))
-    return names
+# Formats whose annotation file lists the images; readers of the others name images without annotations themselves.
+_LISTING = ("coco", "cvat", "labelstudio", "openimages")
 
 
-def check_image_files(images: Sequence[ImageRecord], folder: Path, findings: Findings) -> list[ImageRecord]:
-    """Look for the image files, by their names alone.
-
-    Args:
-        images: of the json.
-        folder: the image folder.
-        findings: takes in files that are missing or not in the json.
-
-    Returns:
-        The images whose files are there.
-    """
-    names = list_files(folder, IMAGE_SUFFIXES)
-    wanted = {os.path.normpath(image.file_name) for image in images}
-    present: list[ImageRecord] = []
-    missing: list[ImageRecord] = []
-    for image in images:
-        here = os.path.normpath(image.file_name) in names or (folder / image.file_name).is_file()
-        (present if here else missing).append(image)
-    # Letter case, suffix and sub-folder are what file names lose most often.
-    alike = {_bare(name): name for name in sorted(names, reverse=True)} if missing else {}
-    for image in missing:
-        other = alike.get(_bare(image.file_name))
-        hint = f"the folder has {other}" if other else "no file of a similar name either"
-        findings.add("image_missing", Example(hint, image.file_name, image.id))
-    for name in sorted(names - wanted):
-        findings.add("image_unlisted", Example("", name))
-    return present
+def check_unlisted(annotations: AnnotationSet, findings: Findings) -> None:
+    """Find image files that the annotations do not list."""
+    if annotations.kind not in _LISTING:
+        return
+    listed = {os.path.normpath(entry["file_name"]) for entry in annotations.content["images"]}
+    some_unreadable = findings.count("image_unreadable") > 0  # these are listed, but left out
+    for name in list_images(annotations.image_root):
+        if name not in listed and not (some_unreadable and _is_unreadable(annotations.image_root / name)):
+            findings.add("image_unlisted", Example("", name))
 
 
-def check_depth_files(images: Sequence[ImageRecord], folder: Path, findings: Findings) -> dict[str, str]:
-    """Look for the depth files as training does: the image's name with .png or .npy.
+def find_depth_files(images: Sequence[ImageRecord], folder: Path, findings: Findings) -> dict[str, str]:
+    """Find the depth files as training does: the image's name with the suffix .png or .npy.
 
     Args:
-        images: of the json.
+        images: of the dataset.
         folder: the depth folder.
-        findings: takes in maps that are missing, shared by images, or of no image.
+        findings: takes maps that are missing, shared by images, or without an image.
 
     Returns:
-        Name of the depth file, relative to the folder, by the image's name.
+        Name of the image -> name of its depth file, relative to the depth folder.
     """
-    names = list_files(folder, DEPTH_SUFFIXES)
+    names = {name for name in list_files(folder) if Path(name).suffix in DEPTH_SUFFIXES and not is_hidden(name)}
     unused = set(names)
     found: dict[str, str] = {}
     owner: dict[str, str] = {}
@@ -74,9 +49,9 @@ def check_depth_files(images: Sequence[ImageRecord], folder: Path, findings: Fin
         unused.difference_update(candidates)
         depth = next((name for name in candidates if name in names), "")
         if not depth:
-            findings.add("depth_missing", Example(f"there is no {candidates[0]} or .npy", image.file_name, image.id))
+            findings.add("depth_missing", Example(f"there is no {candidates[0]} or .npy", image.file_name))
         elif owner.setdefault(depth, image.file_name) != image.file_name:
-            findings.add("depth_shared", Example(f"{depth} is that of {owner[depth]} too", image.file_name, image.id))
+            findings.add("depth_shared", Example(f"{depth} is also that of {owner[depth]}", image.file_name))
         if depth:
             found[image.file_name] = depth
     for name in sorted(unused):
@@ -84,5 +59,9 @@ def check_depth_files(images: Sequence[ImageRecord], folder: Path, findings: Fin
     return found
 
 
-def _bare(name: str) -> str:
-    return Path(name).stem.lower()
+def _is_unreadable(path: Path) -> bool:
+    try:
+        image_size(path)
+    except ImageError:
+        return True
+    return False

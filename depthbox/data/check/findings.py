@@ -1,18 +1,19 @@
-"""What a check has found: kinds, counts, the first and the worst examples."""
+"""Findings of a dataset check: kinds, counts, the first and the worst examples."""
 
 from __future__ import annotations
 
 import heapq
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
-from .rules import RULES, SEVERITIES, Rule, Severity
+from ...io.annotations.notes import RULES as NOTE_RULES
+from .rules import RULES, SEVERITIES, Rule, Severity, rule_of_note
 
 FIRST = 10
 WORST = 6
 _LONGEST = 300
+
+Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -20,19 +21,22 @@ class Example:
     """One case of a finding.
 
     Attributes:
-        detail: what is wrong here, one line.
+        detail: the problem of this case, one line.
         file: the image or depth file, relative to its folder; "" = none.
-        image_id, annotation_id: as in the json; None = does not apply.
-        box: (x, y, width, height) in pixels of the image, None = no usable box.
-        depth: whether it is about the depth map of ``file``.
+        annotation_id: as in the user's file; None = does not apply.
+        box: (x, y, width, height) in pixels of the image; None = there is no usable box.
+        depth: whether the case concerns the depth map of ``file``.
+        declared_size: (height, width) in the annotations if the image has another size.
+        count: number of cases that this one stands for.
     """
 
     detail: str
     file: str = ""
-    image_id: int | float | str | None = None
     annotation_id: int | float | str | None = None
-    box: tuple[float, float, float, float] | None = None
+    box: Box | None = None
     depth: bool = False
+    declared_size: tuple[int, int] | None = None
+    count: int = 1
 
     @property
     def where(self) -> str:
@@ -55,68 +59,91 @@ class Finding:
 
 
 @dataclass
-class Findings:
-    """Collects examples; of each kind only a few are kept, so memory does not grow with the faults."""
+class _Cases:
+    """Cases of one rule."""
 
-    _count: Counter[str] = field(default_factory=Counter)
-    _first: dict[str, list[Example]] = field(default_factory=dict)
-    _worst: dict[str, list[tuple[float, int, Example]]] = field(default_factory=dict)
+    rule: Rule
+    count: int = 0
+    first: list[Example] = field(default_factory=list)
+    worst: list[tuple[float, int, Example]] = field(default_factory=list)
+
+    def add(self, example: Example, badness: float) -> None:
+        if len(self.first) < FIRST:
+            self.first.append(example)
+        keep = heapq.heappush if len(self.worst) < WORST else heapq.heappushpop
+        keep(self.worst, (badness, -self.count, example))  # the number is unique, so examples are never compared
+        self.count += 1
+
+
+@dataclass
+class Findings:
+    """Collection of cases; only a few examples of each kind are kept, so memory does not grow with their number."""
+
+    _cases: dict[str, _Cases] = field(default_factory=dict)
 
     def add(self, kind: str, example: Example, badness: float = 0.0) -> None:
-        """Count a case; of equal ``badness`` the earlier is the worse.
+        """Count a case; of equal ``badness`` the earlier case is the worse.
 
         Raises:
-            KeyError: a kind that is not in ``RULES``.
+            KeyError: a kind that is neither in ``RULES`` nor a rule of the annotation readers.
         """
-        number = self._count[RULES[kind].kind]
-        self._count[kind] += 1
-        first = self._first.setdefault(kind, [])
-        if len(first) < FIRST:
-            first.append(example)
-        worst = self._worst.setdefault(kind, [])
-        keep = heapq.heappush if len(worst) < WORST else heapq.heappushpop
-        keep(worst, (badness, -number, example))  # the number is unique, so examples are never compared
+        if kind not in self._cases:
+            self._cases[kind] = _Cases(RULES.get(kind) or rule_of_note(NOTE_RULES[kind]))
+        self._cases[kind].add(example, badness)
+
+    def add_all(self, rule: Rule, count: int, examples: Sequence[Example]) -> None:
+        """Count several cases of any rule, of which only some are given as examples."""
+        cases = self._cases.setdefault(rule.kind, _Cases(rule))
+        total = cases.count + count
+        for example in examples:
+            cases.add(example, 0.0)
+        cases.count = total
 
     def count(self, kind: str) -> int:
-        """How many cases of a kind there are."""
-        return self._count[kind]
+        """Return the number of cases of a kind."""
+        return self._cases[kind].count if kind in self._cases else 0
 
     def drop(self, kind: str) -> None:
         """Forget the cases of a kind."""
-        for table in (self._count, self._first, self._worst):
-            table.pop(kind, None)
+        self._cases.pop(kind, None)
+
+    def change(self, kind: str, change: Callable[[Rule], Rule]) -> None:
+        """Change the rule of a kind that was found, such as its severity."""
+        if kind in self._cases:
+            self._cases[kind].rule = change(self._cases[kind].rule)
 
     def list(self) -> tuple[Finding, ...]:
-        """The findings, gravest first, then in the order of ``RULES``."""
-        found = [rule for severity in SEVERITIES for rule in RULES.values() if rule.severity == severity]
+        """Return the findings by severity, then those of ``RULES`` in their order, then the others as found."""
+        order = {kind: place for place, kind in enumerate([*RULES, *self._cases][::-1])}
+        found = sorted(self._cases.values(), key=lambda c: (SEVERITIES.index(c.rule.severity), -order[c.rule.kind]))
         return tuple(
             Finding(
-                rule,
-                self._count[rule.kind],
-                tuple(self._first[rule.kind]),
-                tuple(example for _, _, example in sorted(self._worst[rule.kind], key=lambda case: case[:2])[::-1]),
+                cases.rule,
+                cases.count,
+                tuple(cases.first),
+                tuple(example for _, _, example in sorted(cases.worst, key=lambda case: case[:2])[::-1]),
             )
-            for rule in found
-            if self._count[rule.kind]
+            for cases in found
         )
 
 
-def number_of(findings: Sequence[Finding], severity: Severity) -> int:
-    """How many kinds of a severity were found."""
+def count_severity(findings: Sequence[Finding], severity: Severity) -> int:
+    """Return the number of kinds of a severity that were found."""
     return sum(finding.rule.severity == severity for finding in findings)
 
 
-def shown(value: Any, longest: int = 60) -> str:
-    """A value of the json in one short line."""
-    try:
-        # Cut before it is written out: a huge list or number would cost more than the whole check.
-        text = repr(value[:longest] if isinstance(value, str | list) else value)
-    except (ValueError, RecursionError):
-        text = f"a huge {type(value).__name__}"
-    return text if len(text) <= longest else text[: longest - 3] + "..."
+def fill_remedies(findings: Sequence[Finding], images: str, depth: str) -> tuple[Finding, ...]:
+    """Write the folders of the dataset into the commands of the remedies."""
+
+    def fill(rule: Rule) -> Rule:
+        return replace(rule, remedy=rule.remedy.replace("IMAGES", images).replace("DEPTH", depth))
+
+    return tuple(
+        replace(finding, rule=fill(finding.rule)) if finding.rule.kind in RULES else finding for finding in findings
+    )
 
 
-def one_line(text: object) -> str:
-    """An error message without line breaks and of bounded length."""
+def to_line(text: object) -> str:
+    """Return an error message as one line of limited length."""
     line = " ".join(str(text).split())
     return line if len(line) <= _LONGEST else line[: _LONGEST - 3] + "..."

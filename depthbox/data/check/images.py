@@ -1,40 +1,55 @@
-"""Reading every image and depth map, as training does, to see that it can be read and is what the json says."""
+"""Every image and depth map of a dataset, decoded as training decodes it."""
 
 from __future__ import annotations
 
+import hashlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from detectron2.data import detection_utils
-from PIL import Image
+import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
-from ..depth_io import DepthFileError, read_depth
-from .findings import Example, Findings, one_line
+from ...io.images import ImageError, is_deep, page_count, read_image
+from .depth import DepthFacts, inspect_depth, judge_depth
+from .findings import Example, Findings, to_line
 from .records import ImageRecord
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-_EXIF_ORIENTATION = 274
-_DEEP_MODES = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
-_FLAT = 1e-3  # a depth map that spans less is constant
+_FLAT = 4  # range of the values of an image of nearly one color
 
-# How the errors of ``read_depth`` begin to differ; whatever else it says is "depth_unreadable".
-_DEPTH_KINDS = (
-    ("the aspect ratios differ", "depth_size_differs"),
-    ("a depth PNG is 16-bit grey", "depth_8bit"),
-    ("holds NaN or infinite", "depth_not_finite"),
-)
 
-Found = list[tuple[str, Example]]
+@dataclass(frozen=True)
+class DecodedImages:
+    """Images of a dataset that were decoded.
+
+    Attributes:
+        unreadable: numbers of the images that cannot be decoded.
+        digests: digest of the pixels -> file name, of images with more than one color.
+    """
+
+    unreadable: frozenset[int]
+    digests: Mapping[str, str]
+
+
+@dataclass
+class _Inspection:
+    """Problems and facts of one image."""
+
+    found: list[tuple[str, Example]] = field(default_factory=list)
+    size: tuple[int, int] | None = None  # (height, width) of the pixels; None = unreadable
+    digest: str = ""
+    depth: DepthFacts | None = None
 
 
 def choose_evenly(images: Sequence[ImageRecord], count: int | None) -> list[ImageRecord]:
-    """``count`` images, evenly spread over the list; None = all."""
+    """Return ``count`` images, evenly spread over the list; None = all."""
     if count is None or count >= len(images):
         return list(images)
     return [images[place * len(images) // count] for place in range(count)]
@@ -43,81 +58,80 @@ def choose_evenly(images: Sequence[ImageRecord], count: int | None) -> list[Imag
 def read_files(
     images: Sequence[ImageRecord],
     folder: Path,
-    depth: dict[str, str],
+    depth: Mapping[str, str],
     depth_folder: Path | None,
     findings: Findings,
     *,
     workers: int,
     progress: bool = True,
-) -> None:
-    """Read images and their depth maps, in parallel; the findings do not depend on the number of threads.
+) -> DecodedImages:
+    """Read images and their depth maps in parallel; the findings do not depend on the number of threads.
 
     Args:
-        images: whose files are there.
-        folder: of the images.
-        depth: name of the depth file by the image's name.
-        depth_folder: of the depth files, None = no depth.
-        findings: takes in what is wrong.
-        workers: threads; decoding does not hold Python's lock.
-        progress: whether to show a progress bar.
+        images: existing images.
+        folder: their folder.
+        depth: name of the image -> name of its depth file.
+        depth_folder: folder of the depth files; None = without depth.
+        findings: takes the problems.
+        workers: number of threads; decoding does not hold the lock of Python.
+        progress: show a progress bar.
     """
 
-    def inspect(image: ImageRecord) -> Found:
-        found, size = inspect_image(image, folder)
+    def inspect(image: ImageRecord) -> _Inspection:
+        result = inspect_image(image, folder)
         name = depth.get(image.file_name)
-        if name and depth_folder and size:
-            found += inspect_depth(image, depth_folder / name, size)
-        return found
+        if name and depth_folder and result.size == image.size:  # otherwise the image has to be corrected first
+            found, result.depth = inspect_depth(image, depth_folder / name, image.size)
+            result.found += found
+        return result
 
+    unreadable: set[int] = set()
+    digests: dict[str, str] = {}
+    facts: list[DepthFacts] = []
     with tqdm(total=len(images), desc="reading", unit="image", disable=not progress, leave=False) as bar:
-        for found in _in_order(inspect, images, workers):
-            for kind, example in found:
+        for image, result in zip(images, _map_in_order(inspect, images, workers), strict=True):
+            for kind, example in result.found:
                 findings.add(kind, example)
+            if result.size is None:
+                unreadable.add(image.number)
+            if result.digest and digests.setdefault(result.digest, image.file_name) != image.file_name:
+                findings.add("image_repeated", Example(f"the same as {digests[result.digest]}", image.file_name))
+            if result.depth is not None:
+                facts.append(result.depth)
             bar.update()
+    judge_depth(facts, findings)
+    return DecodedImages(frozenset(unreadable), digests)
 
 
-def inspect_image(image: ImageRecord, folder: Path) -> tuple[Found, tuple[int, int] | None]:
-    """What is wrong with an image file, and its (height, width); None where it cannot be read or has another size.
-
-    The depth of an image of a wrong size is not worth a word before the image is mended.
-    """
+def inspect_image(image: ImageRecord, folder: Path) -> _Inspection:
+    """Decode an image and return its problems."""
     path = folder / image.file_name
     try:
-        with Image.open(path) as opened:
-            mode, stored = opened.mode, (opened.height, opened.width)
-            orientation = opened.getexif().get(_EXIF_ORIENTATION, 1)
-        height, width = detection_utils.read_image(str(path), format="BGR").shape[:2]
-    except Exception as error:  # decoders of broken files raise nearly anything
-        return [("image_unreadable", _example(image, one_line(error).replace(str(path), "the file")))], None
-    found: Found = []
-    if mode in _DEEP_MODES:
-        found.append(("image_deep", _example(image, f"its pixels are of Pillow's mode '{mode}'")))
-    if image.size is not None and image.size != (height, width):
-        says = f"the file is {width} x {height}, the json says {image.size[1]} x {image.size[0]} (width x height)"
-        turned = image.size == stored
-        says += f"; EXIF orientation {orientation}" if turned else ""
-        found.append(("image_turned" if turned else "image_size_differs", _example(image, says)))
-        return found, None
-    return found, (height, width)
+        pixels = read_image(path)
+        pages, deep = page_count(path), is_deep(path)
+    except ImageError as error:
+        cause = to_line(error).replace(str(path), "file")
+        return _Inspection([("image_unreadable", Example(cause, image.file_name))])
+    result = _Inspection(size=(pixels.shape[0], pixels.shape[1]))
+    if deep:
+        result.found.append(("image_deep", Example("", image.file_name)))
+    if pages > 1:
+        result.found.append(("image_pages", Example(f"{pages} pages or frames", image.file_name)))
+    low, high = pixels.min(axis=(0, 1)), pixels.max(axis=(0, 1))
+    if int((high - low).max()) < _FLAT and pixels.shape[0] * pixels.shape[1] > 1:
+        color = ", ".join(str(value) for value in low.tolist())
+        result.found.append(("image_flat", Example(f"red, green, blue: {color}", image.file_name)))
+    else:
+        result.digest = _digest(pixels)
+    return result
 
 
-def inspect_depth(image: ImageRecord, path: Path, size: tuple[int, int]) -> Found:
-    """What is wrong with the depth map of an image of (height, width) ``size``."""
-    try:
-        depth = read_depth(path, size)
-    except DepthFileError as error:
-        problem = str(error).removeprefix(f"{path}: ")
-        kind = next((kind for phrase, kind in _DEPTH_KINDS if phrase in problem), "depth_unreadable")
-        return [(kind, _example(image, f"{path.name}: {one_line(problem.split('. Depth files are made')[0])}", True))]
-    except Exception as error:  # decoders of broken files raise nearly anything
-        return [("depth_unreadable", _example(image, f"{path.name}: {one_line(error)}", True))]
-    if depth.max() - depth.min() < _FLAT:
-        return [("depth_constant", _example(image, f"{path.name} is {depth.flat[0]:.3f} all over", True))]
-    return []
+def _digest(pixels: NDArray[np.uint8]) -> str:
+    return hashlib.blake2b(pixels.data, digest_size=16, salt=str(pixels.shape[1]).encode()[:16]).hexdigest()
 
 
-def _in_order(function: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:
-    """Map in threads; results come in order, and only a few are under way at a time."""
+def _map_in_order(function: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:
+    """Map in threads; results come in order, and only a few are computed ahead."""
     waiting: deque[Future[R]] = deque()
     with ThreadPoolExecutor(workers) as pool:
         try:
@@ -130,7 +144,3 @@ def _in_order(function: Callable[[T], R], items: Iterable[T], workers: int) -> I
         finally:
             for future in waiting:
                 future.cancel()
-
-
-def _example(image: ImageRecord, detail: str, depth: bool = False) -> Example:
-    return Example(detail, image.file_name, image.id, depth=depth)

@@ -1,43 +1,39 @@
-"""Images and categories of a COCO json, and the table of its boxes: complete, unique, balanced?"""
+"""Images and boxes of a canonical dataset as records of a check."""
 
 from __future__ import annotations
 
-import math
-import os
-from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .findings import Example, Findings, shown
-from .json import Entry
+from ...io.annotations.records import AnnotationSet
+from .findings import Example, Findings
 from .rules import RARE
-
-Id = int | float | str
 
 
 @dataclass(frozen=True)
 class ImageRecord:
-    """An image of the json; ``size`` is (height, width) as it says, None where that is unusable."""
+    """An image of a canonical dataset; ``size`` is (height, width) as in the annotations."""
 
-    id: Id
+    number: int
     file_name: str
-    size: tuple[int, int] | None
+    size: tuple[int, int]
 
 
 @dataclass(frozen=True)
 class BoxTable:
-    """The N boxes that are four finite numbers and belong to a listed image and class.
+    """The N boxes of a canonical dataset.
 
     Attributes:
-        images: all images of the json.
-        boxes: (N, 4) float64, as the json has them: x, y, width, height; absurd numbers cut to +-1e9.
-        image: (N,) int64, place in ``images``.
-        category: (N,) int64, place among the categories.
+        images: all images.
+        boxes: (N, 4) float64: x, y, width, height in pixels.
+        image: (N,) int64, index in ``images``.
+        category: (N,) int64, index in the list of categories.
         crowd: (N,) bool.
-        ids: N annotation ids; None where there is none.
+        ids: N annotation ids as in the user's file.
     """
 
     images: tuple[ImageRecord, ...]
@@ -45,92 +41,52 @@ class BoxTable:
     image: NDArray[np.int64]
     category: NDArray[np.int64]
     crowd: NDArray[np.bool_]
-    ids: list[Id | None]
+    ids: list[Any]
 
-    def example(self, row: int | np.integer, detail: str) -> Example:
-        """An example that shows the box of a row."""
-        image = self.images[self.image[row]]
-        x, y, width, height = self.boxes[row].tolist()
-        return Example(detail, image.file_name, image.id, self.ids[int(row)], (x, y, width, height))
-
-
-def check_images(entries: list[Entry], findings: Findings) -> tuple[ImageRecord, ...]:
-    """Check the list of images; those of which two share an id are returned once."""
-    records: dict[Id, ImageRecord] = {}
-    names: set[str] = set()
-    for place, entry in enumerate(entries):
-        identity, name = entry.get("id"), entry.get("file_name")
-        if not (is_id(identity) and isinstance(name, str) and name):
-            what = f"images[{place}] has id {shown(identity)} and file_name {shown(name)}"
-            findings.add("json_entry_malformed", Example(what))
-            continue
-        if identity in records:
-            first = records[identity].file_name
-            findings.add("image_id_twice", Example(f"the id {shown(identity)} is that of {first} too", name, identity))
-            continue
-        size = _size(entry)
-        records[identity] = ImageRecord(identity, name, size)
-        if size is None:
-            detail = f"height {shown(entry.get('height'))}, width {shown(entry.get('width'))}"
-            findings.add("image_size_invalid", Example(detail, name, identity))
-        if type(identity) is not int:
-            findings.add("id_not_integer", Example(f"the image id {shown(identity)}", name, identity))
-        if os.path.normpath(name) in names:
-            findings.add("file_listed_twice", Example(f"again under the id {shown(identity)}", name, identity))
-        names.add(os.path.normpath(name))
-    return tuple(records.values())
+    def example(self, index: int | np.integer, detail: str) -> Example:
+        """Return an example that shows one box."""
+        image = self.images[self.image[index]]
+        x, y, width, height = self.boxes[index].tolist()
+        return Example(detail, image.file_name, self.ids[int(index)], (x, y, width, height))
 
 
-def check_categories(entries: list[Entry], findings: Findings) -> dict[Id, str]:
-    """Check the list of categories; returns the names by id, as ids are sorted in training."""
-    names: dict[Id, str] = {}
-    for place, entry in enumerate(entries):
-        identity, name = entry.get("id"), entry.get("name")
-        if not (is_id(identity) and isinstance(name, str)):
-            what = f"categories[{place}] has id {shown(identity)} and name {shown(name)}"
-            findings.add("json_entry_malformed", Example(what))
-        elif identity in names:
-            findings.add("category_id_twice", Example(f"the id {shown(identity)}: {names[identity]} and {name}"))
-        else:
-            names[identity] = name
-            if type(identity) is not int:
-                findings.add("id_not_integer", Example(f"the category id {shown(identity)} of {name}"))
-    for name, count in Counter(names.values()).items():
-        if count > 1:
-            findings.add("category_name_twice", Example(f"{name}: {count} classes"))
-    if names and sorted(names, key=_order) != list(range(1, len(names) + 1)):
-        shown_ids = ", ".join(str(identity) for identity in sorted(names, key=_order)[:12])
-        findings.add("category_ids_gaps", Example(f"{len(names)} classes: {shown_ids}{' ...' * (len(names) > 12)}"))
-    return dict(sorted(names.items(), key=lambda item: _order(item[0])))
+def make_table(annotations: AnnotationSet) -> BoxTable:
+    """Return the boxes of a canonical dataset as a table."""
+    content = annotations.content
+    images = tuple(
+        ImageRecord(entry["id"], entry["file_name"], (entry["height"], entry["width"])) for entry in content["images"]
+    )
+    index = {image.number: place for place, image in enumerate(images)}
+    objects = content["annotations"]
+    numbers = np.array(
+        [(index[entry["image_id"]], entry["category_id"] - 1, entry["iscrowd"]) for entry in objects], dtype=np.int64
+    ).reshape(-1, 3)
+    boxes = np.array([entry["bbox"] for entry in objects], dtype=np.float64).reshape(-1, 4)
+    ids = [annotations.ids.annotations.get(entry["id"]) for entry in objects]
+    return BoxTable(images, boxes, numbers[:, 0], numbers[:, 1], numbers[:, 2].astype(bool), ids)
 
 
-def check_classes(table: BoxTable, categories: dict[Id, str], findings: Findings) -> dict[str, int]:
-    """Check that there are objects of each class; returns their number by name and id, crowds left out."""
-    counts = np.bincount(table.category[~table.crowd], minlength=len(categories)).tolist()
-    for (identity, name), count in zip(categories.items(), counts, strict=True):
-        if count < RARE:
-            what = f"{name} (id {identity})" + (f": {count} object{'s' * (count != 1)}" if count else "")
+def check_objects(table: BoxTable, annotations: AnnotationSet, findings: Findings) -> Mapping[str, int]:
+    """Check that there are objects: at all, of each class, and in each image.
+
+    Returns:
+        Number of objects by class without crowds, in the order of the classes.
+    """
+    names = [entry["name"] for entry in annotations.content["categories"]]
+    counts = np.bincount(table.category[~table.crowd], minlength=len(names)).tolist()
+    present = [image.number not in annotations.missing for image in table.images]
+    on_disk = np.array(present, dtype=bool)[table.image] & ~table.crowd
+    if not on_disk.any() and not findings.count("all_crowds"):
+        detail = (
+            f"{len(table.boxes)} usable annotations in {sum(present)} existing images, {int(table.crowd.sum())} crowds"
+        )
+        findings.add("nothing_to_learn", Example(detail))
+    for name, count in zip(names, counts, strict=True):
+        if count < RARE and sum(counts):  # otherwise nothing is left to learn, which is said once
+            what = f"{name}: {count} object{'s' * (count != 1)}" if count else name
             findings.add("class_rare" if count else "class_absent", Example(what), badness=-count)
-    twice = Counter(categories.values())
-    return {
-        name if twice[name] == 1 else f"{name} (id {identity})": count
-        for (identity, name), count in zip(categories.items(), counts, strict=True)
-    }
-
-
-def is_id(value: Any) -> TypeGuard[Id]:
-    """Whether a value of the json can be an id: a number or a text."""
-    return type(value) in (int, str) or (type(value) is float and math.isfinite(value))
-
-
-def _size(entry: Entry) -> tuple[int, int] | None:
-    sides: list[Any] = [entry.get("height"), entry.get("width")]
-    # 640.0 equals 640 for Detectron2; the bound keeps numbers of a thousand digits out.
-    if all(type(side) in (int, float) and 0 < side < 1e6 and side == int(side) for side in sides):
-        return int(sides[0]), int(sides[1])
-    return None
-
-
-def _order(identity: Id) -> tuple[bool, Any]:
-    """Numbers first: they do not compare with texts."""
-    return isinstance(identity, str), identity
+    annotated = set(table.image.tolist())
+    for place, image in enumerate(table.images):
+        if place not in annotated and image.number not in annotations.missing:
+            findings.add("image_empty", Example("", image.file_name))
+    return dict(zip(names, counts, strict=True))

@@ -1,4 +1,4 @@
-"""The runs of an ablation: configs times seeds, where each lives, how far it is."""
+"""Runs of an ablation (configs x seeds): their folders, settings and progress."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from ...engine.resume import config_differences
 from ...engine.schedule import scale_schedule
 
 ORIGIN = "ablation_run.json"
-# Keys that the runner sets itself, with the option that says so.
+# Keys set by the runner, with the option of tools/ablate.py that sets them.
 _OWN_KEYS = {"OUTPUT_DIR": "--output", "SEED": "--seeds", "MODEL.DEVICE": "--devices"}
-# Keys that change where and how fast a run is computed, not what it computes.
+# Keys that change the device and speed of a run, not its result.
 _HARMLESS = ("MODEL.DEVICE", "DATALOADER.NUM_WORKERS")
 _TAIL = 1 << 16
 
 
 @dataclass(frozen=True)
 class AblationRun:
-    """One training of an ablation.
+    """One training run of an ablation.
 
     Attributes:
-        name: of its row in the table.
+        name: name of its row in the table.
         config: YAML file.
         seed: SEED.
         folder: OUTPUT_DIR.
-        overrides: KEY VALUE KEY VALUE..., without those that the runner sets.
-        cfg: what the three make, its schedule rescaled.
+        overrides: KEY VALUE KEY VALUE..., without the keys that the runner sets.
+        cfg: config of the run, with its schedule rescaled to the batch size.
     """
 
     name: str
@@ -48,12 +48,12 @@ class AblationRun:
 
     @property
     def label(self) -> str:
-        """``name/seed_n``."""
+        """Name and seed as ``name/seed_n``."""
         return f"{self.name}/{self.folder.name}"
 
     @property
     def iterations(self) -> int:
-        """Length of the training."""
+        """Number of iterations of the run."""
         return self.cfg.SOLVER.MAX_ITER
 
 
@@ -64,22 +64,21 @@ def plan_runs(
     overrides: Sequence[str] = (),
     names: Sequence[str] = (),
 ) -> list[AblationRun]:
-    """All runs, the first seed of every config before the second of any.
+    """Plan all runs; the first seed of every config comes before the second seed of any.
 
     Args:
-        configs: YAML files, one for each row of the table.
-        seeds: of each config.
-        output: folder; a run lives in ``output/<name>/seed_<seed>``.
+        configs: YAML files, one per row of the table.
+        seeds: seeds of each config.
+        output: folder; a run is written to ``output/<name>/seed_<seed>``.
         overrides: KEY VALUE pairs for all runs.
-        names: of the rows; none = the files' names.
+        names: names of the rows; by default the stems of the files.
 
     Raises:
-        ConfigError: a config or override that cannot be used, names or seeds that appear twice, a config without
-            DATASETS.TEST.
+        ConfigError: a config or override is invalid, a name or seed appears twice, or a config has no DATASETS.TEST.
     """
     for key in overrides[::2]:
         if key in _OWN_KEYS:
-            raise ConfigError(f"{key} is set for each run by {_OWN_KEYS[key]}: leave it out of the overrides")
+            raise ConfigError(f"{key} is set for each run by {_OWN_KEYS[key]}: remove it from the overrides")
     names = list(names) or [Path(config).stem for config in configs]
     if len(names) != len(configs):
         raise ConfigError(f"--names: {len(names)} names for {len(configs)} configs")
@@ -88,7 +87,7 @@ def plan_runs(
             raise ConfigError(f"the {kind} must differ, got {values}; name configs with --names")
     broken = [name for name in names if not re.fullmatch(r"[\w-][\w.-]*", name)]
     if broken or any(seed < 0 for seed in seeds):
-        raise ConfigError(f"a name is made of letters, digits, '_', '-' and '.', a seed is 0 or more; got {broken}")
+        raise ConfigError(f"a name consists of letters, digits, '_', '-' and '.', a seed is 0 or more; got {broken}")
     return [
         _plan(config, seed, output / name / f"seed_{seed}", tuple(overrides), name)
         for seed in seeds
@@ -99,14 +98,14 @@ def plan_runs(
 def _plan(config: str, seed: int, folder: Path, overrides: tuple[str, ...], name: str) -> AblationRun:
     cfg = load_config(add_depthbox_config, config, [*overrides, "OUTPUT_DIR", str(folder), "SEED", str(seed)])
     if not cfg.DATASETS.TEST:
-        raise ConfigError(f"{config}: DATASETS.TEST is empty, so there would be no AP to compare")
+        raise ConfigError(f"{config}: DATASETS.TEST is empty, so that there is nothing to compare; add a test set")
     return AblationRun(name, config, seed, folder, overrides, scale_schedule(cfg))
 
 
 def check_settings(run: AblationRun) -> None:
-    """Raise ConfigError where the run's folder holds a run of other settings.
+    """Raise ConfigError if the run's folder contains a run with other settings.
 
-    Keys that only one of the two knows are passed over: a newer version may have added them.
+    Keys that only one of the two configs has are ignored, because a newer version may have added them.
     """
     try:
         before = (run.folder / "config.yaml").read_text(encoding="utf-8")
@@ -119,18 +118,18 @@ def check_settings(run: AblationRun) -> None:
     ]
     if changed:
         raise ConfigError(
-            f"{run.folder} holds a run of other settings: {'; '.join(changed)}. Choose another --output, or remove "
-            "that folder"
+            f"{run.folder} contains a run with other settings: {'; '.join(changed)}. Choose another --output, or "
+            "remove that folder"
         )
 
 
 def is_started(run: AblationRun) -> bool:
-    """Whether there is anything to resume."""
+    """Return True if the run has been started and can be resumed."""
     return (run.folder / "config.yaml").is_file()
 
 
-def final_metrics(folder: Path) -> dict[str, Any] | None:
-    """The numbers of the evaluation after a run's last iteration; None where it is not finished."""
+def read_final_metrics(folder: Path) -> dict[str, Any] | None:
+    """Return the metrics of the evaluation after a run's last iteration; None if the run is not finished."""
     try:
         cfg = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
         length = int(cfg["SOLVER"]["MAX_ITER"])
@@ -142,17 +141,16 @@ def final_metrics(folder: Path) -> dict[str, Any] | None:
     return found[-1] if found and found[-1]["iteration"] >= length - 1 else None
 
 
-def iterations_done(folder: Path) -> int:
-    """How many iterations a run has reported."""
+def count_iterations(folder: Path) -> int:
+    """Return the number of iterations that a run has logged."""
     rows = _last_rows(folder)
     return rows[-1]["iteration"] + 1 if rows else 0
 
 
 def find_value(row: Mapping[str, Any], metric: str) -> float | None:
-    """A metric such as "segm/AP" of a row of metrics.json; None where there is no finite number.
+    """Return a metric such as "segm/AP" of a line of metrics.json; None if it has no finite value.
 
-    Where several data sets or networks were tested, their keys begin with a name, and the first that the row has
-    is taken.
+    If several datasets or networks were tested, their keys start with a name; the first matching key is used.
     """
     key = _find_key(row, metric)
     return None if key is None else row[key]
@@ -165,7 +163,7 @@ def _find_key(row: Mapping[str, Any], metric: str) -> str | None:
 
 
 def _last_rows(folder: Path) -> list[dict[str, Any]]:
-    """The last lines of metrics.json; those that are cut off are left out."""
+    """Read the last lines of metrics.json; truncated lines are skipped."""
     try:
         with open(folder / "metrics.json", "rb") as file:
             file.seek(0, 2)

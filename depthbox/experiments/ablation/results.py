@@ -1,11 +1,10 @@
-"""From the finished runs of an ablation to one table, as JSON, markdown and picture."""
+"""Results of an ablation: one table of its finished runs, as JSON, Markdown and a plot."""
 
 from __future__ import annotations
 
 import json
 import math
 import os
-import platform
 import re
 import statistics
 import subprocess
@@ -13,42 +12,42 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
 from tabulate import tabulate
 
 from ...data.datasets import register_from_config
 from ...io.files import atomic_open
-from .plan import ORIGIN, AblationRun, final_metrics, find_value
-from .plot import save_ablation_plot
+from ...reports.run_folder import device_name
+from .figures import save_ablation_plot
+from .plan import ORIGIN, AblationRun, find_value, read_final_metrics
 
 ROOT = Path(__file__).resolve().parents[3]
 METRICS = {"mask_AP": "segm/AP", "mask_AP50": "segm/AP50", "mask_AP75": "segm/AP75", "box_AP": "bbox/AP"}
-SHARED = ("commit", "hardware", "generator", "overrides")  # the same for all runs, or should be
+SHARED = ("commit", "hardware", "generator", "overrides")  # expected to be equal for all runs
 JSON_FILE, TABLE_FILE, PLOT_FILE = "ablation.json", "ablation.md", "ablation.png"
-_INFO_BYTES = 1 << 16  # a COCO json's "info" is looked for in so many
+_INFO_BYTES = 1 << 16  # length of the head of a COCO JSON file in which "info" is searched
 _HEADERS = ("name", "seeds", "mask AP", "AP50", "AP75", "box AP", "gain")
 
 
 def write_origin(run: AblationRun, device: str) -> None:
-    """Note beside a run what it is made with: commit, hardware, data."""
+    """Write the origin of a run into its folder: config, overrides, commit, hardware, training data."""
     origin = {
         "config": _in_project(run.config),
         "overrides": " ".join(run.overrides),
         "commit": _git("rev-parse", "HEAD") or "unknown",
         "uncommitted_changes": bool(_git("status", "--porcelain", "--untracked-files=no")),
-        "hardware": hardware(device),
-        "generator": generator(run.cfg),
+        "hardware": device_name(device),
+        "generator": read_generator(run.cfg),
     }
     with atomic_open(run.folder / ORIGIN) as file:
         file.write(json.dumps(origin, indent=1).encode())
 
 
 def gather(runs: Sequence[AblationRun]) -> dict[str, Any]:
-    """What ``ablation.json`` holds: one row for each name, with the seeds that are finished.
+    """Collect the content of ``ablation.json``: one row per name, with the finished seeds.
 
-    A figure that an evaluation could not give is None; what the runs differ in is joined by " | ".
+    A metric that an evaluation could not compute is None. Origins that differ between runs are joined by " | ".
     """
     rows: dict[str, dict[str, Any]] = {}
     origins: list[dict[str, Any]] = []
@@ -56,7 +55,7 @@ def gather(runs: Sequence[AblationRun]) -> dict[str, Any]:
         row = rows.setdefault(run.name, {"name": run.name, "config": _in_project(run.config), "seeds": []})
         for key in METRICS:
             row.setdefault(key, [])
-        values = final_metrics(run.folder)
+        values = read_final_metrics(run.folder)
         if values is None:
             continue
         row["seeds"].append(run.seed)
@@ -72,10 +71,10 @@ def gather(runs: Sequence[AblationRun]) -> dict[str, Any]:
 
 
 def write_results(content: dict[str, Any], folder: Path) -> None:
-    """Write ablation.json, ablation.md and, where there is a result, ablation.png."""
+    """Write ablation.json, ablation.md and, if a run is finished, ablation.png."""
     about = [f"- {key}: {content[key]}" for key in SHARED if content[key]]
     about += ["- tracked files differed from the commit"] if content["uncommitted_changes"] else []
-    text = "\n".join(["# Ablation", "", *about, "", table(content, "pipe"), ""])
+    text = "\n".join(["# Ablation", "", *about, "", format_table(content, "pipe"), ""])
     for name, data in ((JSON_FILE, json.dumps(content, indent=1) + "\n"), (TABLE_FILE, text)):
         with atomic_open(folder / name) as file:
             file.write(data.encode())
@@ -83,8 +82,8 @@ def write_results(content: dict[str, Any], folder: Path) -> None:
         save_ablation_plot(content["rows"], folder / PLOT_FILE)
 
 
-def table(content: dict[str, Any], style: str = "simple") -> str:
-    """Mean±standard deviation over the seeds; the gain is the difference of the mean mask AP to the first row's."""
+def format_table(content: dict[str, Any], style: str = "simple") -> str:
+    """Format the table: mean±standard deviation over the seeds, and the gain in mean mask AP over the first row."""
     rows, first = content["rows"], _mean(content["rows"][0]["mask_AP"])
     lines = []
     for row in rows:
@@ -96,19 +95,8 @@ def table(content: dict[str, Any], style: str = "simple") -> str:
     return tabulate(lines, _HEADERS, tablefmt=style, colalign=right, disable_numparse=True)
 
 
-def hardware(device: str) -> str:
-    """The device's name, such as "NVIDIA H200" or "AMD EPYC 7763, 8 cores"."""
-    if device.startswith("cuda"):
-        return torch.cuda.get_device_name(device)
-    try:
-        names = re.findall(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-    except OSError:
-        names = []
-    return f"{names[0] if names else platform.processor() or platform.machine()}, {os.cpu_count()} cores"
-
-
-def generator(cfg: CfgNode) -> str:
-    """What the training set's json says of its making ("info"); "unknown" where it says nothing."""
+def read_generator(cfg: CfgNode) -> str:
+    """Return the "info" of the training set's JSON file as text; "unknown" if it has none."""
     register_from_config(cfg)
     path = MetadataCatalog.get(cfg.DATASETS.TRAIN[0]).get("json_file") if cfg.DATASETS.TRAIN else None
     try:
@@ -123,7 +111,7 @@ def generator(cfg: CfgNode) -> str:
 
 
 def _git(*words: str) -> str | None:
-    """What git says of the project; None where it is no repository."""
+    """Return the output of a git command in the project's folder; None outside a repository."""
     try:
         done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True, timeout=30)
     except (OSError, subprocess.SubprocessError):
@@ -139,7 +127,7 @@ def _read_origin(run: AblationRun) -> dict[str, Any]:
 
 
 def _in_project(path: str) -> str:
-    """A file of this project by its place in it, another one as it was given."""
+    """Return a path relative to the project if the file belongs to it, else the path unchanged."""
     resolved = Path(path).resolve()
     return resolved.relative_to(ROOT).as_posix() if resolved.is_relative_to(ROOT) else path
 

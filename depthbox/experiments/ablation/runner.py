@@ -1,4 +1,4 @@
-"""Runs the trainings of an ablation, one process for each free device."""
+"""Execution of the training runs of an ablation, one process per free device."""
 
 from __future__ import annotations
 
@@ -21,19 +21,25 @@ from tqdm import tqdm
 
 from ...config.loading import ConfigError
 from ...engine.launch import _die_with_parent
-from .plan import AblationRun, check_settings, final_metrics, is_started, iterations_done
+from .plan import AblationRun, check_settings, count_iterations, is_started, read_final_metrics
 from .results import write_origin
 
 CONSOLE = "console.txt"
 _TAIL_LINES = 15
 _SECONDS_TO_END = 10.0
-# Seconds between two drawings of the progress bar: many in a terminal, few in a log file.
+# Seconds between two updates of the progress bar: short in a terminal, long in a log file.
 _BAR_INTERVAL = 0.5 if sys.stderr.isatty() else 30.0
 
 
 @dataclass(frozen=True)
-class Failure:
-    """A run that did not give results, and the end of what it said."""
+class FailedRun:
+    """A run without results.
+
+    Attributes:
+        run: the run.
+        reason: one line.
+        tail: last lines of its console output.
+    """
 
     run: AblationRun
     reason: str
@@ -49,34 +55,36 @@ class _Active:
     seen: int
 
 
-def default_devices() -> list[str]:
-    """Every visible GPU; where there is none, the CPU once."""
+def find_devices() -> list[str]:
+    """Return all visible GPUs, or the CPU once if there is none."""
     return [f"cuda:{index}" for index in range(torch.cuda.device_count())] or ["cpu"]
 
 
 def check_devices(devices: Sequence[str]) -> None:
-    """Raise ConfigError for a device that is not ``cpu`` or a visible ``cuda:N``."""
+    """Raise ConfigError if a device is neither ``cpu`` nor a visible ``cuda:N``."""
     known = {"cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))}
     unknown = [device for device in devices if device not in known]
     if unknown or not devices:
-        raise ConfigError(f"--devices: {' '.join(unknown) or 'nothing'} cannot be used here; there is {sorted(known)}")
+        raise ConfigError(
+            f"--devices: {' '.join(unknown) or 'an empty list'} cannot be used; choose among {' '.join(sorted(known))}"
+        )
 
 
-def training_command(run: AblationRun, device: str, command: Sequence[str]) -> list[str]:
-    """The words that start, or go on with, a run."""
+def make_command(run: AblationRun, device: str, command: Sequence[str]) -> list[str]:
+    """Return the command line that starts or resumes a run."""
     words = [*command, "--config-file", run.config, *(["--resume"] if is_started(run) else []), *run.overrides]
     keys = {"MODEL.DEVICE": device.split(":")[0], "OUTPUT_DIR": str(run.folder), "SEED": str(run.seed)}
     return words + [word for pair in keys.items() for word in pair]
 
 
-def environment(device: str, devices: Sequence[str], outer: Mapping[str, str], cores: int) -> dict[str, str]:
-    """Environment in which a training sees its device alone, and CPUs are shared fairly.
+def make_environment(device: str, devices: Sequence[str], outer: Mapping[str, str], cores: int) -> dict[str, str]:
+    """Return the environment of a run: only its own device is visible, and CPU runs share the cores evenly.
 
     Args:
-        device: of the training.
-        devices: all that are in use at once.
-        outer: the environment of this process.
-        cores: CPU cores of the machine.
+        device: device of the run.
+        devices: all devices in use at the same time.
+        outer: environment of this process.
+        cores: number of CPU cores of the machine.
     """
     result = dict(outer)
     if device == "cpu":
@@ -95,29 +103,29 @@ def execute(
     command: Sequence[str],
     after_run: Callable[[], None] = lambda: None,
     poll: float = 1.0,
-) -> list[Failure]:
-    """Run what is not finished; a failed run does not stop the others.
+) -> list[FailedRun]:
+    """Execute the unfinished runs; a failed run does not stop the others.
 
-    Ctrl-C and SIGTERM end all trainings and raise KeyboardInterrupt; calling again goes on.
+    Ctrl-C and SIGTERM terminate all runs and raise KeyboardInterrupt. Calling again resumes them.
 
     Args:
-        runs: in the order in which they are started.
-        devices: ``cpu`` or ``cuda:N``; a device that is named twice takes two runs at a time.
-        command: what starts a training, tools/train_net.py; the run's options are appended.
-        after_run: called after each run that gave results.
-        poll: seconds between two looks at the processes.
+        runs: runs in the order in which they are started.
+        devices: ``cpu`` or ``cuda:N``; a device that is named twice executes two runs at a time.
+        command: command that starts a run, tools/train_net.py; the options of the run are appended.
+        after_run: called after each run that produced results.
+        poll: seconds between two checks of the processes.
 
     Returns:
         The runs that failed.
 
     Raises:
-        ConfigError: a folder holds a run of other settings.
+        ConfigError: a folder contains a run with other settings.
     """
     for run in runs:
         check_settings(run)
-    waiting = deque(run for run in runs if final_metrics(run.folder) is None)
-    free, active, failures = list(devices), list[_Active](), list[Failure]()
-    total, done = sum(r.iterations for r in waiting), sum(iterations_done(r.folder) for r in waiting)
+    waiting = deque(run for run in runs if read_final_metrics(run.folder) is None)
+    free, active, failures = list(devices), list[_Active](), list[FailedRun]()
+    total, done = sum(r.iterations for r in waiting), sum(count_iterations(r.folder) for r in waiting)
     if len(waiting) < len(runs):
         print(f"{len(runs) - len(waiting)} of {len(runs)} runs are finished already")
     bar = tqdm(total=total, initial=min(done, total), unit="it", desc="ablation", mininterval=_BAR_INTERVAL)
@@ -128,13 +136,9 @@ def execute(
                     active.append(_start(waiting.popleft(), free.pop(0), devices, command))
                     bar.write(f"{active[-1].run.label}: started on {active[-1].device}", file=sys.stdout)
                 time.sleep(poll)
-                for item in list(active):
-                    _update(item, bar)
-                    if item.process.poll() is None:
-                        continue
-                    active.remove(item)
+                for item in _remove_ended(active, bar):
                     free.append(item.device)
-                    failure = _outcome(item)
+                    failure = _find_failure(item)
                     bar.write(f"{item.run.label}: {failure.reason if failure else 'done'}", file=sys.stdout)
                     if failure:
                         failures.append(failure)
@@ -147,7 +151,7 @@ def execute(
 
 def _start(run: AblationRun, device: str, devices: Sequence[str], command: Sequence[str]) -> _Active:
     run.folder.mkdir(parents=True, exist_ok=True)
-    words = training_command(run, device, command)
+    words = make_command(run, device, command)
     if not is_started(run):
         write_origin(run, device)
     console = run.folder / CONSOLE
@@ -158,31 +162,35 @@ def _start(run: AblationRun, device: str, devices: Sequence[str], command: Seque
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,
-            env=environment(device, devices, os.environ, os.cpu_count() or 1),
-            start_new_session=True,  # Ctrl-C comes from here, once
+            env=make_environment(device, devices, os.environ, os.cpu_count() or 1),
+            start_new_session=True,  # Ctrl-C reaches this process alone, which then stops the runs
             preexec_fn=_die_with_parent,
         )
-    return _Active(run, device, process, start, iterations_done(run.folder))
+    return _Active(run, device, process, start, count_iterations(run.folder))
 
 
-def _update(item: _Active, bar: tqdm) -> None:
-    done = min(iterations_done(item.run.folder), item.run.iterations)
-    if done > item.seen:
-        bar.update(done - item.seen)
-        item.seen = done
+def _remove_ended(active: list[_Active], bar: tqdm) -> list[_Active]:
+    """Update the progress bar, and remove the ended runs from ``active``; returns them."""
+    for item in active:
+        done = min(count_iterations(item.run.folder), item.run.iterations)
+        bar.update(max(done - item.seen, 0))
+        item.seen = max(done, item.seen)
+    ended = [item for item in active if item.process.poll() is not None]
+    active[:] = [item for item in active if item not in ended]
+    return ended
 
 
-def _outcome(item: _Active) -> Failure | None:
-    """None where the run gave results."""
+def _find_failure(item: _Active) -> FailedRun | None:
+    """Return the failure of an ended run; None if it produced results."""
     code = item.process.returncode
-    if code == 0 and final_metrics(item.run.folder) is not None:
+    if code == 0 and read_final_metrics(item.run.folder) is not None:
         return None
     reason = f"failed with exit status {code}" if code else "ended without results"
-    return Failure(item.run, reason, _tail(item.run.folder / CONSOLE, item.console_start))
+    return FailedRun(item.run, reason, _read_tail(item.run.folder / CONSOLE, item.console_start))
 
 
-def _tail(path: Path, start: int) -> str:
-    """The last lines of a file, none before the byte ``start``."""
+def _read_tail(path: Path, start: int) -> str:
+    """Return the last lines of a file that start at or after the byte ``start``."""
     with open(path, "rb") as file:
         file.seek(start)
         lines = file.read().decode(errors="replace").splitlines()
@@ -190,7 +198,7 @@ def _tail(path: Path, start: int) -> str:
 
 
 def _stop(active: Sequence[_Active]) -> None:
-    """End the trainings and all that they started: politely, then not."""
+    """Terminate the runs and their child processes: SIGTERM first, SIGKILL after a timeout."""
     for sign in (signal.SIGTERM, signal.SIGKILL):
         for item in active:
             with contextlib.suppress(ProcessLookupError):
@@ -203,12 +211,12 @@ def _stop(active: Sequence[_Active]) -> None:
 
 @contextlib.contextmanager
 def _terminable() -> Iterator[None]:
-    """Let SIGTERM raise KeyboardInterrupt, so that the trainings are ended."""
+    """Let SIGTERM raise KeyboardInterrupt, so that the runs are terminated."""
 
     def interrupt(number: int, frame: FrameType | None) -> NoReturn:
         raise KeyboardInterrupt
 
-    if threading.current_thread() is not threading.main_thread():  # no other can receive signals
+    if threading.current_thread() is not threading.main_thread():  # signal handlers can be set in the main thread alone
         yield
         return
     before = signal.signal(signal.SIGTERM, interrupt)

@@ -1,8 +1,9 @@
-"""How well alike colour and alike depth tell whether two neighbouring pixels belong to one object.
+"""Statistics of similar pairs: how often neighbors of similar color or depth have the same label.
 
 The pairs are those of the pairwise losses: on the mask grid, from every pixel in an object's box to each of its
-neighbours. A pair is *kept* where the pixels are alike; it is *pure* where both have the same label, inside or outside
-this object's mask. As S_d = exp(-κ |Δd|) > τ_d means |Δd| < -ln(τ_d) / κ, one histogram of |Δd| answers for all κ, τ_d.
+neighbors. A pair is *kept* if color or depth of its pixels are similar. It is *pure* if both pixels have the same
+label, inside or outside this object's mask. S_d = exp(-κ |Δd|) > τ_d is equivalent to |Δd| < -ln(τ_d) / κ, so that one
+histogram of |Δd| serves all κ and τ_d.
 """
 
 from __future__ import annotations
@@ -20,26 +21,27 @@ from torch.nn import functional as F
 from ...data.mapper import BoxDepthMapper
 from ...ops import box_extents, cells_inside, color_similarity, depth_on_grid, neighbor_offsets, rgb_to_lab, shift
 
-# What the curves of the plot are drawn through, besides the settings asked for.
+# Points of the curves of the plot, in addition to the settings asked for.
 _COLOR_CURVE = tuple(i / 50 for i in range(1, 50))
 _DEPTH_CURVE = tuple(10 ** (i / 24 - 4) for i in range(97))
 
-# The last dimension of a histogram: pairs across the object's border, pairs of one label that start at a pixel with
-# such a pair, all other pairs of one label.
+# Kinds of pairs: across the object's border; of one label, at a pixel with a pair across the border; all others.
 CROSSING, SAME_AT_BORDER, SAME_ELSEWHERE = range(3)
 
 
 @dataclass(frozen=True)
 class AffinitySettings:
-    """What is measured.
+    """Thresholds and grid of the measurement.
 
     Attributes:
-        color_thresholds: τ, least colour similarity of a kept pair, in (0, 1).
+        color_thresholds: τ, smallest color similarity of a kept pair, in (0, 1).
         depth_scales: κ > 0.
         depth_thresholds: τ_d, in (0, 1); S_d of a kept pair is above it.
-        stride: input pixels per cell of the mask grid.
-        size, dilation: the kernel of neighbours.
-        bottom_pixels_removed: rows at the bottom of the original image that are no neighbours.
+        stride, size, dilation: input pixels per cell of the mask grid; kernel of neighbors.
+        bottom_pixels_removed: pixel rows at the bottom of the original image that are excluded as neighbors.
+
+    Raises:
+        ValueError: a threshold or another value is out of range, or a list is empty.
     """
 
     color_thresholds: tuple[float, ...] = (0.1, 0.3, 0.5)
@@ -59,7 +61,7 @@ class AffinitySettings:
 
     @property
     def color_levels(self) -> tuple[float, ...]:
-        """All similarities at which pairs are counted, ascending."""
+        """All color similarities at which pairs are counted, ascending."""
         return tuple(sorted({*self.color_thresholds, *_COLOR_CURVE}))
 
     @property
@@ -71,7 +73,7 @@ class AffinitySettings:
 
 @dataclass(frozen=True)
 class Affinity:
-    """What one rule makes of the pairs; shares in [0, 1], NaN where there is nothing to divide by.
+    """Statistics of the pairs that one rule keeps: shares in [0, 1], NaN for a share of zero pairs.
 
     Attributes:
         kept: share of all pairs that are kept.
@@ -90,14 +92,14 @@ class Affinity:
 
 @dataclass(frozen=True)
 class PairCounts:
-    """Histogram of the pairs of a data set.
+    """Histogram of the pairs of a dataset.
 
     Attributes:
-        settings: what was counted.
-        counts: (levels + 1, cutoffs + 1, 3) int64: how many of ``settings.color_levels`` a pair reaches, how many of
-            ``settings.depth_cutoffs`` its |Δd| reaches, its kind.
-        images, objects: how many they come from.
-        has_depth: whether the second dimension means anything.
+        settings: settings of the measurement.
+        counts: (levels + 1, cutoffs + 1, 3) int64, indexed by the number of ``settings.color_levels`` that a pair
+            reaches, the number of ``settings.depth_cutoffs`` that its |Δd| reaches, and its kind.
+        images, objects: number of images and objects of the pairs.
+        has_depth: True if depth was read, so that the second dimension is meaningful.
     """
 
     settings: AffinitySettings
@@ -107,10 +109,10 @@ class PairCounts:
     has_depth: bool
 
     def kept(self, color_threshold: float | None = None, cutoff: float | None = None) -> Tensor:
-        """Pairs (3,) int64 of each kind that reach a colour similarity and stay below a |Δd|; None = any.
+        """Count the pairs (3,) int64 of each kind that reach a color similarity and stay below a |Δd|; None = any.
 
         Raises:
-            ValueError: one of the two was not counted.
+            ValueError: the similarity or the |Δd| is not among those of the settings.
         """
         first, last = 0, self.counts.shape[1]
         if color_threshold is not None:
@@ -120,7 +122,7 @@ class PairCounts:
         return self.counts[first:, :last].sum((0, 1))
 
     def affinity(self, color_threshold: float | None = None, cutoff: float | None = None) -> Affinity:
-        """How much the rule keeps, and how pure it is; with neither argument, all pairs (purity = base rate)."""
+        """Compute the statistics of a rule; without arguments those of all pairs (purity = base rate)."""
         kept, every = self.kept(color_threshold, cutoff).tolist(), self.kept().tolist()
         same = kept[SAME_AT_BORDER] + kept[SAME_ELSEWHERE]
         return Affinity(
@@ -133,12 +135,12 @@ class PairCounts:
 
 
 def depth_cutoff(scale: float, threshold: float) -> float:
-    """The |Δd| below which exp(-scale |Δd|) is above the threshold."""
+    """Return the |Δd| below which exp(-scale |Δd|) is above the threshold."""
     return -math.log(threshold) / scale
 
 
-def grid_depth(depth: Tensor, stride: int) -> Tensor:
-    """Mean depth (B, 1, ceil(H / stride), ceil(W / stride)) of each cell of (B, 1, H, W); its border goes on."""
+def average_depth(depth: Tensor, stride: int) -> Tensor:
+    """Average depth (B, 1, H, W) over each cell: (B, 1, ceil(H / stride), ceil(W / stride)), border replicated."""
     padded = (depth.shape[2] + -depth.shape[2] % stride, depth.shape[3] + -depth.shape[3] % stride)
     return torch.stack([depth_on_grid(single, padded, stride) for single in depth])
 
@@ -151,22 +153,22 @@ def count_pairs(
     settings: AffinitySettings,
     removed_rows: int = 0,
 ) -> Tensor:
-    """Histogram of one image's pairs.
+    """Count the pairs of one image.
 
     Args:
         image: (3, H, W) RGB in [0, 255].
         boxes: (N, 4) xyxy, input pixels.
         masks: (N, H, W) bool.
         depth: (1, H, W) in [0, 1], or None.
-        settings: what to count.
-        removed_rows: rows of this image, from its bottom, that are no neighbours.
+        settings: settings of the measurement.
+        removed_rows: pixel rows at the bottom of this image that are excluded as neighbors.
 
     Returns:
         (levels + 1, cutoffs + 1, 3) int64, see ``PairCounts``.
     """
     stride, offsets = settings.stride, neighbor_offsets(settings.size, settings.dilation)
     height, width = image.shape[-2:]
-    rest = (0, -width % stride, 0, -height % stride)  # the network's images are padded with zeros, too
+    rest = (0, -width % stride, 0, -height % stride)  # zero padding, as for the network's images
     small = F.avg_pool2d(F.pad(image[None].float(), rest), stride)
     valid = cells_inside((small.shape[2], small.shape[3]), height - removed_rows, width, stride)
     reach = torch.stack([shift(valid.float(), *offset) > 0 for offset in offsets])
@@ -174,7 +176,7 @@ def count_pairs(
     levels, cutoffs = torch.tensor(settings.color_levels), torch.tensor(settings.depth_cutoffs)
     code = torch.bucketize(similarity, levels, right=True) * (len(cutoffs) + 1)
     if depth is not None:
-        small_depth = grid_depth(depth[None].float(), stride)[0, 0]
+        small_depth = average_depth(depth[None].float(), stride)[0, 0]
         distance = torch.stack([(small_depth - shift(small_depth, *offset)).abs() for offset in offsets])
         code += torch.bucketize(distance, cutoffs, right=True)
     start = stride // 2
@@ -193,16 +195,16 @@ def count_dataset(
     min_size: int = 0,
     progress: Callable[[Iterable[Any]], Iterable[Any]] = iter,
 ) -> PairCounts:
-    """Histogram of the pairs of all objects with a mask; crowds are left out.
+    """Count the pairs of all objects with a mask; crowds are skipped.
 
     Args:
-        records: Detectron2's dicts; depth is read where all of them have ``depth_file_name``.
-        settings: what to count.
-        min_size: short side that images are resized to, at most twice that long; 0 = as they are.
-        progress: wraps the records, to show a bar.
+        records: Detectron2's dataset dicts; depth is read if all of them have ``depth_file_name``.
+        settings: settings of the measurement.
+        min_size: short side in pixels to which images are resized (long side at most twice that); 0 = no resizing.
+        progress: function that wraps the records, such as a progress bar.
 
     Raises:
-        ValueError: there is no object with a mask; and what ``BoxDepthMapper`` raises.
+        ValueError: none of the objects has a mask, or ``BoxDepthMapper`` rejects a record.
     """
     has_depth = all(record.get("depth_file_name") for record in records)
     resize = [T.ResizeShortestEdge(min_size, 2 * min_size)] if min_size else []
@@ -217,14 +219,14 @@ def count_dataset(
         boxes, masks = found.gt_boxes.tensor, found.gt_masks.tensor
         counts += count_pairs(sample["image"], boxes, masks, sample.get("depth"), settings, removed)
     if not objects:
-        raise ValueError("no object has a mask (segmentation): purity is measured against true masks")
+        raise ValueError("no object has a mask (segmentation), but purity is measured against ground-truth masks")
     return PairCounts(settings, counts, len(records), objects, has_depth)
 
 
 def _count_object(
     code: Tensor, reach: Tensor, label: Tensor, row: Tensor, column: Tensor, offsets: list[tuple[int, int]], length: int
 ) -> Tensor:
-    """Histogram (length,) of the pairs that start in one box; ``code`` and ``reach`` are (neighbours, H, W)."""
+    """Count the pairs (length,) that start in one box; ``code`` and ``reach`` are (neighbors, H, W)."""
     if not (row.any() and column.any()):
         return torch.zeros(length, dtype=torch.int64)
     (top, bottom), (left, right) = (torch.where(inside)[0][[0, -1]].tolist() for inside in (row, column))

@@ -1,4 +1,4 @@
-"""The picture of the affinity analysis: what colour and depth keep, and how pure it is."""
+"""Plot of the affinity analysis: share and purity of the pairs that color and depth keep."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from typing import TYPE_CHECKING, Any
 
 from ...io.files import atomic_open
 from .count import Affinity, PairCounts, depth_cutoff
-from .report import middle
+from .report import find_middle
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _COLOR, _DEPTH, _BOTH = "#d1495b", "#00798c", "#8d6a9f"
-# Where a curve's labels stand from their points, so that those of two curves keep apart.
+# Offsets of a curve's labels from their points; they differ so that the labels of two curves do not overlap.
 _RIGHT_ABOVE: dict[str, Any] = {"xytext": (5, 5)}
 _RIGHT_BELOW: dict[str, Any] = {"xytext": (6, -10)}
 _LEFT_BELOW: dict[str, Any] = {"xytext": (-6, -4), "ha": "right"}
-_CLEAR = 5.5  # percent between two labelled points of a curve
+_CLEAR = 5.5  # smallest distance in percent between two labeled points of a curve
 
 
 def save_affinity_plot(pairs: PairCounts, path: str | os.PathLike[str], title: str = "") -> None:
-    """Draw purity over the share kept, and recall over leak, as a PNG, whole or not at all.
+    """Draw purity over the share kept, and recall over leak, as a PNG.
 
     Args:
-        pairs: what was counted.
-        path: where to; missing folders are made.
-        title: written above both.
+        pairs: counted pairs.
+        path: PNG file, written atomically; missing folders are created.
+        title: title above both panels.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -38,10 +38,10 @@ def save_affinity_plot(pairs: PairCounts, path: str | os.PathLike[str], title: s
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
     _draw(left, pairs, "kept", "purity")
-    left.axhline(100 * pairs.affinity().purity, color="grey", linestyle=":", label="all pairs")
-    left.set(xlabel="pairs kept, %", ylabel="of them with the same label, %", title="How much, and how pure")
+    left.axhline(100 * pairs.affinity().purity, color="gray", linestyle=":", label="all pairs")
+    left.set(xlabel="pairs kept, %", ylabel="kept pairs with the same label, %", title="Share kept and purity")
     _draw(right, pairs, "leak", "recall")
-    right.plot((0, 100), (0, 100), color="grey", linestyle=":", label="no information")
+    right.plot((0, 100), (0, 100), color="gray", linestyle=":", label="no information")
     right.set(xlabel="pairs across the border kept, %", ylabel="same-label pairs kept, %", title="Leak and recall")
     for axes in (left, right):
         axes.grid(alpha=0.3)
@@ -56,17 +56,17 @@ def save_affinity_plot(pairs: PairCounts, path: str | os.PathLike[str], title: s
 
 
 def _draw(axes: Axes, pairs: PairCounts, x: str, y: str) -> None:
-    """One panel: the curve of colour over τ, of depth over κ, and of both together at the middle τ."""
+    """Draw one panel: the curves of color over τ, of depth over κ, and of both together at the middle τ."""
     settings = pairs.settings
     curve = [pairs.affinity(level) for level in settings.color_levels]
     marks = [(f"τ {level:g}", pairs.affinity(level)) for level in settings.color_thresholds]
-    _line(axes, curve, marks, x, y, _COLOR, "colour", _RIGHT_BELOW)
+    _line(axes, curve, marks, x, y, _COLOR, "color", _RIGHT_BELOW)
     if not pairs.has_depth:
         return
-    low, color = middle(settings.depth_thresholds), middle(settings.color_thresholds)
+    low, color = find_middle(settings.depth_thresholds), find_middle(settings.color_thresholds)
     for threshold, paint, label in (
         (None, _DEPTH, f"depth (κ at τ_d = {low:g})"),
-        (color, _BOTH, f"both, colour at τ {color:g}"),
+        (color, _BOTH, f"both, color at τ {color:g}"),
     ):
         curve = [pairs.affinity(threshold, cutoff) for cutoff in settings.depth_cutoffs]
         marks = [(f"κ {s:g}", pairs.affinity(threshold, depth_cutoff(s, low))) for s in settings.depth_scales]
@@ -84,7 +84,7 @@ def _line(
     label: str,
     place: dict[str, Any],
 ) -> None:
-    """A curve, its marked points, and the labels of those points that stand clear of the one before."""
+    """Draw a curve and its marked points; labels that would overlap the previous label are omitted."""
     axes.plot(*_points(curve, x, y), color=paint, label=label, linewidth=1.5)
     places = list(zip(*_points([values for _, values in marks], x, y), strict=True))
     axes.plot(*zip(*places, strict=True), "o", color=paint, markersize=5)

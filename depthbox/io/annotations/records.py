@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 Format = Literal["coco", "yolo", "voc", "cvat", "labelstudio", "labelme", "openimages"]
 CocoContent = dict[str, Any]
+T = TypeVar("T")
 # "repaired": corrected without doubt; "left out": not used; "contradiction": used, but probably not as meant.
 NoteKind = Literal["repaired", "left out", "contradiction"]
 MAX_EXAMPLES = 5
@@ -16,6 +18,34 @@ MAX_EXAMPLES = 5
 
 class AnnotationError(ValueError):
     """Annotations that cannot be read. The message names the file, the cause and the remedy."""
+
+
+@dataclass(frozen=True)
+class NoteCase:
+    """One case of a note.
+
+    Attributes:
+        detail: one line, such as "bbox [1, 2, 0, 4]".
+        file_name: image relative to the image folder; "" = the case does not belong to an image.
+        annotation: the annotation in words, such as "annotation 7"; "" = the case does not belong to an object.
+        annotation_id: id of the annotation in the user's file; None = there is none.
+        box: (x, y, width, height) in pixels of the image, finite; None = unknown.
+        declared_size: (height, width) in the annotations if the image file has another size.
+        count: number of cases that this one stands for, such as the lines of a file.
+    """
+
+    detail: str = ""
+    file_name: str = ""
+    annotation: str = ""
+    annotation_id: int | float | str | None = None
+    box: tuple[float, float, float, float] | None = None
+    declared_size: tuple[int, int] | None = None
+    count: int = 1
+
+    def __str__(self) -> str:
+        file = repr(self.file_name) if self.file_name else ""
+        place = " of ".join(part for part in (self.annotation, file) if part)
+        return ": ".join(part for part in (place, self.detail) if part)
 
 
 @dataclass(frozen=True)
@@ -29,6 +59,7 @@ class Note:
         text: one line without the number, such as "label files without an image".
         examples: up to ``MAX_EXAMPLES`` cases, each naming the file or object.
         remedy: what to do about it; "" = nothing needs to be done.
+        cases: the examples as records, with the image and the box if the reader knows them.
     """
 
     kind: NoteKind
@@ -37,6 +68,14 @@ class Note:
     text: str
     examples: tuple[str, ...] = ()
     remedy: str = ""
+    cases: tuple[NoteCase, ...] = ()
+
+
+def format_note(note: Note) -> str:
+    """Format a note as one line: kind, count, text, examples and remedy."""
+    examples = f" (such as {', '.join(note.examples[:3])})" if note.examples else ""
+    remedy = f". Remedy: {note.remedy}" if note.remedy else ""
+    return f"{note.kind}: {note.count:,} {note.text}{examples}{remedy}"
 
 
 @dataclass(frozen=True)
@@ -58,6 +97,27 @@ class RawAnnotations:
     notes: tuple[Note, ...] = ()
 
 
+class NumberedValues(Mapping[int, T], Generic[T]):
+    """Mapping of the canonical ids 1 to N to the N values of a list, in the memory of that list."""
+
+    def __init__(self, values: Sequence[T]) -> None:
+        self._values = values
+
+    def __getitem__(self, number: int) -> T:
+        if isinstance(number, int) and 1 <= number <= len(self._values):
+            return self._values[number - 1]
+        raise KeyError(number)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(1, len(self._values) + 1))
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        return f"NumberedValues({self._values!r})"
+
+
 @dataclass(frozen=True)
 class OriginalIds:
     """Canonical id -> id in the file of the user, of each of the three lists."""
@@ -75,7 +135,8 @@ class AnnotationSet:
     ``image_root``, with "/" and as the file is spelled on disk), ``height`` and ``width``. Each annotation has ``id``,
     ``image_id``, ``category_id``, ``bbox`` (x, y, width, height in pixels: finite, of positive area), ``area`` and
     ``iscrowd`` (0 or 1); ``segmentation`` is there only where it is a valid outline of the image's size. Each category
-    has ``id`` and a unique ``name``. Further keys of the user are kept.
+    has ``id`` and a unique ``name``. Further keys of the user are kept. Nested values are shared with ``original``:
+    treat all of it as read-only.
 
     Attributes:
         source, kind, image_root: as in ``RawAnnotations``.
@@ -96,3 +157,12 @@ class AnnotationSet:
     original: CocoContent
     missing: frozenset[int] = frozenset()
     notes: tuple[Note, ...] = field(default=())
+
+    def without_missing(self) -> AnnotationSet:
+        """Return the set without the images whose file does not exist, and without their annotations."""
+        if not self.missing:
+            return self
+        images = [entry for entry in self.content["images"] if entry["id"] not in self.missing]
+        objects = [entry for entry in self.content["annotations"] if entry["image_id"] not in self.missing]
+        content = {**self.content, "images": images, "annotations": objects}
+        return dataclasses.replace(self, content=content, missing=frozenset())

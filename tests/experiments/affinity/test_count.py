@@ -1,4 +1,4 @@
-"""The affinity analysis: counts against loops over pixels, against the ops of the losses, and degenerate input."""
+"""Affinity analysis: counts against loops over pixels and against the ops of the losses, degenerate input, reports."""
 
 import json
 import math
@@ -13,23 +13,23 @@ from depthbox.experiments.affinity.count import (
     SAME_ELSEWHERE,
     AffinitySettings,
     PairCounts,
+    average_depth,
     count_dataset,
     count_pairs,
     depth_cutoff,
-    grid_depth,
 )
 from depthbox.experiments.affinity.plot import save_affinity_plot
-from depthbox.experiments.affinity.report import affinity_rows, as_json, best_cutoff, markdown, terminal_table
+from depthbox.experiments.affinity.report import best_cutoff, encode_json, evaluate_rules, format_markdown, format_table
 from depthbox.modeling.supervision.boxes import BoxSupervision
 from depthbox.ops import box_masks, depth_on_grid, depth_similarity, neighbor_offsets, unpack_edges
 
-HEIGHT, WIDTH = 46, 57  # no multiples of the stride
+HEIGHT, WIDTH = 46, 57  # not multiples of the stride
 SETTINGS = AffinitySettings((0.1, 0.3), (1.0, 10.0, 100.0), (0.5, 0.7))
 
 
 @pytest.fixture
 def scene():
-    """Smooth colours with steps, smooth depth with steps, two boxes with masks."""
+    """Make an image and a depth map, both smooth with steps, and two boxes with masks."""
     y, x = torch.meshgrid(torch.arange(HEIGHT), torch.arange(WIDTH), indexing="ij")
     disc = ((y - 22) ** 2 + (x - 20) ** 2) < 200
     bar = (x > 35) & (x < 50) & (y > 5)
@@ -40,7 +40,7 @@ def scene():
 
 
 def slow_counts(image, boxes, masks, depth, removed, color_threshold, cutoff):
-    """Kept pairs of each kind, by loops over pixels; colours from the training's own edges."""
+    """Count the kept pairs of each kind by loops over pixels, with the color edges of the losses."""
     stride = 4
     height, width = math.ceil(HEIGHT / stride), math.ceil(WIDTH / stride)
     padded = torch.zeros(1, 3, height * stride, width * stride)
@@ -100,7 +100,7 @@ def test_counts_equal_loops_over_pixels(scene, removed):
 def test_depth_counts_equal_the_similarity_of_the_losses(scene):
     _, boxes, _, depth = scene
     pairs = as_pairs(count_pairs(*scene, SETTINGS))
-    small = grid_depth(depth[None], 4)
+    small = average_depth(depth[None], 4)
     torch.testing.assert_close(small[0], depth_on_grid(depth, (64, 64), 4)[:, :12, :15], atol=1e-6, rtol=0)
     y, x = torch.arange(12)[:, None] * 4 + 2, torch.arange(15)[None] * 4 + 2
     valid = ((y < HEIGHT) & (x < WIDTH))[None]
@@ -111,7 +111,7 @@ def test_depth_counts_equal_the_similarity_of_the_losses(scene):
             assert (alike & inside[:, None]).sum() == pairs.kept(None, depth_cutoff(scale, low)).sum()
 
 
-def test_affinity_is_what_it_says(scene):
+def test_affinity_has_the_stated_shares(scene):
     pairs = as_pairs(count_pairs(*scene, SETTINGS))
     crossing, border, elsewhere = pairs.kept(0.3).tolist()
     total = pairs.kept().tolist()
@@ -125,7 +125,7 @@ def test_affinity_is_what_it_says(scene):
     assert everything.kept == everything.recall == everything.leak == 1 and values.purity > everything.purity
 
 
-def test_depth_that_knows_the_mask_separates_perfectly(scene):
+def test_depth_equal_to_the_mask_separates_perfectly(scene):
     image, boxes, masks, _ = scene
     blocks = masks[:1, 2::4, 2::4].float()  # constant in each cell
     depth = blocks.repeat_interleave(4, 1).repeat_interleave(4, 2)[:, :HEIGHT, :WIDTH]
@@ -139,7 +139,7 @@ def test_depth_that_knows_the_mask_separates_perfectly(scene):
 
 
 def test_counts_are_symmetric_under_a_flip():
-    """Sizes that are multiples of the stride, boxes whose flip covers the flipped cells."""
+    # Sizes are multiples of the stride, and the flipped boxes cover the flipped cells.
     image, depth = torch.rand(3, 48, 64) * 255, torch.rand(1, 48, 64)
     mask = torch.zeros(1, 48, 64, dtype=torch.bool)
     mask[0, 8:30, 12:40] = True
@@ -149,13 +149,13 @@ def test_counts_are_symmetric_under_a_flip():
     torch.testing.assert_close(count_pairs(*flipped, SETTINGS), plain)
 
 
-def test_nothing_to_count(scene):
+def test_empty_boxes_have_no_pairs(scene):
     image, boxes, masks, depth = scene
     assert count_pairs(image, boxes[:0], masks[:0], depth, SETTINGS).sum() == 0
     assert count_pairs(image, torch.tensor([[3.0, 3.0, 3.5, 3.5]]), masks[:1], depth, SETTINGS).sum() == 0
     empty = as_pairs(count_pairs(image, boxes[:0], masks[:0], depth, SETTINGS), 0)
-    assert math.isnan(empty.affinity().purity) and "-" in terminal_table(empty)
-    json.loads(as_json(empty, {}))
+    assert math.isnan(empty.affinity().purity) and "-" in format_table(empty)
+    json.loads(encode_json(empty, {}))
     one_pixel = as_pairs(count_pairs(image, torch.tensor([[22.0, 22.0, 22.0, 22.0]]), masks[:1], depth, SETTINGS))
     assert one_pixel.kept().sum() == 8
 
@@ -170,7 +170,7 @@ def test_nothing_to_count(scene):
         {"bottom_pixels_removed": -1},
     ],
 )
-def test_wrong_settings(wrong):
+def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(ValueError, match="must"):
         AffinitySettings(**wrong)
 
@@ -185,24 +185,24 @@ def annotation(**more):
     return {**box, "segmentation": [[4.0, 4.0, 28.0, 4.0, 28.0, 24.0, 4.0, 24.0]], **more}
 
 
-def test_data_set_resized_without_depth_or_crowds(tmp_path):
+def test_datasets_are_resized_and_crowds_skipped(tmp_path):
     records = [record(tmp_path, [annotation(), annotation(iscrowd=1), annotation(segmentation=[])])]
     pairs = count_dataset(records, SETTINGS, min_size=64)
     assert (pairs.images, pairs.objects, pairs.has_depth) == (1, 1, False)
     assert pairs.kept().sum() > 4 * count_dataset(records, SETTINGS).kept().sum() / 2
-    assert pairs.affinity(0.3).kept == 1  # one colour
-    assert [row.name for row in affinity_rows(pairs)] == ["all pairs", "colour >= 0.1", "colour >= 0.3"]
+    assert pairs.affinity(0.3).kept == 1  # one color
+    assert [row.name for row in evaluate_rules(pairs)] == ["all pairs", "color >= 0.1", "color >= 0.3"]
     with pytest.raises(ValueError, match="no object has a mask"):
         count_dataset([record(tmp_path, [annotation(segmentation=[])])], SETTINGS)
 
 
 def test_tables_and_plot(scene, tmp_path):
     pairs = as_pairs(count_pairs(*scene, SETTINGS))
-    lines = terminal_table(pairs).splitlines()
+    lines = format_table(pairs).splitlines()
     assert max(map(len, lines)) <= 80 and len(lines) == 1 + 1 + 2 + 6 + 3
-    text = markdown(pairs, "a scene")
-    assert text.count("| S_d >") == 6 and text.count("| colour >= 0.1, S_d") == 6 and "κ = 10 |" in text
-    content = json.loads(as_json(pairs, {"json": "x"}))
+    text = format_markdown(pairs, "a scene")
+    assert text.count("| S_d >") == 6 and text.count("| color >= 0.1, S_d") == 6 and "κ = 10 |" in text
+    content = json.loads(encode_json(pairs, {"json": "x"}))
     row = next(row for row in content["rows"] if row["name"] == "S_d > 0.5, κ = 10")
     assert row["values"]["leak"] == pytest.approx(pairs.affinity(None, math.log(2) / 10).leak, abs=1e-6)
     assert row["depth_cutoff"] == pytest.approx(0.0693147) and len(content["depth_curve"]) > 90

@@ -1,0 +1,153 @@
+"""Annotations that a user names, as canonical datasets for training and validation."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..io.annotations.canonical import canonicalize
+from ..io.annotations.classes import remap_classes
+from ..io.annotations.detect import read_raw, splits_of
+from ..io.annotations.records import AnnotationSet, Note, RawAnnotations
+
+# A larger share of missing images means that the image folder is wrong.
+MOST_MISSING = 0.5
+_VAL_SPLITS = ("val", "test", "train")
+
+
+class OwnDataError(ValueError):
+    """Data that cannot be trained on. The message says what to change."""
+
+
+@dataclass(frozen=True)
+class OwnData:
+    """Annotations and images that the user names.
+
+    Attributes:
+        data: annotations in any format that ``io.annotations`` reads.
+        images: image folder; None = found by the format.
+        depth: folder of the depth maps; None = without depth.
+        val_data, val_images: annotations and images of the validation set; None = the validation split of ``data``.
+        val_share: share of the images kept for validation if there is neither; 0 = no validation.
+        seed: seed of that choice.
+    """
+
+    data: Path
+    images: Path | None = None
+    depth: Path | None = None
+    val_data: Path | None = None
+    val_images: Path | None = None
+    val_share: float = 0.1
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Source:
+    """One set of a user's data.
+
+    Attributes:
+        annotations: canonical, without the images that do not exist.
+        all_annotations: canonical, as read; what ``depthbox check`` looks at.
+    """
+
+    annotations: AnnotationSet
+    all_annotations: AnnotationSet
+
+
+def read_sources(own: OwnData, progress: bool = True) -> list[Source]:
+    """Read the training set and, if there is one, the validation set with the classes of the training set.
+
+    Args:
+        own: data of the user.
+        progress: show progress bars for thousands of files.
+
+    Returns:
+        One or two sets.
+
+    Raises:
+        OwnDataError: options that do not fit, or most images do not exist.
+        AnnotationError: annotations that cannot be read, or classes of the validation set that the training set lacks.
+    """
+    if own.val_data is None and own.val_images is not None:
+        raise OwnDataError("--val-images goes with --val-data: give both, or neither")
+    if not 0 <= own.val_share < 1:
+        raise OwnDataError(f"--val-share is {own.val_share}: it must be at least 0 and below 1")
+    train = _read_split(own.data, own.images, ("train",), progress)
+    if train is None:
+        names = ", ".join(splits_of(own.data))
+        raise OwnDataError(f"{own.data} has no split 'train' (found: {names}): name the training images with --images")
+    sources = [_to_source(train, "--images")]
+    val = _read_validation(own, progress)
+    if val is not None:
+        sources.append(_with_classes(_to_source(val, "--val-images"), sources[0].annotations))
+    return sources
+
+
+def shared_images(sources: Sequence[Source]) -> Note | None:
+    """Find validation images that are trained on: the same file, or a file of the same bytes.
+
+    Returns:
+        A contradiction with examples; None if the sets share no image.
+    """
+    train, val = (list(_paths(source.annotations)) for source in sources)
+    known, by_size = {os.path.realpath(path) for path in train}, defaultdict(list)
+    for path in train:
+        by_size[os.path.getsize(path)].append(path)
+    shared = []
+    for path in val:
+        same_size = by_size.get(os.path.getsize(path), [])
+        if os.path.realpath(path) in known or (same_size and _digest(path) in map(_digest, same_size)):
+            shared.append(os.path.basename(path))
+    if not shared:
+        return None
+    text = "validation images that are also trained on, so that the measured AP is too high"
+    remedy = "remove them from one of the sets"
+    return Note("contradiction", "validation_image_trained", len(shared), text, tuple(shared[:5]), remedy)
+
+
+def _read_validation(own: OwnData, progress: bool) -> RawAnnotations | None:
+    if own.val_data is not None:
+        return _read_split(own.val_data, own.val_images, _VAL_SPLITS, progress)
+    # Images that are named are all training images: a split of the format is used with its own images only.
+    if own.images is None and "val" in splits_of(own.data):
+        return _read_split(own.data, None, ("val",), progress)
+    return None
+
+
+def _read_split(data: Path, images: Path | None, names: Sequence[str], progress: bool) -> RawAnnotations | None:
+    known = splits_of(data)
+    name = next((name for name in names if name in known), names[0])
+    return read_raw(data, images, name, progress=progress)
+
+
+def _to_source(raw: RawAnnotations, option: str) -> Source:
+    annotations = canonicalize(raw, check_files=True, check_sizes=True)
+    missing = sum(note.count for note in annotations.notes if note.rule == "image_missing")
+    count = len(annotations.content["images"])
+    if missing > MOST_MISSING * count:
+        example = next((n.examples[0] for n in annotations.notes if n.rule == "image_missing" and n.examples), "")
+        raise OwnDataError(
+            f"{missing} of {count} images of {raw.source} do not exist in {raw.image_root} (such as {example}): "
+            f"correct {option}"
+        )
+    return Source(annotations.without_missing(), annotations)
+
+
+def _with_classes(source: Source, train: AnnotationSet) -> Source:
+    """Give a set the classes of the training set, and their ids."""
+    remapped = remap_classes(source.annotations, [entry["name"] for entry in train.content["categories"]])
+    ids = dataclasses.replace(remapped.ids, categories=train.ids.categories)
+    return dataclasses.replace(source, annotations=dataclasses.replace(remapped, ids=ids))
+
+
+def _paths(annotations: AnnotationSet) -> Iterable[str]:
+    return (os.path.join(annotations.image_root, entry["file_name"]) for entry in annotations.content["images"])
+
+
+def _digest(path: str) -> bytes:
+    return hashlib.sha256(Path(path).read_bytes()).digest()

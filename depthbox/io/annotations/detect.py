@@ -1,0 +1,121 @@
+"""Detection of the annotation format of a path, and the one function that reads annotations of any format."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .locate import LocatedAnnotations, is_table, locate_annotations
+from .readers.coco_files import find_coco_files
+from .readers.cvat import cvat_splits, read_cvat
+from .readers.image_files import canonical_split, is_folder
+from .readers.labelme import labelme_splits, read_labelme
+from .readers.labelstudio import read_label_studio
+from .readers.openimages import open_images_splits, read_open_images
+from .readers.voc import read_voc, read_voc_table, voc_splits, voc_table_splits
+from .readers.yolo import read_yolo, yolo_splits
+from .records import AnnotationError, Format, RawAnnotations
+
+
+def find_format(path: str | os.PathLike[str]) -> Format:
+    """Return the format of annotations, from file names and a look into the files.
+
+    Args:
+        path: an annotation file, or the folder of a dataset.
+
+    Raises:
+        AnnotationError: there is nothing at the path, or nothing that can be read.
+    """
+    with _name_failures(path):
+        return locate_annotations(Path(path)).kind
+
+
+def splits_of(source: str | os.PathLike[str]) -> tuple[str, ...]:
+    """Return the splits of a dataset among "train", "val" and "test"; () if it is not divided.
+
+    Raises:
+        AnnotationError: there are no annotations that can be read.
+    """
+    with _name_failures(source):
+        found = locate_annotations(Path(source))
+        if found.kind == "yolo":
+            return yolo_splits(found.path)
+        if found.kind == "voc":
+            return voc_table_splits(found.path) if is_table(found.path) else voc_splits(found.path)
+        if found.kind == "cvat":
+            return cvat_splits(found.path)
+        if found.kind == "labelme":
+            return labelme_splits(found.path)
+        if found.kind == "openimages":
+            return open_images_splits(found.path)
+        if found.kind == "coco":
+            return tuple(split for split in find_coco_files(found.path) if split)
+        return ()
+
+
+def read_raw(
+    source: str | os.PathLike[str],
+    images: str | os.PathLike[str] | None = None,
+    split: str = "train",
+    progress: bool = True,
+) -> RawAnnotations | None:
+    """Return the annotations of a dataset as its reader found them.
+
+    Args:
+        source: an annotation file, or the folder of a dataset.
+        images: folder of the images; None = as the format says, or search for it.
+        split: "train", "val" or "test" (also "valid"), of a dataset that is divided. A dataset that is not divided,
+            for which ``splits_of`` is empty, is read as a whole.
+        progress: show a progress bar on stderr for thousands of files.
+
+    Returns:
+        The annotations; None if a divided dataset lacks the split.
+
+    Raises:
+        AnnotationError: there are no annotations that can be used.
+    """
+    with _name_failures(source):
+        found = locate_annotations(Path(source))
+        folder = None if images is None else Path(images)
+        if folder is not None and not is_folder(folder):
+            raise AnnotationError(f"there is no folder {folder}; correct --images")
+        return _read(found, folder, canonical_split(split), progress)
+
+
+def _read(found: LocatedAnnotations, images: Path | None, split: str, progress: bool) -> RawAnnotations | None:
+    path = found.path
+    if found.kind == "yolo":
+        return read_yolo(path, images, split, progress)
+    if found.kind == "voc":
+        if is_table(path):
+            return read_voc_table(path, images, split)
+        return read_voc(path, images, split, progress)
+    if found.kind == "cvat":
+        return read_cvat(path, images, split, progress)
+    if found.kind == "labelstudio":
+        return read_label_studio(path, images, progress)
+    if found.kind == "labelme":
+        return read_labelme(path, images, split, progress)
+    if found.kind == "openimages":
+        return read_open_images(path, images, split, progress)
+    files = find_coco_files(path)
+    file = files.get("") or files.get(split)
+    return None if file is None else _read_coco(file, images, split)
+
+
+def _read_coco(file: Path, images: Path | None, split: str) -> RawAnnotations | None:
+    from .coco import read_coco
+
+    return read_coco(file, images, split)
+
+
+@contextmanager
+def _name_failures(source: str | os.PathLike[str]) -> Iterator[None]:
+    """Raise an ``AnnotationError`` instead of the system's errors, such as missing permissions."""
+    try:
+        yield
+    except OSError as error:
+        place = error.filename or source
+        raise AnnotationError(f"{place} cannot be read: {error.strerror or error}; correct its permissions") from error

@@ -1,0 +1,108 @@
+"""COCO JSON files of labeled annotations: the user's content with a mask in each annotation."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..io.annotations.canonical import write_coco
+from ..io.annotations.records import AnnotationSet
+from ..io.coco_masks import crop_to_rle, rle_to_polygons, segmentation_to_rle
+from .partial_results import ObjectLabel
+
+# Top-level key of the output that describes the finished job, by which a repeated call recognizes its own result.
+STAMP = "depthbox_label"
+_UNLABELED = "unlabeled"  # in it: indices of the objects without a label
+Labels = Mapping[int, ObjectLabel]
+
+
+def write_labels(
+    path: Path, annotations: AnnotationSet, labels: Labels, mask_format: str, stamp: Mapping[str, Any]
+) -> None:
+    """Write the user's content with ``segmentation``, ``area`` and ``score`` of the labels; all else is unchanged.
+
+    Annotations without a mask have no ``segmentation`` and the score 0. Crowds are unchanged. A ``bbox`` is replaced
+    only if the canonical dataset repaired it.
+
+    Args:
+        path: the COCO JSON file to write.
+        annotations: the labeled annotations.
+        labels: index of the annotation in the user's file -> label.
+        mask_format: "rle" or "polygons".
+        stamp: description of the job; {} = none.
+    """
+    sound = {annotations.positions[entry["id"]]: entry for entry in annotations.content["annotations"]}
+    entries = []
+    for index, entry in enumerate(annotations.original.get("annotations") or ()):
+        if isinstance(entry, dict) and not _is_crowd(entry, sound.get(index)):
+            entry = {key: value for key, value in entry.items() if key != "segmentation"} | {"iscrowd": 0, "score": 0.0}
+            if index in sound and entry.get("bbox") != sound[index]["bbox"]:
+                entry["bbox"] = sound[index]["bbox"]
+            entry |= _encode(labels.get(index), mask_format)
+        entries.append(entry)
+    content = {key: value for key, value in annotations.original.items() if key != STAMP} | {"annotations": entries}
+    if stamp:
+        objects = [index for index, entry in sound.items() if entry["iscrowd"] == 0]
+        content[STAMP] = {**stamp, _UNLABELED: [index for index in objects if index not in labels]}
+    write_coco(content, path)
+
+
+def read_labels(path: Path, annotations: AnnotationSet, stamp: Mapping[str, Any]) -> dict[int, ObjectLabel] | None:
+    """Read the labels of a file that ``write_labels`` wrote.
+
+    Returns:
+        Index of the annotation in the user's file -> label; None if the file is of another job or is not such a file.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    found = content.get(STAMP) if isinstance(content, dict) else None
+    if not isinstance(found, dict) or any(found.get(key) != value for key, value in stamp.items()):
+        return None
+    sizes = {image["id"]: (image["height"], image["width"]) for image in annotations.content["images"]}
+    unlabeled = set(found[_UNLABELED])
+    labels = {}
+    for entry in annotations.content["annotations"]:
+        index = annotations.positions[entry["id"]]
+        if entry["iscrowd"] == 0 and index not in unlabeled:
+            labels[index] = _decode(content["annotations"][index], sizes[entry["image_id"]])
+    return labels
+
+
+def digest_images(annotations: AnnotationSet) -> str:
+    """Hash the names, sizes and times of change of the image files."""
+    digest = hashlib.sha256()
+    for image in annotations.content["images"]:
+        try:
+            status = (annotations.image_root / image["file_name"]).stat()
+            state = f"{status.st_size} {status.st_mtime_ns}"
+        except OSError:
+            state = "missing"
+        digest.update(f"{image['file_name']}\0{state}\0".encode())
+    return digest.hexdigest()
+
+
+def _is_crowd(entry: dict[str, Any], sound: dict[str, Any] | None) -> bool:
+    return sound["iscrowd"] == 1 if sound is not None else entry.get("iscrowd") in (1, "1")
+
+
+def _encode(label: ObjectLabel | None, mask_format: str) -> dict[str, Any]:
+    """Return the keys of an annotation with a mask; {} without a mask or if the mask is empty."""
+    if label is None or label.segmentation is None or label.area == 0:
+        return {}
+    segmentation: Any = label.segmentation
+    if mask_format == "polygons":
+        segmentation = rle_to_polygons(segmentation)
+    return {"segmentation": segmentation, "area": label.area, "score": label.score} if segmentation else {}
+
+
+def _decode(entry: dict[str, Any], size: tuple[int, int]) -> ObjectLabel:
+    if "segmentation" not in entry:
+        return ObjectLabel(crop_to_rle(np.zeros((0, 0), dtype=bool), 0, 0, size))
+    return ObjectLabel(segmentation_to_rle(entry["segmentation"], size), entry["score"], entry["area"])

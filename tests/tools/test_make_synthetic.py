@@ -1,0 +1,73 @@
+"""tools/make_synthetic.py: splits, repetition, messages."""
+
+import importlib.util
+import json
+import re
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).parents[2]
+SMALL = ("--height", "48", "--width", "64", "--workers", "0")
+
+
+@pytest.fixture(scope="module")
+def tool() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("make_synthetic", ROOT / "tools" / "make_synthetic.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_splits_have_their_own_counts(tool: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tool.main(["--output", str(tmp_path), "--count", "3", "1", *SMALL])
+    files = [tmp_path / "instances_train.json", tmp_path / "instances_val.json"]
+    assert capsys.readouterr().out.splitlines() == [str(file) for file in files]
+    train, val = (json.loads(file.read_text()) for file in files)
+    assert len(train["images"]) == 3 and len(val["images"]) == 1 and train["annotations"]
+    assert Image.open(tmp_path / "train" / train["images"][0]["file_name"]).size == (64, 48)
+    assert len(list((tmp_path / "depth_train").iterdir())) == 3
+
+
+def test_one_count_is_used_for_all_splits(tool: ModuleType, tmp_path: Path) -> None:
+    tool.main(["--output", str(tmp_path), "--split", "a", "b", "--count", "2", *SMALL])
+    assert [len(json.loads((tmp_path / f"instances_{s}.json").read_text())["images"]) for s in "ab"] == [2, 2]
+
+
+def test_a_repeated_call_extends_the_dataset(tool: ModuleType, tmp_path: Path) -> None:
+    words = ["--output", str(tmp_path), "--split", "val", *SMALL]
+    tool.main([*words, "--count", "1"])
+    image = next((tmp_path / "val").iterdir())
+    age = image.stat().st_mtime_ns
+    tool.main([*words, "--count", "2"])
+    assert image.stat().st_mtime_ns == age and len(list((tmp_path / "val").iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--count", "1", "2", "3"], r"--count: expected one number, or one for each of train val; got \[1, 2, 3\]"),
+        (["--count", "0"], "count must be >= 1"),
+        (["--seed", "-1"], "seed and workers >= 0"),
+    ],
+)
+def test_mistakes_end_with_one_line(
+    tool: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        tool.main(["--output", str(tmp_path / "new"), *words])
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert end.value.code == 2 and re.search(message, last), last
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_file_in_the_place_of_the_folder_is_reported(
+    tool: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SystemExit):
+        tool.main(["--output", str(tmp_path / "file"), "--count", "1", *SMALL])
+    assert str(tmp_path / "file") in capsys.readouterr().err.splitlines()[-1]
