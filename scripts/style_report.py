@@ -72,7 +72,7 @@ def read_modules(root: Path, folders: Iterable[str]) -> list[Module]:
     modules = []
     for path in sorted(path for folder in folders for path in (root / folder).rglob("*.py")):
         text = path.read_text(encoding="utf-8")
-        modules.append(Module(path.relative_to(root).as_posix(), text, ast.parse(text)))
+        modules.append(Module(path.relative_to(root).as_posix(), text, ast.parse(text, str(path))))
     return modules
 
 
@@ -205,7 +205,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--under", metavar="PATH", default="", help="with --list: only the offenders below this path")
     parser.add_argument("--root", type=Path, default=ROOT, metavar="DIR", help="repository to measure")
     arguments = parser.parse_args(argv)
-    rules = make_report(arguments.root)
+    try:
+        rules = make_report(arguments.root)
+    except SyntaxError as error:
+        parser.error(f"{error.filename}:{error.lineno} cannot be parsed: {error.msg}")
     if arguments.list:
         chosen = [rule for rule in rules if arguments.list in (rule.name, "all")]
         if not chosen:

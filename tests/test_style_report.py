@@ -192,3 +192,12 @@ def test_faults_are_listed_and_fail_the_check(
     assert capsys.readouterr().out == ""
     with pytest.raises(SystemExit):
         report.main(["--list", "unknown", "--root", str(root)])
+
+
+def test_files_that_cannot_be_parsed_are_named(
+    report: types.ModuleType, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(root / "depthbox" / "broken.py", "x = 1\n<<<<<<< HEAD\n")
+    with pytest.raises(SystemExit):
+        report.main(["--root", str(root)])
+    assert f"{root}/depthbox/broken.py:2 cannot be parsed" in capsys.readouterr().err

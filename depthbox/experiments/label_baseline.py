@@ -29,14 +29,14 @@ def match_labeler(predict: Callable[[Sequence[RGBImage]], list[Instances]]) -> L
         A labeler for ``labeling.job.label_dataset``, as ``labeling.loading.load_box_labeler`` returns.
     """
 
-    def label(entry: Entry, picture: RGBImage, prompts: Prompts) -> list[BoxMask]:
+    def label(entry: Entry, image: RGBImage, prompts: Prompts) -> list[BoxMask]:
         boxes = prompts.boxes
-        (found,) = predict([picture])
+        (found,) = predict([image])
         ious = pairwise_iou(Boxes(torch.as_tensor(boxes, dtype=torch.float32)), found.pred_boxes).numpy()
         chosen = match(ious)
         masks = [None if index is None else found.pred_masks[index].numpy() for index in chosen]
         scores = [0.0 if index is None else float(ious[box, index]) for box, index in enumerate(chosen)]
-        size = (picture.shape[0], picture.shape[1])
+        size = (image.shape[0], image.shape[1])
         return [_crop(box, mask, score, size) for box, mask, score in zip(boxes, masks, scores, strict=True)]
 
     return label

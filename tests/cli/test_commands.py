@@ -73,8 +73,8 @@ def test_eval_table():
     values = {"AP": 12.25, "AP50": math.nan, "AP75": 1, "APs": 2, "APm": 3, "APl": 4}
     shown = evaluate.table({"bbox": values, "segm": values})
     assert shown.splitlines()[1].split() == ["boxes", "12.25", "-", "1.00", "2.00", "3.00", "4.00"]
-    assert "masks" in shown and "no true masks" not in shown and max(map(len, shown.splitlines())) <= 79
-    assert "no true masks" in evaluate.table({"a": {"bbox": values}, "b": {"bbox": values}})
+    assert "masks" in shown and "no ground-truth masks" not in shown and max(map(len, shown.splitlines())) <= 79
+    assert "no ground-truth masks" in evaluate.table({"a": {"bbox": values}, "b": {"bbox": values}})
 
 
 def test_doctor_is_content_here_and_its_network_learns(capsys):

@@ -31,7 +31,7 @@ def test_masks_are_cropped_and_boxes_without_an_object_filled() -> None:
     found.pred_masks[0, 10:30, 35:60] = True
     found.pred_masks[1, :9, :12] = True
     boxes = np.array([[2.0, 3, 22, 15], [31, 5, 50, 25], [5.4, 30.6, 8.6, 33.4], [50, 30, 60, 40]])
-    label = match_labeler(lambda pictures: [found for _ in pictures])
+    label = match_labeler(lambda images: [found for _ in images])
     masks = label({}, np.zeros((*SIZE, 3), np.uint8), Prompts(boxes))
     whole = np.zeros((4, *SIZE), dtype=bool)
     for result, part in zip(whole, masks, strict=True):

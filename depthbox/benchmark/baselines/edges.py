@@ -51,7 +51,7 @@ class BaselineSupervision(BoxSupervision):
     def similarities(
         self, images: Tensor, image_sizes: list[tuple[int, int]], annotations: Annotations
     ) -> BaselineTargets:
-        """Build the targets of ``BaselineCriterion``."""
+        """Build the targets of ``BaselineCriterion`` from padded images (B, 3, H, W) in [0, 255]."""
         valid = self.valid_cells(images, image_sizes, annotations.original_heights)
         depth = depth_maps(annotations["depth"], (images.shape[2], images.shape[3]), self.stride)
         color_similarity, depth_similarity = self.color_edges(images, valid), self.depth_edges(depth, valid)

@@ -120,7 +120,7 @@ class BaselineCriterion(nn.Module):
         self.warmup_iters: Mapping[str, int] = {}
 
     def targets(self, images: Tensor, image_sizes: list[tuple[int, int]], annotations: Annotations) -> BaselineTargets:
-        """Build the targets of a batch, like ``MaskCriterion.targets``."""
+        """Build the targets of padded images (B, 3, H, W), like ``MaskCriterion.targets``."""
         assert self.build_targets is not None
         return self.build_targets(images, image_sizes, annotations)
 

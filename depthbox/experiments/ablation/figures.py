@@ -138,22 +138,22 @@ class _TestSet:
             raise ValueError("there is not a single object that all rows find")
         count = min(count, len(common))
         tiles = []
-        for image, number in [common[(2 * n + 1) * len(common) // (2 * count)] for n in range(count)]:
-            record, given = self._truth.images[image], self._objects[image, number]
-            picture = read_image(self._truth.folder / record["file_name"])
-            at = {name: masks[image, number] for name, masks in rows.items()}
+        for image_id, number in [common[(2 * n + 1) * len(common) // (2 * count)] for n in range(count)]:
+            record, given = self._truth.images[image_id], self._objects[image_id, number]
+            image = read_image(self._truth.folder / record["file_name"])
+            at = {name: masks[image_id, number] for name, masks in rows.items()}
             shown = [(f"true: {self._truth.classes.get(given['category_id'], '?')}", given["segmentation"])]
             shown += [(f"{name}: {100 * iou:.0f}", mask) for name, (iou, mask) in at.items()]
-            tiles += [_draw_tile(picture, given["bbox"], mask, caption) for caption, mask in shown]
+            tiles += [_draw_tile(image, given["bbox"], mask, caption) for caption, mask in shown]
         return tiles
 
 
-def _draw_tile(picture: RGBImage, bbox: Sequence[float], segmentation: Any, caption: str) -> Tile:
+def _draw_tile(image: RGBImage, bbox: Sequence[float], segmentation: Any, caption: str) -> Tile:
     def mask() -> NDArray[np.bool_]:
-        return mask_util.decode(segmentation_to_rle(segmentation, (picture.shape[0], picture.shape[1]))).astype(bool)
+        return mask_util.decode(segmentation_to_rle(segmentation, (image.shape[0], image.shape[1]))).astype(bool)
 
     x, y, width, height = bbox
-    return review_tile(picture, ReviewItem(None, (x, y, x + width, y + height), mask, caption))
+    return review_tile(image, ReviewItem(None, (x, y, x + width, y + height), mask, caption))
 
 
 def _draw_bars(axes: Axes, values: Sequence[Sequence[float]]) -> None:

@@ -1,6 +1,5 @@
 """The canonical dataset: numbered ids, names as on disk, sound boxes and outlines."""
 
-from ..notes import RULES, NoteCounter, NoteRule
 from .dataset import canonicalize
 from .write import repaired_coco, repaired_ids, write_coco
 
