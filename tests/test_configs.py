@@ -12,7 +12,7 @@ from detectron2.modeling import build_model
 from depthbox import add_depthbox_config
 from depthbox.checkpoint.weights import load_weights
 from depthbox.config import load_config
-from depthbox.engine.resume import config_differences
+from depthbox.engine.resume import compare_configs
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "configs"
@@ -41,7 +41,7 @@ def load(name: str | Path, *overrides: str) -> CfgNode:
 
 def differences(first: str, second: str) -> set[str]:
     """Return the keys, except OUTPUT_DIR, that differ between two configs."""
-    return {line.split()[0] for line in config_differences(load(first).dump(), load(second).dump())}
+    return {line.split()[0] for line in compare_configs(load(first).dump(), load(second).dump())}
 
 
 def leaves(node: CfgNode, prefix: str = "") -> set[str]:

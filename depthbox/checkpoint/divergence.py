@@ -24,11 +24,11 @@ def check_finite(weights: Mapping[str, Tensor], last_good: Path | None) -> None:
     for name, good in zip(names, torch.stack(finite).tolist() if finite else [], strict=True):  # one synchronization
         if not good:
             raise FloatingPointError(
-                f"the weight {name} is not finite: no checkpoint is written. {divergence_advice(last_good)}"
+                f"the weight {name} is not finite: no checkpoint is written. {format_divergence_advice(last_good)}"
             )
 
 
-def divergence_advice(last_good: Path | None) -> str:
+def format_divergence_advice(last_good: Path | None) -> str:
     """Return advice for a user whose training run diverges."""
     where = f"The last good checkpoint is {last_good}." if last_good else "No checkpoint was written yet."
     return (

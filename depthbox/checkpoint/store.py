@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..io.files import atomic_open
 from .divergence import check_finite
-from .weights import local_path, read_content, select_weights
+from .weights import fetch_local_path, read_content, select_weights
 
 State = dict[str, Any]
 POINTER = "last_checkpoint"
@@ -205,7 +205,7 @@ def teacher_state(source: str | os.PathLike[str]) -> dict[str, Tensor] | None:
         OSError: the URL cannot be fetched.
         ValueError: the file is damaged or holds no weights; the message names it.
     """
-    path = local_path(os.fspath(source))
+    path = fetch_local_path(os.fspath(source))
     content = read_content(path)
     select_weights(content, path)  # raises for a file of another kind
     if "trainer" in content:

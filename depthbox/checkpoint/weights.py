@@ -75,7 +75,7 @@ def load_weights(model: nn.Module, source: str) -> LoadReport | None:
     if not source:
         logger.info("MODEL.WEIGHTS is empty: training starts from random weights, except for weights of MODEL.TIMM")
         return None
-    file = read_weight_file(local_path(source))
+    file = read_weight_file(fetch_local_path(source))
     report = _load(model, file, source)
     backbone_only = all(name.startswith("backbone.") for name in report.loaded)
     logger.log(logging.INFO if report.complete or backbone_only else logging.WARNING, "%s", report)
@@ -133,7 +133,7 @@ def _is_pickle(path: str) -> bool:
         return not file.read(16).startswith(_TORCH)
 
 
-def local_path(source: str) -> str:
+def fetch_local_path(source: str) -> str:
     """Return the path of a weight file; a URL is downloaded into the cache first.
 
     Raises:

@@ -151,7 +151,8 @@ class SampleBatches:
         Raises:
             SampleError: a sample cannot be loaded, or ``MAX_UNREADABLE`` images in a row cannot be read.
         """
-        # A DataLoader draws from the global generator when its iterator is made: before the first step, not in it.
+        # Not in the generator: a DataLoader starts its workers and draws a random number in iter(). In the first step
+        # of a run, that number would change the random numbers of the step, and a resumed run would differ.
         return self._read(iter(self._loader))
 
     def _read(self, batches: Iterator[Sequence[LoadedSample]]) -> Iterator[list[Record]]:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ..checkpoint.store import State, find_teacher, teacher_state
 from ..distillation import TeacherLabeler, ema_update, share_statistics
 from ..modeling.distributed import mean_over_processes
-from .step import Batch, amp_dtype
+from .step import Batch, select_amp_dtype
 
 
 class SelfDistillation(HookBase):
@@ -32,7 +32,7 @@ class SelfDistillation(HookBase):
         self._cfg = cfg
         self._start = cfg.MODEL.DISTILL.START_ITER
         self._momentum = cfg.MODEL.DISTILL.EMA_MOMENTUM
-        self._dtype = amp_dtype(cfg)
+        self._dtype = select_amp_dtype(cfg)
         self._saved: dict[str, Any] | None = None
         self._labeler: TeacherLabeler | None = None
         self._seconds = 0.0

@@ -19,7 +19,7 @@ HEALTH_SMOOTHING = 20
 HEALTH_PATIENCE = 500
 
 
-def iteration_timer() -> HookBase:
+def build_iteration_timer() -> HookBase:
     """Build the hook that records the seconds of each step as ``time``."""
     return hooks.IterationTimer()
 
@@ -107,25 +107,26 @@ class TrainingHealth(HookBase):
 
     def __init__(self) -> None:
         self._smoothed: dict[str, float] = {}
-        self._seen: dict[str, int] = {}
+        self._last_iteration: dict[str, int] = {}
         self._bad_since: dict[str, int] = {}
-        self._said: set[str] = set()
+        self._warned: set[str] = set()
 
     def after_step(self) -> None:
+        """Check the metrics of this step."""
         for rule in LIVE_RULES:
             self._check(rule)
 
     def _check(self, rule: HealthRule) -> None:
         name = rule.metric
         value, iteration = self.trainer.storage.latest().get(name, (0.0, -1))
-        if iteration == self._seen.get(name, -1) or name in self._said or math.isnan(value):
+        if iteration == self._last_iteration.get(name, -1) or name in self._warned or math.isnan(value):
             return
-        self._seen[name] = iteration
+        self._last_iteration[name] = iteration
         old = self._smoothed.get(name, value)
         self._smoothed[name] = smoothed = old + (value - old) / HEALTH_SMOOTHING
         message = rule.check(smoothed)
         if not message:
             self._bad_since.pop(name, None)
         elif iteration - self._bad_since.setdefault(name, iteration) >= HEALTH_PATIENCE:
-            self._said.add(name)
+            self._warned.add(name)
             logging.getLogger(__name__).warning("Since %d iterations %s.", HEALTH_PATIENCE, message)

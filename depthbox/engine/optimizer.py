@@ -38,7 +38,7 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
         ValueError: an unknown optimizer, or a model without trainable parameters.
     """
     solver = cfg.SOLVER
-    groups = parameter_groups(cfg, model)
+    groups = group_parameters(cfg, model)
     if not groups:
         raise ValueError("the model has no trainable parameter")
     if solver.OPTIMIZER == "SGD":
@@ -48,7 +48,7 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
     raise ValueError(f"SOLVER.OPTIMIZER is SGD or ADAMW, not '{solver.OPTIMIZER}'")
 
 
-def parameter_groups(cfg: CfgNode, model: nn.Module) -> list[dict[str, Any]]:
+def group_parameters(cfg: CfgNode, model: nn.Module) -> list[dict[str, Any]]:
     """Group the trainable parameters into at most six groups: weights, norms and biases, of the backbone and the rest.
 
     The groups do not depend on values of the config, so that a run can be resumed with other values.

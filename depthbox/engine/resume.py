@@ -74,7 +74,7 @@ def restore(parts: TrainingParts, state: State, source: Path | None) -> dict[str
     Raises:
         RuntimeError: network or optimizer of the checkpoint do not fit.
     """
-    differences = config_differences(state.get("config", ""), parts.cfg.dump())
+    differences = compare_configs(state.get("config", ""), parts.cfg.dump())
     if differences:
         logging.getLogger(__name__).warning(
             "The config differs from that of the checkpoint; the current values apply:\n  %s",
@@ -102,7 +102,7 @@ def restore(parts: TrainingParts, state: State, source: Path | None) -> dict[str
     return progress
 
 
-def config_differences(old: str, new: str) -> list[str]:
+def compare_configs(old: str, new: str) -> list[str]:
     """Compare two dumped configs.
 
     Returns:

@@ -24,7 +24,7 @@ ITERATION_KEYS = (
 RATE_KEYS = ("SOLVER.BASE_LR", "SOLVER.BASE_LR_END")
 
 
-def lr_multiplier(cfg: CfgNode) -> Callable[[int], float]:
+def build_lr_multiplier(cfg: CfgNode) -> Callable[[int], float]:
     """Build the factor on the learning rate as a function of the iteration, from Detectron2's SOLVER keys.
 
     The values equal those of ``detectron2.solver.build_lr_scheduler``. The function has no state: a resumed run needs

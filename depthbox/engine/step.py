@@ -19,12 +19,12 @@ from detectron2.utils.events import EventStorage
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from ..checkpoint.divergence import divergence_advice
+from ..checkpoint.divergence import format_divergence_advice
 
 Batch = list[dict[str, Any]]
 
 
-def shared_seed(seed: int) -> int:
+def resolve_seed(seed: int) -> int:
     """Return the seed of a run, the same on all processes; a negative seed is replaced by a random one."""
     if seed >= 0:
         return seed
@@ -45,7 +45,7 @@ def seed_everything(*entropy: int) -> None:
     torch.manual_seed(int(words[2]) << 32 | int(words[3]))
 
 
-def amp_dtype(cfg: CfgNode) -> torch.dtype | None:
+def select_amp_dtype(cfg: CfgNode) -> torch.dtype | None:
     """Return the autocast type: bfloat16 on the CPU, SOLVER.AMP.DTYPE (float16) on CUDA; None = no autocast.
 
     Raises:
@@ -61,7 +61,7 @@ def amp_dtype(cfg: CfgNode) -> torch.dtype | None:
     return getattr(torch, name)
 
 
-def num_micro_batches(cfg: CfgNode) -> int:
+def count_micro_batches(cfg: CfgNode) -> int:
     """Return SOLVER.ACCUMULATION_STEPS.
 
     Raises:
@@ -200,9 +200,8 @@ class LossMonitor:
             if bad:
                 findings.append(f"{', '.join(bad)} on {_name_images(batch)}")
         everywhere = [finding for part in comm.all_gather(findings) for finding in part]
-        return (
-            f"the loss is not finite at iteration {iteration}: {'; '.join(everywhere)}. {divergence_advice(last_good)}"
-        )
+        advice = format_divergence_advice(last_good)
+        return f"the loss is not finite at iteration {iteration}: {'; '.join(everywhere)}. {advice}"
 
 
 def _name_images(batch: Sequence[Mapping[str, Any]]) -> str:

@@ -24,12 +24,12 @@ from ..data.mapper import BoxDepthMapper
 from ..modeling.build import build_network
 from .distillation import SelfDistillation
 from .evaluation import Results, check_evaluation_keys, check_test_data, evaluate_network, evaluate_networks
-from .hooks import Checkpointing, Evaluation, TrainingHealth, iteration_timer
+from .hooks import Checkpointing, Evaluation, TrainingHealth, build_iteration_timer
 from .image_logging import ImageLogging
 from .optimizer import build_clipper, build_optimizer
 from .resume import TrainingParts, capture, restore
-from .schedule import lr_multiplier, scale_schedule
-from .step import Batch, LossMonitor, amp_dtype, distribute, num_micro_batches, seed_everything, shared_seed
+from .schedule import build_lr_multiplier, scale_schedule
+from .step import Batch, LossMonitor, count_micro_batches, distribute, resolve_seed, seed_everything, select_amp_dtype
 from .wandb_writer import check_wandb
 from .writers import LOG_PERIOD, MetricsWriting, build_writers
 
@@ -57,23 +57,23 @@ class Trainer(TrainerBase):
             cfg: a SEED below 0 is replaced by a random one, which the checkpoints store.
 
         Raises:
-            ValueError: an indivisible batch size (see ``num_micro_batches``), or a wrong SOLVER or TEST key.
+            ValueError: an indivisible batch size (see ``count_micro_batches``), or a wrong SOLVER or TEST key.
         """
         super().__init__()
         check_wandb(cfg)
         check_evaluation_keys(cfg)
         self.cfg = cfg = scale_schedule(cfg)
-        self.seed = shared_seed(cfg.SEED)
-        self._micro_batches = num_micro_batches(cfg)
+        self.seed = resolve_seed(cfg.SEED)
+        self._micro_batches = count_micro_batches(cfg)
         seed_everything(self.seed)
         self.network = build_network(cfg)
         self.optimizer = build_optimizer(cfg, self.network)
         self._parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         self._base_rates = [group["lr"] for group in self.optimizer.param_groups]
         self._clip = build_clipper(cfg)
-        self._rate = lr_multiplier(cfg)
+        self._rate = build_lr_multiplier(cfg)
         self._device_type = torch.device(cfg.MODEL.DEVICE).type
-        self._dtype = amp_dtype(cfg)
+        self._dtype = select_amp_dtype(cfg)
         self.scaler = torch.amp.GradScaler(self._device_type, enabled=self._dtype is torch.float16)
         self.model = distribute(self.network, self._device_type)
         self.max_iter = cfg.SOLVER.MAX_ITER
@@ -94,7 +94,7 @@ class Trainer(TrainerBase):
         writing = MetricsWriting(lambda: build_writers(self.cfg, self.start_iter, self.max_iter, images), LOG_PERIOD)
         checkpointing = Checkpointing(cfg.SOLVER.CHECKPOINT_PERIOD)
         return [
-            iteration_timer(),
+            build_iteration_timer(),
             health,
             self.distillation,
             images,

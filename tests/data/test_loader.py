@@ -107,3 +107,14 @@ def test_test_loader_gives_every_image_once_in_order(catalog):
     assert len(loader) == 4
     cfg.TEST.IMS_PER_BATCH = 3
     assert [[item["id"] for item in batch] for batch in build_test_loader(cfg, name, draw)] == [[0, 1, 2], [3]]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_reading_a_batch_draws_no_random_number(catalog, workers):
+    """Else the random numbers of the first step of a run would differ, and a resumed run with them."""
+    cfg = config(catalog("loader-i", [record(i) for i in range(4)]))
+    cfg.DATALOADER.NUM_WORKERS = workers
+    batches = iter(build_train_loader(cfg, draw))
+    before = torch.get_rng_state()
+    next(batches)
+    assert torch.equal(before, torch.get_rng_state())

@@ -6,7 +6,7 @@ from detectron2.config import get_cfg
 from torch import nn
 
 from depthbox.config.defaults import add_depthbox_config
-from depthbox.engine.optimizer import build_clipper, build_optimizer, parameter_groups
+from depthbox.engine.optimizer import build_clipper, build_optimizer, group_parameters
 
 
 class Net(nn.Module):
@@ -29,7 +29,7 @@ def config(**solver):
 
 def settings_of(net, cfg):
     names = {parameter: name for name, parameter in net.named_parameters()}
-    return {names[p]: (g["lr"], g["weight_decay"]) for g in parameter_groups(cfg, net) for p in g["params"]}
+    return {names[p]: (g["lr"], g["weight_decay"]) for g in group_parameters(cfg, net) for p in g["params"]}
 
 
 def test_each_parameter_has_its_learning_rate_and_decay():
@@ -50,7 +50,7 @@ def test_each_parameter_has_its_learning_rate_and_decay():
 
 def test_groups_are_few_and_do_not_depend_on_values_of_the_config():
     net = Net()
-    first, second = (parameter_groups(config(WEIGHT_DECAY_NORM=decay), net) for decay in (0.0, 0.01))
+    first, second = (group_parameters(config(WEIGHT_DECAY_NORM=decay), net) for decay in (0.0, 0.01))
     assert len(first) == 6
     assert [group["params"] for group in first] == [group["params"] for group in second]
 

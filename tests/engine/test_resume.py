@@ -7,7 +7,7 @@ import torch
 from detectron2.config import CfgNode
 from torch import nn
 
-from depthbox.engine.resume import TrainingParts, capture, config_differences, restore
+from depthbox.engine.resume import TrainingParts, capture, compare_configs, restore
 
 
 def parts(rate: float = 0.1, distill: bool = True, width: int = 2) -> TrainingParts:
@@ -48,5 +48,5 @@ def test_network_that_does_not_fit_is_named(tmp_path):
 
 
 def test_config_differences_names_nested_keys():
-    assert config_differences("A: {B: 1, C: 2}\nD: 3", "A: {B: 1, C: 4}") == ["A.C 2 -> 4", "D 3 -> (none)"]
-    assert config_differences("", "A: 1") == ["A (none) -> 1"]
+    assert compare_configs("A: {B: 1, C: 2}\nD: 3", "A: {B: 1, C: 4}") == ["A.C 2 -> 4", "D 3 -> (none)"]
+    assert compare_configs("", "A: 1") == ["A (none) -> 1"]

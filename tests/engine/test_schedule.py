@@ -6,7 +6,7 @@ from detectron2.config import CfgNode, get_cfg
 from detectron2.solver import build_lr_scheduler
 
 from depthbox.config.defaults import add_depthbox_config
-from depthbox.engine.schedule import lr_multiplier, scale_schedule
+from depthbox.engine.schedule import build_lr_multiplier, scale_schedule
 
 
 def config(**solver):
@@ -31,7 +31,7 @@ def test_equals_detectron2(solver):
     cfg = config(**solver)
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=cfg.SOLVER.BASE_LR)
     scheduler = build_lr_scheduler(cfg, optimizer)
-    multiplier = lr_multiplier(cfg)
+    multiplier = build_lr_multiplier(cfg)
     for iteration in range(cfg.SOLVER.MAX_ITER):
         assert cfg.SOLVER.BASE_LR * multiplier(iteration) == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-9)
         optimizer.step()
@@ -40,9 +40,9 @@ def test_equals_detectron2(solver):
 
 def test_unknown_names_are_refused():
     with pytest.raises(ValueError, match="not 'Fancy'"):
-        lr_multiplier(config(LR_SCHEDULER_NAME="Fancy"))
+        build_lr_multiplier(config(LR_SCHEDULER_NAME="Fancy"))
     with pytest.raises(ValueError, match="not 'slow'"):
-        lr_multiplier(config(WARMUP_METHOD="slow"))
+        build_lr_multiplier(config(WARMUP_METHOD="slow"))
 
 
 def test_half_the_batch_size_doubles_the_iterations(caplog):

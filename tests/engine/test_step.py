@@ -9,7 +9,7 @@ from detectron2.utils.events import EventStorage
 from engine_toy import add_toy_config
 
 from depthbox.config import load_config
-from depthbox.engine.step import HostCopy, LossMonitor, StepNumbers, amp_dtype, seed_everything, shared_seed
+from depthbox.engine.step import HostCopy, LossMonitor, StepNumbers, resolve_seed, seed_everything, select_amp_dtype
 
 
 def draw():
@@ -26,9 +26,9 @@ def test_seed_depends_on_every_number():
 
 
 def test_negative_seed_is_drawn():
-    assert shared_seed(5) == 5
-    assert shared_seed(-1) >= 0
-    assert shared_seed(-1) != shared_seed(-1)
+    assert resolve_seed(5) == 5
+    assert resolve_seed(-1) >= 0
+    assert resolve_seed(-1) != resolve_seed(-1)
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_negative_seed_is_drawn():
 )
 def test_amp_dtype(device, enabled, expected):
     overrides = ["MODEL.DEVICE", device, "SOLVER.AMP.ENABLED", str(enabled)]
-    assert amp_dtype(load_config(add_toy_config, overrides=overrides)) is expected
+    assert select_amp_dtype(load_config(add_toy_config, overrides=overrides)) is expected
 
 
 def batch(*ids):

@@ -100,10 +100,10 @@ def published_names(classes: int, mask_channels: int, filters: int) -> dict[str,
     names.update({f"{head}.scales.{level}.scale": (1,) for level in range(5)})
     layer("controller", filters, 256, 3, 3)
     layers = [(f"refine.{level}", 256) for level in range(3)] + [(f"tower.{number}", 128) for number in range(4)]
-    for block, channels in layers:
-        layer(f"mask_branch.{block}.0", 128, channels, 3, 3, bias=False)
-        layer(f"mask_branch.{block}.1", 128)
-        names.update({f"mask_branch.{block}.1.{part}": (128,) for part in ("running_mean", "running_var")})
-        names[f"mask_branch.{block}.1.num_batches_tracked"] = ()
+    for name, width in layers:
+        layer(f"mask_branch.{name}.0", 128, width, 3, 3, bias=False)
+        layer(f"mask_branch.{name}.1", 128)
+        names.update({f"mask_branch.{name}.1.{part}": (128,) for part in ("running_mean", "running_var")})
+        names[f"mask_branch.{name}.1.num_batches_tracked"] = ()
     layer("mask_branch.tower.4", mask_channels, 128, 1, 1)
     return names

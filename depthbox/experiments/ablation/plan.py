@@ -15,7 +15,7 @@ from detectron2.config import CfgNode
 from ...checkpoint.store import CheckpointStore
 from ...config.defaults import add_depthbox_config
 from ...config.loading import ConfigError, load_config
-from ...engine.resume import config_differences
+from ...engine.resume import compare_configs
 from ...engine.schedule import scale_schedule
 
 ORIGIN = "ablation_run.json"
@@ -113,7 +113,7 @@ def check_settings(run: AblationRun) -> None:
         return
     changed = [
         line
-        for line in config_differences(before, run.cfg.dump())
+        for line in compare_configs(before, run.cfg.dump())
         if line.split(" ", 1)[0] not in _HARMLESS and "(none)" not in line
     ]
     if changed:
