@@ -12,7 +12,7 @@ examples:
   on this machine:       %(prog)s --weights output/my/model_final.pth
   another port:          ... --port 8000
   open the browser too:  ... --open
-  other machines:        ... --host 0.0.0.0     (there is no password)
+  other machines:        ... --host 0.0.0.0     (without a password)
   higher scores only:    ... --threshold 0.6
   faster:                ... --size 480
   on the CPU:            ... --set MODEL.DEVICE cpu

@@ -75,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.images is not None and arguments.data is None:
         raise ValueError("--images goes with --data: give both, or neither")
     if arguments.data is not None and not arguments.data.exists():
-        raise ValueError(f"there is no {arguments.data}: correct --data")
+        raise ValueError(f"{arguments.data} does not exist: correct --data")
     words = list(arguments.overrides)
     if weights:
         words += ["MODEL.WEIGHTS", weights]
@@ -144,7 +144,7 @@ def _find_run(arguments: argparse.Namespace) -> tuple[str, str]:
     if (arguments.run is None) == (not arguments.config_file):
         raise ValueError("name either a training run with --run or a config with --config-file")
     if arguments.weights and "://" not in arguments.weights and not os.path.isfile(arguments.weights):
-        raise ValueError(f"there is no checkpoint {arguments.weights}: correct --weights")
+        raise ValueError(f"the checkpoint {arguments.weights} does not exist: correct --weights")
     if arguments.run is None:
         return arguments.config_file, arguments.weights
     config = arguments.run / "config.yaml"

@@ -19,7 +19,7 @@ from ..data.check.report import WIDTH, summary
 from ..io.annotations.canonical import repaired_coco, write_coco
 from ..io.annotations.json_file import load_json
 from ..io.annotations.records import CocoContent, Note, format_note
-from .sources import OwnData, OwnDataError, Source, read_sources, shared_images
+from .sources import OwnData, OwnDataError, OwnSource, read_sources, shared_images
 
 # The check before a training run reads at most this many images: all of them would take minutes on large sets.
 CHECKED_IMAGES = 200
@@ -102,7 +102,7 @@ def prepare(
     return _summarize(splits, sources[0].annotations.source)
 
 
-def check_or_stop(settings: CheckSettings, source: Source) -> None:
+def check_or_stop(settings: CheckSettings, source: OwnSource) -> None:
     """Check a dataset; errors are printed in full, warnings are logged in short.
 
     Raises:
@@ -125,7 +125,7 @@ def check_or_stop(settings: CheckSettings, source: Source) -> None:
             logger.warning("%s", textwrap.fill(text, WIDTH, subsequent_indent="  "))
 
 
-def log_notes(source: Source, others: Sequence[Source] = ()) -> None:
+def log_notes(source: OwnSource, others: Sequence[OwnSource] = ()) -> None:
     """Log what a reader repaired (info), left out or found contradictory (warning), unless logged for other sets."""
     known = {note for other in others for note in other.annotations.notes}
     for note in source.annotations.notes:
@@ -133,7 +133,7 @@ def log_notes(source: Source, others: Sequence[Source] = ()) -> None:
             _log_note(source, note)
 
 
-def _log_note(source: Source, note: Note) -> None:
+def _log_note(source: OwnSource, note: Note) -> None:
     name = Path(os.path.abspath(source.annotations.source)).name
     level = logging.INFO if note.kind == "repaired" else logging.WARNING
     text = textwrap.fill(f"{name}: {format_note(note)}", WIDTH, subsequent_indent="  ")
@@ -141,7 +141,7 @@ def _log_note(source: Source, note: Note) -> None:
 
 
 def split_content(content: CocoContent, share: float, seed: int, source: Path) -> list[CocoContent]:
-    """Divide COCO content into training and validation images; with ``share`` 0 there is no validation.
+    """Divide COCO content into training and validation images; ``share`` 0 omits validation.
 
     Raises:
         OwnDataError: there is a single image.

@@ -47,7 +47,7 @@ class OwnData:
 
 
 @dataclass(frozen=True)
-class Source:
+class OwnSource:
     """One set of a user's data.
 
     Attributes:
@@ -59,7 +59,7 @@ class Source:
     all_annotations: AnnotationSet
 
 
-def read_sources(own: OwnData, progress: bool = True) -> list[Source]:
+def read_sources(own: OwnData, progress: bool = True) -> list[OwnSource]:
     """Read the training set and, if there is one, the validation set with the classes of the training set.
 
     Args:
@@ -88,7 +88,7 @@ def read_sources(own: OwnData, progress: bool = True) -> list[Source]:
     return sources
 
 
-def shared_images(sources: Sequence[Source]) -> Note | None:
+def shared_images(sources: Sequence[OwnSource]) -> Note | None:
     """Find validation images that are trained on: the same file, or a file of the same bytes.
 
     Returns:
@@ -125,7 +125,7 @@ def _read_split(data: Path, images: Path | None, names: Sequence[str], progress:
     return read_raw(data, images, name, progress=progress)
 
 
-def _to_source(raw: RawAnnotations, option: str) -> Source:
+def _to_source(raw: RawAnnotations, option: str) -> OwnSource:
     annotations = canonicalize(raw, check_files=True, check_sizes=True)
     missing = sum(note.count for note in annotations.notes if note.rule == "image_missing")
     count = len(annotations.content["images"])
@@ -135,10 +135,10 @@ def _to_source(raw: RawAnnotations, option: str) -> Source:
             f"{missing} of {count} images of {raw.source} do not exist in {raw.image_root} (such as {example}): "
             f"correct {option}"
         )
-    return Source(annotations.without_missing(), annotations)
+    return OwnSource(annotations.without_missing(), annotations)
 
 
-def _with_classes(source: Source, train: AnnotationSet) -> Source:
+def _with_classes(source: OwnSource, train: AnnotationSet) -> OwnSource:
     """Give a set the classes of the training set, and their ids."""
     remapped = remap_classes(source.annotations, [entry["name"] for entry in train.content["categories"]])
     ids = dataclasses.replace(remapped.ids, categories=train.ids.categories)

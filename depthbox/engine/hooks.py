@@ -112,6 +112,7 @@ class TrainingHealth(HookBase):
         self._said: set[str] = set()
 
     def after_step(self) -> None:
+        """Check the metrics of this step against all rules."""
         for rule in LIVE_RULES:
             self._check(rule)
 

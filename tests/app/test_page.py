@@ -185,7 +185,7 @@ def test_pasted_boxes_and_their_mistakes(tab: Tab, photo: Path) -> None:
 
 def test_states_without_a_result(tab: Tab, photo: Path, tmp_path: Path) -> None:
     tab.page.click("#find")
-    tab.page.wait_for_selector("#view:has-text('There is no image yet')")
+    tab.page.wait_for_selector("#view:has-text('Upload an image first')")
     broken = tmp_path / "broken.png"
     broken.write_bytes(photo.read_bytes()[:200])
     tab.page.set_input_files(".db-input", str(broken))

@@ -54,7 +54,7 @@ def test_visualize_draws_the_data(scenes, tmp_path, capsys):
         (["--run", "gone"], "not the folder of a training run"),
         (["--config-file", "a.yaml", "--weights", "gone.pth"], "no checkpoint gone.pth"),
         (["--config-file", "a.yaml", "--images", "x"], "--images goes with --data"),
-        (["--config-file", "a.yaml", "--data", "x.json", "--images", "."], "there is no x.json"),
+        (["--config-file", "a.yaml", "--data", "x.json", "--images", "."], "x.json does not exist"),
         (["--config-file", "gone.yaml"], "no config file gone.yaml"),
     ],
 )

@@ -26,7 +26,7 @@ def test_the_page_is_written_and_its_path_is_printed(folder, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["gone"], "there is no folder gone"),
+        (["gone"], "the folder gone does not exist"),
         (["."], "metrics.json does not exist"),
         ([".", "--output", "."], "a folder"),
     ],

@@ -116,15 +116,15 @@ def test_broken_settings(tmp_path, capsys, content, message):
     [
         (["--model", "R50"], "did you mean R_50?"),
         (["--method", "depthbox"], "give --depth"),
-        (["--weights", "gone.pth"], "no weight file gone.pth"),
+        (["--weights", "gone.pth"], "the weight file gone.pth does not exist"),
         (["--val-share", "1.5"], "--val-share is 1.5"),
         (["--val-images", "val"], "--val-images goes with --val-data"),
         (["--batch-size", "0"], "--batch-size is 0"),
         (["--config-file", "a.yaml"], "leave out --config-file"),
         (["SOLVER.BASE_LRR", "1"], "did you mean SOLVER.BASE_LR"),
-        (["--images", "gone"], "there is no folder"),
-        (["--data", "gone.json"], "there is no gone.json"),
-        (["--depth", "gone"], "there is no folder gone"),
+        (["--images", "gone"], "the folder gone does not exist"),
+        (["--data", "gone.json"], "gone.json does not exist"),
+        (["--depth", "gone"], "the folder gone does not exist"),
     ],
 )
 def test_mistakes_are_one_line_and_leave_nothing(scenes, tmp_path, capsys, more, message):

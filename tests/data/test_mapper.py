@@ -50,8 +50,8 @@ def scene(tmp_path):
     rng = np.random.default_rng(0)
     low = Image.fromarray(rng.integers(0, 256, (6, 8), dtype=np.uint8))
     small = np.asarray(low.resize((WIDTH // 2, HEIGHT // 2), Image.Resampling.BILINEAR))
-    grey = np.asarray(Image.fromarray(small).resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR))
-    Image.fromarray(np.stack([grey] * 3, -1)).save(tmp_path / "image.png")
+    gray = np.asarray(Image.fromarray(small).resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR))
+    Image.fromarray(np.stack([gray] * 3, -1)).save(tmp_path / "image.png")
     write_depth(tmp_path / "depth.png", small.astype(np.float32) / 255)
     return {
         "file_name": str(tmp_path / "image.png"),

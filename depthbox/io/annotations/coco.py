@@ -30,7 +30,7 @@ def read_coco(
         split: "train", "val" or "test" of a folder; None = the only JSON file.
 
     Raises:
-        AnnotationError: there is no such file or split, or the file is not COCO instances.
+        AnnotationError: the file or the split does not exist, or the file does not contain COCO instances.
     """
     path = Path(path)
     file = _choose_file(path, split) if path.is_dir() else path

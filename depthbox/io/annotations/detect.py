@@ -80,7 +80,7 @@ def read_raw(
         found = locate_annotations(Path(source))
         folder = None if images is None else Path(images)
         if folder is not None and not is_folder(folder):
-            raise AnnotationError(f"there is no folder {folder}; correct --images")
+            raise AnnotationError(f"the folder {folder} does not exist; correct --images")
         return _read(found, folder, canonical_split(split), progress)
 
 

@@ -224,7 +224,7 @@ def test_only_a_few_examples_are_kept(data):
 
 def test_paths_that_do_not_exist_are_mistakes_of_the_call(data):
     for settings, message in (
-        (CheckSettings(data / "no.json", data), r"there is no .*no\.json; correct --data"),
+        (CheckSettings(data / "no.json", data), r"no\.json does not exist; correct --data"),
         (CheckSettings(data / "boxes.json", data / "no"), "correct --images"),
         (CheckSettings(data / "boxes.json", data, depth=data / "no"), "correct --depth"),
         (CheckSettings(data / "boxes.json", data, workers=0), "--workers is 0, it must be at least 1"),

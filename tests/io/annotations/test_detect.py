@@ -126,7 +126,7 @@ def test_a_dataset_without_splits_is_read_as_a_whole(tmp_path):
 def test_images_given_by_the_user(tmp_path):
     write_voc(tmp_path, images="elsewhere")
     require_boxes(read_raw(tmp_path / "Annotations", str(tmp_path / "elsewhere")), ["000.jpg", "001.jpg", "002.jpg"])
-    with pytest.raises(AnnotationError, match=r"there is no folder .*gone; correct --images"):
+    with pytest.raises(AnnotationError, match=r"the folder .*gone does not exist; correct --images"):
         read_raw(tmp_path, tmp_path / "gone")
 
 
@@ -235,7 +235,7 @@ def test_nothing_to_find(tmp_path):
 
 def test_a_broken_file_keeps_its_format(tmp_path, coco_calls):
     for text in ("{}", "", "[1, 2]", "{" * 9, "null"):
-        assert find_format(write_text(tmp_path / "boxes.json", text)) == "coco", "its reader says what is wrong"
+        assert find_format(write_text(tmp_path / "boxes.json", text)) == "coco", "the reader of the format reports the fault"
     assert read_raw(tmp_path / "boxes.json").kind == "coco" and len(coco_calls) == 1
     for text, kind in (("<annotation>", "voc"), ("<annotations><image", "cvat")):
         file = write_text(tmp_path / "boxes.xml", text)

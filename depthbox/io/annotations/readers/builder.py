@@ -81,7 +81,7 @@ class ContentBuilder:
             names: further names of classes, such as those of other splits.
 
         Raises:
-            AnnotationError: there is no image.
+            AnnotationError: no image was added.
         """
         if not self._images:
             raise AnnotationError(self._reason())

@@ -34,7 +34,7 @@ _MOST_PIXELS = 2**28
 
 
 @dataclass(frozen=True)
-class _Part:
+class _ShapePart:
     """One shape of a file before the shapes of one object are joined."""
 
     label: str
@@ -153,7 +153,7 @@ def _add(content: Mapping[str, Any], image: str, label: str, builder: ContentBui
         return
     sides = parse_numbers([content.get("imageHeight"), content.get("imageWidth")])
     stated = None if sides is None or min(sides) < 1 else (int(sides[0]), int(sides[1]))
-    parts: list[_Part] = []
+    parts: list[_ShapePart] = []
     for number, shape in enumerate(content["shapes"], 1):
         part = _part(shape, stated or size, f"{label}, shape {number}", builder)
         if part is not None:
@@ -161,7 +161,7 @@ def _add(content: Mapping[str, Any], image: str, label: str, builder: ContentBui
     builder.add(image, _join(parts), label, stated)
 
 
-def _part(shape: Any, size: Size, case: str, builder: ContentBuilder) -> _Part | None:
+def _part(shape: Any, size: Size, case: str, builder: ContentBuilder) -> _ShapePart | None:
     if not isinstance(shape, dict):
         builder.notes.add(OBJECT_UNREADABLE, case)
         return None
@@ -179,7 +179,7 @@ def _part(shape: Any, size: Size, case: str, builder: ContentBuilder) -> _Part |
         return None
     extra: dict[str, Any] = {"ignore": 1} if shape.get("difficult") is True else {}
     corners = tuple(points) if kind in ("polygon", "rotation") else ()
-    return _Part(str(label), shape.get("group_id"), outline, corners, extra)
+    return _ShapePart(str(label), shape.get("group_id"), outline, corners, extra)
 
 
 def _shape(kind: str, points: Sequence[Point], shape: Mapping[str, Any], size: Size) -> ObjectShape | None:
@@ -211,9 +211,9 @@ def _mask(points: Sequence[Point], text: Any, size: Size) -> ObjectShape | None:
     return mask_shape(mask, round(points[0][0]), round(points[0][1]), *size)
 
 
-def _join(parts: Sequence[_Part]) -> list[LabeledShape]:
+def _join(parts: Sequence[_ShapePart]) -> list[LabeledShape]:
     """Join the polygons of one object, which have the same label and group."""
-    groups: dict[Any, list[_Part]] = {}
+    groups: dict[Any, list[_ShapePart]] = {}
     for number, part in enumerate(parts):
         group = parse_number(part.group)
         key = (part.label, group) if group is not None and part.points else number

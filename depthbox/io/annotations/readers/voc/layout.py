@@ -74,7 +74,7 @@ def voc_split(source: Path, images: Path | None, split: str) -> VocSplit | None:
         The files; None if a divided dataset lacks the split.
 
     Raises:
-        AnnotationError: there is no XML file, or ``images`` is not a folder.
+        AnnotationError: the source has no XML file, or ``images`` is not a folder.
     """
     groups = _group(source)
     if not groups.files:

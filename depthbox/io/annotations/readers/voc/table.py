@@ -63,7 +63,7 @@ def read_voc_table(source: Path, images: Path | None = None, split: str = "train
 def _tables(folder: Path) -> list[Path]:
     tables = [path for path in list_files(folder, (".csv",), recursive=False) if is_voc_table(path)]
     if not tables and not split_folders(folder):
-        raise AnnotationError(f"there is no table of boxes in {folder}; give the .csv file")
+        raise AnnotationError(f"{folder} has no table of boxes; give the .csv file")
     return tables
 
 

@@ -227,7 +227,7 @@ def test_images_in_another_folder(tmp_path):
     (tmp_path / "other").mkdir()
     with pytest.raises(AnnotationError, match=r"no image that can be used.*3 annotated images .* give their folder"):
         read_voc(tmp_path, tmp_path / "other")
-    with pytest.raises(AnnotationError, match=r"there is no folder .*gone; correct --images"):
+    with pytest.raises(AnnotationError, match=r"the folder .*gone does not exist; correct --images"):
         read_voc(tmp_path, tmp_path / "gone")
     with pytest.raises(AnnotationError, match=r"there are no \.xml files"):
         read_voc(tmp_path / "other")

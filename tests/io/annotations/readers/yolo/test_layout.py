@@ -103,7 +103,7 @@ def test_an_entry_of_another_machine(both, entry):
 
 def test_a_lone_images_folder_does_not_stand_for_a_split(both):
     with_yaml(both, "train: images/train\ntest: /x/test/images\nnames: [a, b]\n")
-    with pytest.raises(AnnotationError, match="names the images of 'test' as '/x/test/images', but there is no"):
+    with pytest.raises(AnnotationError, match="names the images of 'test' as '/x/test/images', but .* does not exist"):
         read_yolo(both, split="test")
     assert yolo_splits(both) == ("train",)
 
@@ -229,7 +229,7 @@ def test_images_given_elsewhere(both, tmp_path_factory):
     raw = read_yolo(both, images=other)
     require_boxes(raw, FILES)
     assert raw.image_root == other
-    with pytest.raises(AnnotationError, match=r"there is no folder .*gone; correct --images"):
+    with pytest.raises(AnnotationError, match=r"the folder .*gone does not exist; correct --images"):
         read_yolo(both, images=both / "gone")
 
 
@@ -250,13 +250,13 @@ def test_hidden_files_are_skipped(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("train: images/gone\nnames: [a]\n", "there is no .*images/gone"),
-        ("train: [images/train, images/gone]\nnames: [a, b]\n", "there is no"),
+        ("train: images/gone\nnames: [a]\n", "images/gone does not exist"),
+        ("train: [images/train, images/gone]\nnames: [a, b]\n", "does not exist"),
         ("train: {a: b}\nnames: [a]\n", "'train' must be a folder"),
         ("train: images/train\n", "no 'names'"),
         ("- a\n- b\n", "no 'names'"),
         ("a: [", "not valid YAML"),
-        ("names: [a]\ntrain: !!python/object:os.system x", "not one of|there is no|not valid YAML|must be"),
+        ("names: [a]\ntrain: !!python/object:os.system x", "not one of|does not exist|not valid YAML|must be"),
         ("names: []\ntrain: images/train\n", "no 'names'"),
         ("names: [[a], b]\ntrain: images/train\n", "not a class name"),
         ("names: {x: a}\ntrain: images/train\n", "keys of 'names'"),
@@ -264,8 +264,8 @@ def test_hidden_files_are_skipped(tmp_path):
         ("names: [a, b]\nkpt_shape: [17]\ntrain: images/train\n", "kpt_shape"),
         ("nc: 99999999\ntrain: images/train\n", "no 'names'"),
         ("[" * 5000, "not valid YAML"),
-        ("names: [a, b]\ntrain: \"images/\\0\"\n", "there is no"),
-        ("names: [a, b]\ntrain: " + "x" * 5000 + "\n", "there is no"),
+        ("names: [a, b]\ntrain: \"images/\\0\"\n", "does not exist"),
+        ("names: [a, b]\ntrain: " + "x" * 5000 + "\n", "does not exist"),
     ],
 )  # fmt: skip
 def test_broken_yaml_is_named(tmp_path, text, message):
