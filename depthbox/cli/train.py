@@ -150,7 +150,8 @@ def format_next_steps(cfg: CfgNode) -> str:
 
 
 def _plan_own_run(arguments: argparse.Namespace, options: Mapping[str, Any], words: list[str], main: bool) -> OwnRun:
-    from ..custom_data.plan import OwnTraining, configure_own, table
+    from ..custom_data.plan import OwnTraining, configure_own
+    from ..custom_data.plan_table import format_plan
     from ..custom_data.prepare import require_same_splits
 
     if arguments.config_file:
@@ -161,7 +162,7 @@ def _plan_own_run(arguments: argparse.Namespace, options: Mapping[str, Any], wor
     if arguments.resume:
         require_same_splits(own.data)
     if main:
-        print(table(own), flush=True)
+        print(format_plan(own), flush=True)
     return own
 
 

@@ -40,9 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--config-file", default="", metavar="FILE", help="YAML file with the settings of the run")
     add("--weights", default="", metavar="FILE", help="checkpoint to predict with (default: draw the data only)")
-    add(
-        "--dataset", default="", metavar="NAME", help="dataset to draw (default: first test set, else training set)"
-    )
+    add("--dataset", default="", metavar="NAME", help="dataset to draw (default: first test set, else training set)")
     add("--count", type=int, default=16, metavar="N", help="number of images, chosen at random (default 16)")
     add("--seed", "--split-seed", type=int, default=0, metavar="N", help="seed of the choice (default 0)")
     add("--ids", nargs="+", default=[], metavar="ID", help="ids of the images; another option ends the list")

@@ -1,4 +1,4 @@
-"""Preparation of a user's own data: reading, checks, and the split into training and validation images."""
+"""Preparation of a user's own data: reading, checks, and the JSON files of the run."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from ..io.annotations.canonical import repaired_coco, write_coco
 from ..io.annotations.json_file import load_json
 from ..io.annotations.records import CocoContent, Note, format_note
 from .sources import OwnData, OwnDataError, OwnSource, read_sources, shared_images
+from .split import split_content
 
 # The check before a training run reads at most this many images: all of them would take minutes on large sets.
 CHECKED_IMAGES = 200
@@ -138,50 +139,6 @@ def _log_note(source: OwnSource, note: Note) -> None:
     level = logging.INFO if note.kind == "repaired" else logging.WARNING
     text = textwrap.fill(f"{name}: {format_note(note)}", WIDTH, subsequent_indent="  ")
     logging.getLogger(__name__).log(level, "%s", text)
-
-
-def split_content(content: CocoContent, share: float, seed: int, source: Path) -> list[CocoContent]:
-    """Divide COCO content into training and validation images; ``share`` 0 omits validation.
-
-    Raises:
-        OwnDataError: there is a single image.
-    """
-    if share == 0:
-        return [content]
-    names = [image["file_name"] for image in content["images"]]
-    if len(names) < 2:
-        raise OwnDataError(f"{source} has a single image, which cannot be split: give --val-data or --val-share 0")
-    objects = {entry["image_id"] for entry in content["annotations"] if not entry["iscrowd"]}
-    annotated = {image["file_name"] for image in content["images"] if image["id"] in objects}
-    val = split_names(names, share, seed, annotated)
-    return [take_images(content, set(names) - val), take_images(content, val)]
-
-
-def split_names(names: Sequence[str], share: float, seed: int, annotated: set[str] | None = None) -> set[str]:
-    """Choose the images of the validation set.
-
-    A share of the images with objects is taken, at least one and never all, and the same share of those without. The
-    names are ordered by a hash, so that few images change sides when others are added.
-
-    Args:
-        names: N image names.
-        share: share of the validation set, in (0, 1).
-        seed: seed of the choice.
-        annotated: images with objects; None = all.
-    """
-    order = sorted(names, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
-    with_objects = [name for name in order if annotated is None or name in annotated]
-    without = [name for name in order if annotated is not None and name not in annotated]
-    count = min(len(with_objects) - 1, max(1, round(share * len(with_objects)))) if with_objects else 0
-    return {*with_objects[:count], *without[: round(share * len(without))]}
-
-
-def take_images(content: CocoContent, names: set[str]) -> CocoContent:
-    """Return the part of COCO content that belongs to some images, otherwise unchanged."""
-    images = [image for image in content["images"] if image["file_name"] in names]
-    ids = {image["id"] for image in images}
-    annotations = [annotation for annotation in content["annotations"] if annotation["image_id"] in ids]
-    return {**content, "images": images, "annotations": annotations}
 
 
 def write_splits(data: PreparedData) -> list[Path]:

@@ -193,7 +193,9 @@ def _location_color(number: int, place: np.ndarray) -> Color:
     return round(255 * red), round(255 * green), round(255 * blue)
 
 
-def _read_all(sources: Sequence[MediaSource], settings: PredictionSettings, failures: list[str]) -> Iterator[MediaFrame]:
+def _read_all(
+    sources: Sequence[MediaSource], settings: PredictionSettings, failures: list[str]
+) -> Iterator[MediaFrame]:
     def add_failure(error: MediaError) -> None:
         failures.append(str(error))
 

@@ -1,4 +1,4 @@
-"""depthbox train on one's own boxes, from end to end, and what it says to mistakes."""
+"""``depthbox train`` on a user's own boxes, from end to end, and its error messages."""
 
 import json
 import re
@@ -74,41 +74,6 @@ def test_the_plan_fits_80_columns_and_trains_nothing(scenes, tmp_path, capsys):
     for part in ("7 images with", "test on   1 images: box AP only", "boxinst", "random weights", "800 iterations"):
         assert part in shown
     assert [path.name for path in output.iterdir()] == ["data"]
-
-
-def test_a_settings_file_says_the_same_and_the_command_line_wins(scenes, tmp_path, capsys):
-    (tmp_path / "my.yaml").write_text(
-        yaml.safe_dump(
-            {
-                "data": str(scenes / "boxes.json"),
-                "images": str(scenes / "train"),
-                "model": "tiny",
-                "device": "cpu",
-                "iterations": 40,
-                "output": "out",
-                "overrides": {"SOLVER": {"BASE_LR": 0.5}, "SEED": 7},
-            }
-        )
-    )
-    assert main(["train", "--settings", str(tmp_path / "my.yaml"), "--dry-run", "--iterations", "90"]) == 0
-    shown = capsys.readouterr().out
-    assert "90 iterations" in shown and "0.5 (ADAMW)" in shown and "divided by 10 at 60 and 80" in shown
-    assert (tmp_path / "out" / "data" / "train.json").is_file(), "relative to the settings file"
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("dta: x", "unknown option 'dta', did you mean data?"),
-        ("iterations: many", "iterations is 'many', not of type int"),
-        ("- 1", "must hold lines such as"),
-        ("a: [", "is not valid YAML"),
-    ],
-)
-def test_broken_settings(tmp_path, capsys, content, message):
-    (tmp_path / "my.yaml").write_text(content)
-    assert main(["train", "--settings", str(tmp_path / "my.yaml")]) == 2
-    assert message in one_line(capsys)
 
 
 @pytest.mark.parametrize(

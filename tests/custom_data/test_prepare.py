@@ -7,8 +7,10 @@ import pytest
 from PIL import Image
 
 from depthbox.config import ConfigError
-from depthbox.custom_data.plan import OwnTraining, choose_method, configure_own, table
-from depthbox.custom_data.prepare import prepare, require_same_splits, split_names, take_images, write_splits
+from depthbox.custom_data.plan import OwnTraining, choose_method, configure_own
+from depthbox.custom_data.plan_table import format_plan
+from depthbox.custom_data.prepare import prepare, require_same_splits, write_splits
+from depthbox.custom_data.split import split_names, take_images
 from depthbox.custom_data.sources import OwnData, OwnDataError
 from depthbox.data.depth_io import write_depth
 
@@ -145,7 +147,7 @@ def test_no_validation(data, tmp_path):
     prepared = prepare(own(data, val_share=0), tmp_path / "out")
     assert prepared.val is None and prepared.train.count == COUNT
     run = configure_own(OwnTraining(own(data, val_share=0), str(tmp_path / "out"), "tiny", device="cpu"))
-    assert run.cfg.DATASETS.TEST == () and run.cfg.TEST.EVAL_PERIOD == 0 and "test on   nothing" in table(run)
+    assert run.cfg.DATASETS.TEST == () and run.cfg.TEST.EVAL_PERIOD == 0 and "test on   nothing" in format_plan(run)
 
 
 def test_a_single_image_and_none_with_objects(data, tmp_path):
@@ -199,7 +201,7 @@ def test_the_config_says_where_everything_is(data, tmp_path):
     assert train == ["mine_train", str(tmp_path / "mine/data/train.json"), str(data / "images"), str(data / "depth")]
     assert val[0] == "mine_val" and val[3] == "" and run.cfg.DATASETS.TRAIN == ("mine_train",)
     assert run.cfg.MODEL.FCOS.NUM_CLASSES == 2 and str(tmp_path / "mine") == run.cfg.OUTPUT_DIR
-    lines = table(run).splitlines()
+    lines = format_plan(run).splitlines()
     assert max(map(len, lines)) <= 79 and any(line.startswith("teacher") for line in lines)
 
 

@@ -10,7 +10,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from depthbox.io.media import MediaError, MediaFrame, MediaSource, count_frames, find_sources, iterate_batches, read_frames
+from depthbox.io.media import (
+    MediaError,
+    MediaFrame,
+    MediaSource,
+    count_frames,
+    find_sources,
+    iterate_batches,
+    read_frames,
+)
 from depthbox.io.video import VideoFile
 
 
@@ -78,7 +86,11 @@ def test_the_rotation_of_a_photograph_is_applied(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.fromarray(colored(9)).save(tmp_path / "turned.jpg", exif=exif)
-    assert next(read_frames(MediaSource("image", str(tmp_path / "turned.jpg"), "turned.jpg"))).pixels.shape == (64, 48, 3)
+    assert next(read_frames(MediaSource("image", str(tmp_path / "turned.jpg"), "turned.jpg"))).pixels.shape == (
+        64,
+        48,
+        3,
+    )
 
 
 @pytest.mark.parametrize("name", ["broken.jpg", "broken.mp4"])

@@ -34,7 +34,9 @@ def canonicalize(raw: RawAnnotations, *, check_files: bool = True, check_sizes: 
             category id is ambiguous, or no image can be used.
     """
     if check_files and not raw.image_root.is_dir():
-        raise AnnotationError(f"the image folder {raw.image_root} of {raw.source} does not exist: correct the image folder")
+        raise AnnotationError(
+            f"the image folder {raw.image_root} of {raw.source} does not exist: correct the image folder"
+        )
     try:
         with without_garbage_collection():
             return _build(raw, check_files, check_sizes)

@@ -246,6 +246,4 @@ def _describe_outline(entry: Entry) -> str:
 
 
 def _are_polygons(outline: Any, size: tuple[int, int]) -> bool:
-    if type(outline) is not list or not outline:
-        return False
-    return all(is_polygon(polygon, size[0], size[1]) for polygon in outline)
+    return type(outline) is list and bool(outline) and all(is_polygon(polygon, *size) for polygon in outline)

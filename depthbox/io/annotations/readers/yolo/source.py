@@ -132,7 +132,9 @@ def _load_pairs(file: Path) -> YoloSource:
     tail = Path(pairs.get("names", "").replace("\\", "/"))
     found = [path for path in (root / tail, root / tail.name) if is_file(path)]
     if not found:
-        raise AnnotationError(f"{file} names the classes '{shorten(tail)}', but {root / tail.name} does not exist; add it")
+        raise AnnotationError(
+            f"{file} names the classes '{shorten(tail)}', but {root / tail.name} does not exist; add it"
+        )
     entries = {}
     for split, names in SPLIT_NAMES.items():
         entry = next((pairs[name] for name in names if pairs.get(name, "").lower() not in EMPTY), None)
