@@ -149,7 +149,7 @@ def weight_keys(choice: ModelChoice, weights: str) -> dict[str, Any]:
         return {"MODEL.WEIGHTS": weights}
     if not os.path.isfile(weights):
         raise ConfigError(
-            f"the weight file {weights} does not exist: correct --weights, or start from random weights with --weights none"
+            f"the weight file {weights} does not exist: correct --weights, or give --weights none for random weights"
         )
     path = os.path.abspath(weights)
     if not choice.is_timm:

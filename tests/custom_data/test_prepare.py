@@ -10,8 +10,8 @@ from depthbox.config import ConfigError
 from depthbox.custom_data.plan import OwnTraining, choose_method, configure_own
 from depthbox.custom_data.plan_table import format_plan
 from depthbox.custom_data.prepare import prepare, require_same_splits, write_splits
-from depthbox.custom_data.split import split_names, take_images
 from depthbox.custom_data.sources import OwnData, OwnDataError
+from depthbox.custom_data.split import split_names, take_images
 from depthbox.data.depth_io import write_depth
 
 COUNT = 10

@@ -1,7 +1,6 @@
 """A sample with a square object, and mappers, for tests of the dataset mapper."""
 
 import numpy as np
-import pytest
 from detectron2.data import transforms as T
 from detectron2.structures import BoxMode
 from PIL import Image

@@ -68,8 +68,8 @@ def split_images(source: YoloSource, split: str, notes: NoteCounter) -> YoloImag
         if path is None:
             tried = source.root / clean_name(entry)
             raise AnnotationError(
-                f"{source.file} names the images of '{split}' as '{shorten(entry)}', but {tried} does not exist; correct"
-                " the entry, or give the folder with --images"
+                f"{source.file} names the images of '{split}' as '{shorten(entry)}', but {tried} does not exist;"
+                " correct the entry, or give the folder with --images"
             )
         if source.foreign_path or not _is_literal(source, entry, path):
             notes.add(PATH_NOT_HERE, f"{source.foreign_path or entry} -> {path}")
