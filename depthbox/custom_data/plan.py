@@ -28,7 +28,7 @@ _FIELDS = ("model", "weights", "method", "device", "batch_size", "size", "epochs
 
 @dataclass(frozen=True)
 class OwnTraining:
-    """Request of a user; "", 0 and None mean "by rule".
+    """Options of ``depthbox train --data``. For "", 0 and None the rules choose the value.
 
     Attributes:
         own: the data.
@@ -77,7 +77,7 @@ class OwnTraining:
 
 @dataclass(frozen=True)
 class OwnRun:
-    """Frozen config of a training run, and its origin."""
+    """Frozen config of a training run, and the data, network and method from which it was derived."""
 
     cfg: CfgNode
     data: PreparedData
@@ -90,8 +90,8 @@ def configure_own(training: OwnTraining, overrides: Sequence[str] = (), *, check
 
     Args:
         training: request of the user.
-        overrides: KEY VALUE KEY VALUE..., which take precedence over all rules. The rules follow those of device,
-            batch size, number of iterations, seed and output folder.
+        overrides: KEY VALUE KEY VALUE..., which take precedence over all rules. Overrides of device, batch size, number
+            of iterations, seed and output folder are also inputs of the rules.
         check: whether to check the data first.
 
     Raises:
@@ -99,7 +99,9 @@ def configure_own(training: OwnTraining, overrides: Sequence[str] = (), *, check
         ValueError, OSError: see ``prepare.prepare``.
     """
     own = training.own
-    load_config(add_depthbox_config, overrides=overrides)  # mistakes in them come before minutes of reading
+    load_config(
+        add_depthbox_config, overrides=overrides
+    )  # reports wrong overrides before the data are read, which takes minutes
     given = dict(zip(overrides[::2], overrides[1::2], strict=True))
     device = choose_device(given.get("MODEL.DEVICE", training.device))
     method = choose_method(training.method, own.depth is not None)

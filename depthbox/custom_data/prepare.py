@@ -29,12 +29,12 @@ FOLDER = "data"
 
 @dataclass(frozen=True)
 class Split:
-    """One of the sets.
+    """Training or validation set of a run.
 
     Attributes:
         json_file: absolute path of its COCO JSON file, which ``write_splits`` writes.
         images: absolute path of its image folder.
-        content: COCO content with the user's ids where they are usable.
+        content: COCO content with the user's ids, if they are usable.
         count: number of images.
         annotated: number of images with objects.
         objects: number of objects, without crowds.
@@ -52,7 +52,7 @@ class Split:
 
 @dataclass(frozen=True)
 class PreparedData:
-    """Both sets, and the facts that the recipe needs.
+    """Training and validation sets, and statistics for the recipe.
 
     Attributes:
         train, val: the sets.
@@ -76,7 +76,7 @@ def prepare(
     Args:
         own: data of the user.
         output: folder of the run.
-        check: stop if ``depthbox check`` finds errors; some of the images are read.
+        check: stop if ``depthbox check`` finds errors; at most ``CHECKED_IMAGES`` images are decoded.
         min_size, max_size: network input of the check, in pixels.
 
     Raises:
@@ -127,7 +127,7 @@ def check_or_stop(settings: CheckSettings, source: OwnSource) -> None:
 
 
 def log_notes(source: OwnSource, others: Sequence[OwnSource] = ()) -> None:
-    """Log what a reader repaired (info), left out or found contradictory (warning), unless logged for other sets."""
+    """Log the notes of a set that other sets do not have: repairs as info, other notes as warnings."""
     known = {note for other in others for note in other.annotations.notes}
     for note in source.annotations.notes:
         if note not in known:
@@ -151,10 +151,10 @@ def write_splits(data: PreparedData) -> list[Path]:
 
 
 def require_same_splits(data: PreparedData) -> None:
-    """Check that a run which is to be resumed was started with the same data.
+    """Check that a resumed run was started with the same data.
 
     Raises:
-        OwnDataError: the images or objects of its JSON files differ, or it has other sets.
+        OwnDataError: the images or objects differ from the JSON files of the run, or a set is missing there.
     """
     folder = data.train.json_file.parent
     found = {path.stem for path in folder.glob("*.json")}
@@ -165,7 +165,7 @@ def require_same_splits(data: PreparedData) -> None:
         known = load_json(split.json_file) if name in found else {}
         if _fingerprint(known) != _fingerprint(split.content):
             raise OwnDataError(
-                f"--resume: the {name} data are not those that the run in {folder.parent} was started with "
+                f"--resume: the {name} data differ from those of the run in {folder.parent} "
                 f"({split.json_file}): give the same --data and --val-share, or another --output to start a new run"
             )
 

@@ -11,7 +11,7 @@ from depthbox.app.page import Actions
 pytest.importorskip("gradio", reason="pip install 'depthbox[app]'")
 
 
-def test_a_network_without_depth_says_so(network: TrialNetwork, photo: Path, tmp_path: Path) -> None:
+def test_a_network_without_depth_is_reported(network: TrialNetwork, photo: Path, tmp_path: Path) -> None:
     from dataclasses import replace
 
     cfg = network.cfg.clone()

@@ -31,7 +31,7 @@ def test_the_page_is_written_and_its_path_is_printed(folder, capsys):
         ([".", "--output", "."], "a folder"),
     ],
 )
-def test_mistakes_give_one_line(words, message, capsys, tmp_path, monkeypatch):
+def test_wrong_arguments_give_one_line(words, message, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["report", *words]) == 2
     error = capsys.readouterr().err

@@ -12,7 +12,7 @@ def one_line(capsys):
     return shown.err.strip().splitlines()[-1]
 
 
-def test_a_settings_file_says_the_same_and_the_command_line_wins(scenes, tmp_path, capsys):
+def test_the_command_line_takes_precedence_over_the_settings_file(scenes, tmp_path, capsys):
     (tmp_path / "my.yaml").write_text(
         yaml.safe_dump(
             {
@@ -41,7 +41,7 @@ def test_a_settings_file_says_the_same_and_the_command_line_wins(scenes, tmp_pat
         ("a: [", "is not valid YAML"),
     ],
 )
-def test_broken_settings(tmp_path, capsys, content, message):
+def test_invalid_settings_files_are_refused(tmp_path, capsys, content, message):
     (tmp_path / "my.yaml").write_text(content)
     assert main(["train", "--settings", str(tmp_path / "my.yaml")]) == 2
     assert message in one_line(capsys)

@@ -31,14 +31,14 @@ def one_line(capsys):
 
 @pytest.fixture(scope="module")
 def trained(scenes, tmp_path_factory):
-    """A finished training of three iterations with depth, without any true mask."""
+    """A finished training run of three iterations with depth, without ground-truth masks."""
     output = tmp_path_factory.mktemp("runs") / "mine"
     more = [*TINY, "--depth", scenes / "depth_train", "--val-share", "0.25", "--output", output]
     assert main(words(scenes, *more, "DATALOADER.NUM_WORKERS", "0")) == 0
     return output
 
 
-def test_it_trains_and_writes_all_that_it_promises(trained):
+def test_training_writes_the_documented_files(trained):
     names = {path.name for path in trained.iterdir()}
     assert {"config.yaml", "log.txt", "metrics.json", "model_final.pth", "data", "inference"} <= names
     sets = {name: json.loads((trained / "data" / f"{name}.json").read_text()) for name in ("train", "val")}
@@ -92,21 +92,21 @@ def test_the_plan_fits_80_columns_and_trains_nothing(scenes, tmp_path, capsys):
         (["--depth", "gone"], "the folder gone does not exist"),
     ],
 )
-def test_mistakes_are_one_line_and_leave_nothing(scenes, tmp_path, capsys, more, message):
+def test_wrong_options_give_one_line_and_write_nothing(scenes, tmp_path, capsys, more, message):
     output = tmp_path / "out"
     assert main(words(scenes, "--device", "cpu", "--output", output, *more)) == 2
     assert message in one_line(capsys)
     assert not output.exists()
 
 
-def test_neither_data_nor_config(capsys):
+def test_data_or_a_config_file_is_required(capsys):
     assert main(["train"]) == 2
     assert "--data" in one_line(capsys)
     assert main(["train", "--config-file", "a.yaml", "--output", "o"]) == 2
     assert "--output goes with --data" in one_line(capsys)
 
 
-def test_faulty_data_stop_it_with_the_findings(scenes, tmp_path, capsys):
+def test_errors_in_the_data_stop_training_with_the_findings(scenes, tmp_path, capsys):
     content = json.loads((scenes / "boxes.json").read_text())
     for annotation in content["annotations"]:
         annotation["iscrowd"] = 1
@@ -143,19 +143,19 @@ def forget_datasets():
         del datasets._registered[name]
 
 
-def test_a_dry_run_and_refused_commands_leave_a_run_as_it_is(scenes, trained, tmp_path, capsys):
+def test_dry_runs_and_refused_commands_leave_a_run_unchanged(scenes, trained, tmp_path, capsys):
     output = tmp_path / "run"
     shutil.copytree(trained, output)
     before = list_files(output)
     again = words(scenes, *TINY, "--val-share", "0.5", "--output", output)
     assert main([*again, "--dry-run"]) == 0
     assert main([*again, "--resume"]) == 2
-    assert "--resume: the train data are not those" in one_line(capsys)
+    assert "--resume: the train data differ from those" in one_line(capsys)
     assert main([*again, "--weights", "package:no_such_package_of_weights"]) == 2
     assert list_files(output) == before, "the refused run puts the earlier one back"
 
 
-def test_a_second_run_sets_the_first_aside_usable_as_it_was(scenes, trained, tmp_path, capsys):
+def test_a_second_run_sets_the_first_aside_complete(scenes, trained, tmp_path, capsys):
     output = tmp_path / "second"
     shutil.copytree(trained, output)
     config = (output / "config.yaml").read_text().replace(str(trained), str(output))

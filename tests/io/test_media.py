@@ -59,7 +59,7 @@ def test_equal_names_of_two_folders_are_told_apart(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("word", "error", "message"),
     [
-        ("none.jpg", FileNotFoundError, "no file or folder .*none.jpg"),
+        ("none.jpg", FileNotFoundError, r"the file or folder .*none\.jpg does not exist"),
         ("*.webp", FileNotFoundError, r"no image or video matches the pattern .*\*\.webp"),
         ("notes.txt", ValueError, "notes.txt has no suffix of an image or a video"),
         ("empty", ValueError, "empty contains no images"),

@@ -65,7 +65,7 @@ def read_raw(
 
     Args:
         source: an annotation file, or the folder of a dataset.
-        images: folder of the images; None = as the format says, or search for it.
+        images: folder of the images; None = as defined by the format.
         split: "train", "val" or "test" (also "valid"), of a dataset that is divided. A dataset that is not divided,
             for which ``splits_of`` is empty, is read as a whole.
         progress: show a progress bar on stderr for thousands of files.
