@@ -43,8 +43,9 @@ examples:
 The folder of --output gets config.yaml, log.txt, metrics.json, TensorBoard
 events, checkpoints (model_*.pth, the best as model_best.pth), inference/ and,
 with --data, the COCO JSON files of the training and validation images (data/).
-An earlier run in this folder is moved aside as a whole. docs/my_data.md explains the
-rules of learning rate and schedule. Any config KEY can follow with its VALUE.
+An earlier run in this folder is moved aside as a whole. docs/my_data.md
+explains the rules of learning rate and schedule. Any config KEY can follow
+with its VALUE.
 """
 
 

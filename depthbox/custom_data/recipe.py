@@ -1,7 +1,8 @@
 """Training schedule of a new dataset by fixed rules, from its size, the batch size and the device.
 
 The rules give COCO's published schedule for COCO's size (118,000 images in batches of 16: 90,000 iterations), and for a
-hundred small images on the CPU about the schedule of `configs/nuclei`, which was tuned by hand. docs/my_data.md lists them.
+hundred small images on the CPU about the schedule of `configs/nuclei`, which was tuned by hand. docs/my_data.md lists
+the rules.
 """
 
 from __future__ import annotations
@@ -189,7 +190,8 @@ def pairwise_warmup(total: int) -> int:
 def depth_warmup(total: int) -> int:
     """Return the warm-up of the depth consistency loss in iterations.
 
-    It is longer than that of the pairwise loss. At full weight early in training, the loss makes masks fill their boxes.
+    It is longer than that of the pairwise loss: at full weight early in training, the loss makes masks fill their
+    boxes.
     """
     return max(1, total // 9, min(6000, 2 * total // 3))
 
@@ -197,7 +199,8 @@ def depth_warmup(total: int) -> int:
 def evaluation_period(facts: Facts, total: int, crop: float = 1.0) -> int:
     """Return the evaluation period in iterations; 0 = evaluate at the end only.
 
-    A run has nine evaluations, fewer if each takes more than a tenth of the training time. Evaluating an image costs about a third of training on it, more if training uses crops.
+    A run has nine evaluations, fewer if each takes more than a tenth of the training time. Evaluating
+    an image costs about a third of training on it, more if training uses crops.
     """
     if not facts.val_images:
         return 0

@@ -75,7 +75,7 @@ def predict_sources(
         sources: from ``io.media.find_sources``.
         predict: function from images (H, W, 3) uint8, RGB, to Instances on the CPU, in pixels of the images.
         classes: classes of the network.
-        settings: what to write.
+        settings: output folder and the kinds of output.
 
     Raises:
         ValueError: ``color_by`` is unknown, or is "depth" and the network does not predict depth.

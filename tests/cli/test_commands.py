@@ -55,7 +55,7 @@ def test_visualize_draws_the_data(scenes, tmp_path, capsys):
         (["--config-file", "a.yaml", "--weights", "gone.pth"], "the checkpoint gone.pth does not exist"),
         (["--config-file", "a.yaml", "--images", "x"], "--images goes with --data"),
         (["--config-file", "a.yaml", "--data", "x.json", "--images", "."], "x.json does not exist"),
-        (["--config-file", "gone.yaml"], "no config file gone.yaml"),
+        (["--config-file", "gone.yaml"], "the config file gone.yaml does not exist"),
     ],
 )
 def test_eval_reports_wrong_arguments(capsys, words, message):

@@ -42,7 +42,7 @@ class CheckSettings:
             always checked in full.
         workers: number of threads that read.
         progress: show progress bars.
-        split: "train", "val" or "test" of a dataset that is divided.
+        split: "train", "val" or "test" of a dataset with splits.
     """
 
     data: Path
@@ -101,7 +101,7 @@ class CheckReport:
 
 
 def check_dataset(settings: CheckSettings, annotations: AnnotationSet | None = None) -> CheckReport:
-    """Check annotations, their images and, if there are any, their depth maps; nothing is changed.
+    """Check annotations, images and, if given, depth maps; nothing is changed.
 
     Args:
         settings: the data.

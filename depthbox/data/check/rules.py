@@ -23,8 +23,8 @@ class Rule:
 
     Attributes:
         kind: identifier, for programs.
-        severity: "error": training stops or learns from wrong data; "warning": something is lost or probably not
-            meant; "info": repaired, or good to know.
+        severity: "error": training stops or learns from wrong data; "warning": data are lost or probably not as
+            intended; "info": repaired, or good to know.
         title: a noun phrase that the number of cases follows.
         remedy: one sentence; IMAGES and DEPTH stand for the folders of the dataset. "" = nothing to do.
     """

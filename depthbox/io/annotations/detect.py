@@ -33,7 +33,7 @@ def find_format(path: str | os.PathLike[str]) -> Format:
 
 
 def splits_of(source: str | os.PathLike[str]) -> tuple[str, ...]:
-    """Return the splits of a dataset among "train", "val" and "test"; () if it is not divided.
+    """Return the splits of a dataset among "train", "val" and "test"; () if it has no splits.
 
     Raises:
         AnnotationError: there are no annotations that can be read.
@@ -66,12 +66,12 @@ def read_raw(
     Args:
         source: an annotation file, or the folder of a dataset.
         images: folder of the images; None = as defined by the format.
-        split: "train", "val" or "test" (also "valid"), of a dataset that is divided. A dataset that is not divided,
+        split: "train", "val" or "test" (also "valid"), of a dataset with splits. A dataset without splits,
             for which ``splits_of`` is empty, is read as a whole.
         progress: show a progress bar on stderr for thousands of files.
 
     Returns:
-        The annotations; None if a divided dataset lacks the split.
+        The annotations; None if the dataset has splits, but not this one.
 
     Raises:
         AnnotationError: there are no annotations that can be used.

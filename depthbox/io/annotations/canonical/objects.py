@@ -53,7 +53,7 @@ class ObjectReader:
         self._in_merged: dict[tuple[Any, ...], Id] = {}
 
     def read(self, entries: list[Any]) -> ObjectTable:
-        """Read the list; what cannot be used is left out and counted."""
+        """Read the list; entries that cannot be used are left out and counted."""
         repeats = has_repeats(entry.get("id") for entry in entries if type(entry) is dict)
         for position, entry in enumerate(entries):
             if type(entry) is not dict:

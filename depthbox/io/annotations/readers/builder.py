@@ -123,7 +123,7 @@ class ContentBuilder:
 
 
 def compare_sizes(objects: Sequence[LabeledShape], stated: Size, size: Size) -> SizeRelation:
-    """Return how an annotated image size relates to the size of the image file.
+    """Compare an annotated image size with the size of the image file.
 
     Args:
         objects: in the coordinates of the annotation.

@@ -50,7 +50,7 @@ def is_labelme(content: Any) -> bool:
 
 
 def labelme_splits(source: Path) -> tuple[str, ...]:
-    """Return the splits of a folder with train, valid and test; () if it is not divided."""
+    """Return the splits of a folder with train, valid and test; () if it has no splits."""
     return tuple(_split_files(source))
 
 
@@ -65,11 +65,11 @@ def read_labelme(
     Args:
         source: one JSON file, or a folder of them.
         images: folder of the images; None = search for it.
-        split: which split of a divided folder.
+        split: name of the split, for a folder with splits.
         progress: show a progress bar for thousands of files.
 
     Returns:
-        The annotations; None if a divided folder lacks the split.
+        The annotations; None if the folder has splits, but not this one.
 
     Raises:
         AnnotationError: there are no annotations that can be used.
@@ -131,7 +131,7 @@ def _find_images(home: Path, images: Path | None, files: Sequence[Path]) -> Path
 
 
 def _find_image(content: Mapping[str, Any], path: Path, folder: ImageFolder, unique: bool) -> str | None:
-    """Return the image of a file: as ``imagePath`` says, relative to the file, otherwise the image of the same stem."""
+    """Return the image of a file: at ``imagePath``, relative to the file, otherwise the image of the same stem."""
     named = str(content["imagePath"]).replace("\\", "/")
     resolved = Path(posixpath.normpath(path.parent.resolve().as_posix() + "/" + named))
     root = folder.root.resolve()
