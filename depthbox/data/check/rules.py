@@ -24,7 +24,7 @@ class Rule:
     Attributes:
         kind: identifier, for programs.
         severity: "error": training stops or learns from wrong data; "warning": data are lost or probably not as
-            intended; "info": repaired, or good to know.
+            intended; "info": repaired, or for information only.
         title: a noun phrase that the number of cases follows.
         remedy: one sentence; IMAGES and DEPTH stand for the folders of the dataset. "" = nothing to do.
     """
