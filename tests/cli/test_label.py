@@ -82,7 +82,7 @@ def test_polygons_depth_and_bad_images(scenes: Path, tmp_path: Path, capsys: pyt
     [
         (["--weights", "none.pth"], "none.pth does not exist"),
         (["--images", "nowhere"], "the folder nowhere does not exist"),
-        (["--json", "none.json"], "no none.json"),
+        (["--json", "none.json"], "none.json does not exist"),
         (["--size", "8"], "32 pixels or more"),
         (["--review", "-1"], "--review"),
         (["--depth", "nowhere"], "the depth folder nowhere does not exist"),
