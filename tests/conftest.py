@@ -1,4 +1,4 @@
-"""What all tests share: one thread, fixed seeds, and the folders with real images and recorded numbers."""
+"""Shared setup of all tests: one thread, fixed seeds, folders with real images and reference numbers."""
 
 import logging
 import os
@@ -44,7 +44,7 @@ def _folder_from(variable: str) -> Path:
         pytest.skip(f"{variable} is not set")
     folder = Path(value)
     if not folder.is_dir():
-        pytest.fail(f"{variable} is {value!r}, but there is no such folder: correct it or unset it")
+        pytest.fail(f"{variable} is {value!r}, which is not a folder: correct it or unset it")
     return folder
 
 

@@ -79,7 +79,7 @@ def test_commands_are_found_in_the_pages() -> None:
         ("```sh\ndepthbox predict x | head\n```", "required: --weights"),
         ("```console\n$ depthbox train --data x SOLVER.BASE_RL 1\n```", "unknown key SOLVER.BASE_RL"),
         ("```bash\ndepthbox predict x --weights w --set MODEL.DEVICES cpu\n```", "unknown key MODEL.DEVICES"),
-        ("```\ntools/train_net.py --config-file configs/coco/none.yaml\n```", "no config file"),
+        ("```\ntools/train_net.py --config-file configs/coco/none.yaml\n```", r"none\.yaml does not exist"),
         ("```\ntools/train_net.py \\\n    --config-flie x\n```", "unrecognized arguments: --config-flie"),
         ("```\npython tools/none.py # comment; more\n```", "tools/none.py does not exist"),
         ("```\ntorchrun --nproc-per-node 2 tools/train_net.py --evaluate\n```", "unrecognized arguments: --evaluate"),

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measure how often neighboring pixels with similar color or similar depth have the same label."""
+"""Measure the share of neighboring pixels of similar color or depth that have the same label."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def parse_boxes(
         label: class of boxes without a class name.
 
     Raises:
-        ValueError: a line or entry is wrong, or there is no box. The message names the line or entry.
+        ValueError: a line or entry is wrong, or no box is given. The message names the line or entry.
     """
     content = _read_json(text)
     found = _read_lines(text) if content is None else _read_entries(content, file_name)

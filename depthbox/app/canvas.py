@@ -158,11 +158,11 @@ def find_upload(value: Any, folder: Path) -> UploadedFile:
         folder: folder of uploads. Files outside it are refused: the browser could name any file of this machine.
 
     Raises:
-        ValueError: there is no uploaded file, or it lies outside the folder.
+        ValueError: no file was uploaded, or it lies outside the folder.
     """
     file = value.get("file") if isinstance(value, Mapping) else None
     if not isinstance(file, Mapping) or not isinstance(file.get("path"), str):
-        raise ValueError("there is no image yet: drop or paste one, or choose a file")
+        raise ValueError("upload an image first: drop or paste one, or choose a file")
     path = Path(file["path"]).resolve()
     if folder.resolve() not in path.parents:
         raise ValueError("the image was not uploaded by this page")

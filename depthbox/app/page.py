@@ -59,7 +59,7 @@ class Actions:
     def add(self, text: str, value: Any, record: dict[str, str] | None) -> tuple[Any, str]:
         """Add pasted boxes to the image; returns canvas and the remaining text."""
         if record is None:
-            return {**value, "error": "There is no image yet: upload one before you add boxes."}, text
+            return {**value, "error": "Upload an image before you add boxes."}, text
         image = self._read(record["path"])
         size = (image.shape[0], image.shape[1])
         try:
@@ -71,14 +71,14 @@ class Actions:
     def detect(self, record: dict[str, str] | None, threshold: float, by: str) -> tuple[Any, ...]:
         """Detect objects; returns result, view, download."""
         if record is None:
-            return None, show_message("There is no image yet."), self._make_download(None)
+            return None, show_message("Upload an image first."), self._make_download(None)
         image = self._read(record["path"])
         return self._show(image, self.network.detect(image, record["name"]), threshold, by)
 
     def mask(self, record: dict[str, str] | None, value: Any, threshold: float, by: str) -> tuple[Any, ...]:
         """Compute the masks of the boxes; returns result, view, download."""
         if record is None:
-            return None, show_message("There is no image yet."), self._make_download(None)
+            return None, show_message("Upload an image first."), self._make_download(None)
         image = self._read(record["path"])
         try:
             boxes = read_boxes(value, self.names, (image.shape[0], image.shape[1]))

@@ -56,7 +56,7 @@ def find_devices(word: str) -> list[torch.device]:
     """Return the devices of "cpu", "cuda" or "auto" (the CPU, and CUDA if available).
 
     Raises:
-        ValueError: CUDA is asked for but not available.
+        ValueError: CUDA is requested but not available.
     """
     has_cuda = torch.cuda.is_available()
     if word == "cuda" and not has_cuda:

@@ -56,8 +56,8 @@ def convert_names(
     """Convert the tensor names of a file to DepthBox's names.
 
     Args:
-        state: tensors of the file, by name.
-        own: tensors of the network, by name.
+        state: tensors of the file by name, of any shape.
+        own: tensors of the network by name, of any shape.
         by_suffix: a name in the file is a suffix of a name in the network (Detectron2's ``matching_heuristics``).
         caffe2: with ``by_suffix``, the names are Caffe2's, such as ``res2_0_branch2a_w``.
 
@@ -81,7 +81,8 @@ def convert_names(
 def convert_adelaidet(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> ConvertedWeights:
     """Convert the names of a BoxInst or CondInst network of AdelaiDet.
 
-    The order of the controller's parameters is the same. All names are the same except the scales of the levels.
+    The order of the controller's parameters is the same. All names are the same except the scales of the levels,
+    which are one scalar per level there and one (L,) tensor here.
     """
     result: dict[str, Tensor] = {}
     scales: dict[str, dict[int, Tensor]] = {}
@@ -103,7 +104,8 @@ def convert_adelaidet(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) ->
 def convert_torchvision(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> ConvertedWeights:
     """Convert the names of a torchvision ResNet.
 
-    The classifier is not needed, and neither are the counters of batch norm layers that are frozen in the network.
+    Tensors of any shape are returned unchanged. The classifier and the counters of batch norm layers that are frozen in
+    the network are not needed.
     """
     result: dict[str, Tensor] = {}
     not_needed = []

@@ -13,7 +13,7 @@ def check_finite(weights: Mapping[str, Tensor], last_good: Path | None) -> None:
     """Refuse weights that have diverged.
 
     Args:
-        weights: state dict of a network.
+        weights: state dict of a network, with tensors of any shape; integer tensors are not checked.
         last_good: the last checkpoint, for the message.
 
     Raises:

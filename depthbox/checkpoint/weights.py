@@ -149,7 +149,7 @@ def fetch_local_path(source: str) -> str:
                 f"MODEL.WEIGHTS: {source} cannot be fetched ({error}). Download it in another way and give its path."
             ) from error
     if not os.path.isfile(path):
-        raise FileNotFoundError(f"MODEL.WEIGHTS: there is no file {path}")
+        raise FileNotFoundError(f"MODEL.WEIGHTS: the file {path} does not exist")
     return path
 
 

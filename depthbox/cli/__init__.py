@@ -1,1 +1,1 @@
-"""The command ``depthbox``: one module a command, which parses its options and calls the other rooms."""
+"""The command ``depthbox``: one module per subcommand, which parses its options and calls the other packages."""

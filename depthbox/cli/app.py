@@ -12,15 +12,15 @@ examples:
   on this machine:       %(prog)s --weights output/my/model_final.pth
   another port:          ... --port 8000
   open the browser too:  ... --open
-  other machines:        ... --host 0.0.0.0     (there is no password)
+  other machines:        ... --host 0.0.0.0     (without a password)
   higher scores only:    ... --threshold 0.6
   faster:                ... --size 480
   on the CPU:            ... --set MODEL.DEVICE cpu
 
-On the page: upload an image, detect objects, or draw or paste boxes to get
-the mask of each; view masks and depth, download a COCO JSON file. Images stay
-on this machine and are removed when the page is closed. The page needs
-gradio: pip install 'depthbox[app]'.
+The page detects objects in an uploaded image, or computes a mask for each box
+that is drawn or pasted. It shows masks and depth. The result can be downloaded
+as a COCO JSON file. Images stay on this machine and are removed when the page
+is closed. The page needs gradio: pip install 'depthbox[app]'.
 The config of the training run is config.yaml beside the weights.
 Exit status: 2 wrong options or files, 130 closed by Ctrl-C.
 """

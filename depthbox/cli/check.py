@@ -20,16 +20,16 @@ examples:
   YOLO:                 %(prog)s --data data.yaml
   Pascal VOC, CVAT, ...: %(prog)s --data FILE_OR_FOLDER
   depth maps as well:   ... --depth depth
-  images of cases:      ... --output look   (a page: look/index.html)
+  images of findings:   ... --output look   (a page: look/index.html)
   a repaired copy:      ... --fix fixed.json
   for programs, CI:     ... --report findings.json
-  a quick look:         ... --max-images 500   (annotations are read in full)
+  a quick check:        ... --max-images 500   (annotations are read in full)
   small inputs:         ... --min-size 320 --max-size 640
 
-The data are not changed. An error means that training refuses the data or
-learns nonsense, a warning that something is lost or probably not meant.
-docs/check.md lists all findings. A dataset that is divided is checked split
-by split. Exit status: 0 no error, 1 errors, 2 the check cannot run.
+The data are not changed. Error: training stops or learns from wrong data.
+Warning: data are lost or probably not as intended. docs/check.md lists all
+findings. A dataset with splits is checked split by split.
+Exit status: 0 no error, 1 errors, 2 the check cannot run.
 """
 
 # As in depthbox.data.check.check.CheckSettings, whose import takes seconds.
@@ -41,16 +41,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     workers = min(MAX_WORKERS, os.cpu_count() or 1)
     add("--data", "--json", required=True, type=Path, metavar="PATH", help="annotations, as for depthbox train --data")
-    add("--images", type=Path, metavar="DIR", help="image folder (default: as the format says)")
+    add("--images", type=Path, metavar="DIR", help="image folder (default: defined by the format)")
     add("--depth", type=Path, metavar="DIR", help="folder of the depth maps (default: without depth)")
     add("--split", choices=("train", "val", "test"), help="check this split only (default: all)")
     add("--output", type=Path, metavar="DIR", help="folder for an HTML page with images of the worst cases")
     add("--report", type=Path, metavar="FILE", help="JSON file for all findings")
     add("--fix", type=Path, metavar="FILE", help="write a repaired copy of the annotations as COCO JSON")
     add("--min-size", type=int, default=MIN_SIZE, metavar="N", help="short side of the input (default %(default)s)")
-    add("--max-size", type=int, default=MAX_SIZE, metavar="N", help="its longest side (default %(default)s)")
-    add("--max-images", type=int, metavar="N", help="decode only so many images, evenly spread (default: all)")
-    add("--workers", type=int, default=workers, metavar="N", help="threads that read (default %(default)s)")
+    add("--max-size", type=int, default=MAX_SIZE, metavar="N", help="longest side of the input (default %(default)s)")
+    add("--max-images", type=int, metavar="N", help="number of images to decode, evenly spread (default: all)")
+    add("--workers", type=int, default=workers, metavar="N", help="number of reading threads (default %(default)s)")
 
 
 def check_arguments(arguments: argparse.Namespace) -> None:
@@ -64,7 +64,7 @@ def check_arguments(arguments: argparse.Namespace) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Check the data, print the result and write what was asked for; return the exit status.
+    """Check the data, print the result, write the requested files and return the exit status.
 
     Raises:
         ValueError: a file, folder or split does not exist, or an output would overwrite the annotations.
@@ -91,7 +91,7 @@ def run(arguments: argparse.Namespace) -> int:
         title = f"=== {report.settings.split} ===\n" if splits != ("",) else ""
         print(f"{title}{summary(report)}\n" if len(splits) > 1 else title + summary(report), flush=True)
 
-    # The findings name broken EXIF data and the like, and the progress bar stays whole.
+    # Findings report broken EXIF data. Warnings of Pillow would repeat them and break the progress bar.
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="PIL")
         reports = check_splits(settings, splits, show)

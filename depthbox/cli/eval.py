@@ -34,7 +34,7 @@ Without ground-truth masks only the box AP is measured. boxfill is the AP of
 the filled boxes of the predicted masks, a baseline for masks. Other data may
 have any format that `depthbox train` reads; their classes are matched with
 those of the run by name. Predictions are written to OUTPUT_DIR/inference.
-Exit status: 0 done, 2 a mistake.
+Exit status: 0 done, 2 wrong options or files.
 """
 _TASKS = {"bbox": "boxes", "segm": "masks", "boxfill": "filled boxes"}
 _METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="checkpoint (default: model_best.pth of --run, else model_final.pth, else the newest)",
     )
     add("--data", type=Path, metavar="FILE", help="annotations to evaluate on, instead of the config's data")
-    add("--images", type=Path, metavar="DIR", help="their image folder (default: as the format says)")
+    add("--images", type=Path, metavar="DIR", help="image folder of --data (default: defined by the format)")
     add("--report", type=Path, metavar="FILE", help="JSON file for the results")
     add_run_arguments(parser)
     add("overrides", nargs="*", metavar="KEY VALUE", help="config settings that take precedence")
@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Evaluate and print a table; return the exit status.
 
     Raises:
-        ValueError, OSError: a mistake in the options, the config or the files.
+        ValueError, OSError: wrong options, config or files.
     """
     from .. import add_depthbox_config
     from ..config import load_config
@@ -75,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.images is not None and arguments.data is None:
         raise ValueError("--images goes with --data: give both, or neither")
     if arguments.data is not None and not arguments.data.exists():
-        raise ValueError(f"there is no {arguments.data}: correct --data")
+        raise ValueError(f"{arguments.data} does not exist: correct --data")
     words = list(arguments.overrides)
     if weights:
         words += ["MODEL.WEIGHTS", weights]
@@ -111,14 +111,14 @@ def evaluate_and_print(cfg: CfgNode, newest: bool, command: str, report: Path | 
     results = run_engine(cfg, resume=newest, eval_only=True, command=command)
     if not comm.is_main_process():
         return
-    print(table(results))
+    print(format_metrics(results))
     if report is not None:
         with atomic_open(report) as file:
             file.write(json.dumps(_plain(results), indent=1).encode() + b"\n")
         print(f"report  {report}")
 
 
-def table(results: Mapping[str, Any]) -> str:
+def format_metrics(results: Mapping[str, Any]) -> str:
     """Format the main metrics in at most 79 columns; NaN as a dash."""
     groups = results if results and not set(results) & set(_TASKS) else {"": results}
     lines = []
@@ -144,7 +144,7 @@ def _find_run(arguments: argparse.Namespace) -> tuple[str, str]:
     if (arguments.run is None) == (not arguments.config_file):
         raise ValueError("name either a training run with --run or a config with --config-file")
     if arguments.weights and "://" not in arguments.weights and not os.path.isfile(arguments.weights):
-        raise ValueError(f"there is no checkpoint {arguments.weights}: correct --weights")
+        raise ValueError(f"the checkpoint {arguments.weights} does not exist: correct --weights")
     if arguments.run is None:
         return arguments.config_file, arguments.weights
     config = arguments.run / "config.yaml"

@@ -17,8 +17,9 @@ examples:
   one size:  %(prog)s --weights W --fixed-size 480 640
   threshold: %(prog)s --weights W --set MODEL.FCOS.INFERENCE_TH 0.2
 
---check runs the exported network and the network on images. If their objects
-or masks differ, no file is written. Without --check nothing is compared.
+--check compares the exported network with the original one on images. If the
+objects or masks differ, no file is written. Without --check nothing is
+compared.
 examples/run_onnx.py runs the file without torch; docs/export.md explains its
 inputs and outputs. The config of the training run is config.yaml beside the
 weights.
@@ -41,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         nargs=2,
         metavar=("H", "W"),
-        help="only image size that the network takes, multiples of 32",
+        help="the only image size of the exported network, multiples of 32",
     )
     add("--opset", type=int, default=18, metavar="N", help="version of the ONNX operator set (default %(default)s)")
     add("--classes", default="", metavar="NAMES", help="COCO JSON file, text file, or names separated by commas")

@@ -20,7 +20,7 @@ examples:
   a YOLO dataset:        ... --data dataset/data.yaml --split val
   polygons, not RLE:     ... --format polygons
   200 lowest scores:     ... --review 200   (drawn into masks_review/)
-  compare:               ... --evaluate     (if the boxes have true masks)
+  compare:               ... --evaluate     (needs ground-truth masks)
   larger input:          ... --size 1200    (several sizes are averaged)
   faster:                ... --size 800 --no-mirror
   use depth maps:        ... --depth depth
@@ -36,15 +36,15 @@ Exit status: 0 all boxes are labeled, 1 some could not be labeled, 2 wrong
 options or files, 130 stopped by Ctrl-C.
 """
 MAX_LINES = 20
-_UNREPORTED = ("crowd", "ignored", "image_missing")  # notes that the summary and the problems report in other words
+_UNREPORTED = ("crowd", "ignored", "image_missing")  # rules of notes that the summary and the problems cover
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     add = parser.add_argument
     add("--json", "--data", required=True, type=Path, metavar="PATH", help="annotation file or dataset folder")
-    add("--images", type=Path, metavar="DIR", help="image folder (default: as the format defines)")
-    add("--split", default="", choices=("train", "val", "test"), help="part of a divided dataset")
+    add("--images", type=Path, metavar="DIR", help="image folder (default: defined by the format)")
+    add("--split", default="", choices=("train", "val", "test"), help="split of a dataset with splits")
     add("--weights", required=True, metavar="FILE", help="checkpoint of the network that labels")
     add("--output", required=True, type=Path, metavar="FILE", help="COCO JSON file to write")
     add("--config-file", default="", metavar="FILE", help="config of the training run (default: beside the weights)")
@@ -60,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--no-mirror", action="store_true", help="do not average with the mirrored image: twice as fast")
     add("--depth", type=Path, metavar="DIR", help="folder of depth maps that contribute to the choice of masks")
     add("--review", type=int, default=0, metavar="N", help="draw the N masks with the lowest scores")
-    add("--evaluate", action="store_true", help="compare with the masks of the input")
+    add("--evaluate", action="store_true", help="compare with the ground-truth masks of the input")
     add("--overwrite", action="store_true", help="replace the output if it exists")
     add("--set", nargs="+", default=[], metavar="KEY VALUE", dest="overrides", help="config keys to override")
 
@@ -154,7 +154,7 @@ def compare_classes(annotations: AnnotationSet, names: tuple[str, ...]) -> str:
 
 
 def format_summary(summary: LabelSummary, arguments: argparse.Namespace) -> str:
-    """Format the result of the job; draws the review pages and compares with true masks if requested."""
+    """Format the result of the job; draws the review pages and compares with ground-truth masks if requested."""
     from ..labeling.review import evaluate_labels, review_labels
 
     lines = []

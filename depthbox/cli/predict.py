@@ -1,4 +1,4 @@
-"""``depthbox predict``: objects in images, videos or a camera."""
+"""``depthbox predict``: detection of objects in images, videos or the stream of a camera."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ examples:
   color by depth:       ... --color-by depth
   on the CPU:           ... --set MODEL.DEVICE cpu
 
-The output folder contains overlays/ (an image for an image, a video for a
-video), predictions.json (COCO, with scores, masks as RLE, and the depth of
-objects if the network predicts it) and cutouts/ (PNG files with a transparent
+The output folder contains overlays/ (one image or video per input),
+predictions.json (COCO, with scores, masks as RLE, and the depth of objects if
+the network predicts it) and cutouts/ (PNG files with a transparent
 background). The config of the training run is config.yaml beside the weights.
 Exit status: 0 all inputs were read, 1 some could not be read, 2 wrong options
 or files, 130 stopped by Ctrl-C.

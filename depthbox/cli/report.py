@@ -15,8 +15,8 @@ examples:
 A training run writes the page when it ends (REPORT.ENABLED). This command
 writes it again, also for a run that still trains or was stopped. The page is
 one file without external resources, so it can be sent by mail. Relative paths
-of the config are searched in the working folder, then upwards from RUN.
-Exit status: 0 done, 2 a mistake.
+of the config are searched in the working folder, then in the folders above RUN.
+Exit status: 0 done, 2 wrong options or files.
 """
 
 

@@ -40,7 +40,7 @@ def read_settings(path: Path) -> dict[str, Any]:
     import yaml
 
     if not path.is_file():
-        raise ValueError(f"there is no settings file {path}: correct --settings")
+        raise ValueError(f"the settings file {path} does not exist: correct --settings")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:

@@ -43,8 +43,9 @@ examples:
 The folder of --output gets config.yaml, log.txt, metrics.json, TensorBoard
 events, checkpoints (model_*.pth, the best as model_best.pth), inference/ and,
 with --data, the COCO JSON files of the training and validation images (data/).
-An earlier run in it is moved aside as a whole. docs/my_data.md explains the
-rules of learning rate and schedule. Any config KEY can follow with its VALUE.
+An earlier run in this folder is moved aside as a whole. docs/my_data.md
+explains the rules of learning rate and schedule. Any config KEY can follow
+with its VALUE.
 """
 
 
@@ -52,12 +53,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     own = parser.add_argument_group("your own data").add_argument
     own("--data", type=Path, metavar="PATH", help="annotations: COCO JSON, YOLO's data.yaml, Pascal VOC folder, ...")
-    own("--images", type=Path, metavar="DIR", help="image folder (default: as the format says)")
+    own("--images", type=Path, metavar="DIR", help="image folder (default: defined by the format)")
     own("--depth", type=Path, metavar="DIR", help="folder of depth maps, made by depthbox depth (default: none)")
     own("--val-data", type=Path, metavar="PATH", help="annotations of the validation images, in any format")
-    own("--val-images", type=Path, metavar="DIR", help="their image folder")
+    own("--val-images", type=Path, metavar="DIR", help="image folder of --val-data")
     own("--val-share", type=float, metavar="X", help="share of validation images without --val-data (default 0.1)")
-    own("--split-seed", type=int, metavar="N", help="seed of that choice and of the training run (default 0)")
+    own("--split-seed", type=int, metavar="N", help="seed of the split and of the training run (default 0)")
     own("--model", metavar="NAME", help="R_50 (default on a GPU), R_101, R_101_DCN, Swin_T, Swin_B, efficientnet_lite0")
     own("--weights", metavar="FILE", help="initial weights: a file, timm, package:NAME or none (default: the model's)")
     own("--method", metavar="M", help="boxinst or depthbox (default: depthbox with --depth)")
@@ -81,12 +82,12 @@ def add_run_arguments(parser: argparse._ActionsContainer) -> None:
     add("--resume", action="store_true", help="continue from the newest checkpoint in OUTPUT_DIR")
     add("--num-gpus", type=int, metavar="N", help="processes on this machine, also on the CPU (default 1)")
     add("--num-machines", type=int, default=1, metavar="N", help="number of machines (default 1)")
-    add("--machine-rank", type=int, default=0, metavar="N", help="number of this machine, from 0")
+    add("--machine-rank", type=int, default=0, metavar="N", help="index of this machine, from 0")
     add("--dist-url", default="auto", metavar="URL", help="address at which processes meet, tcp://host:port")
 
 
 def launch_run(arguments: argparse.Namespace, cfg: CfgNode, main: Callable[[], Any], num_gpus: int | None) -> None:
-    """Start ``main`` in every process that the options ask for.
+    """Start ``main`` in the requested number of processes.
 
     Raises:
         ValueError: more processes than the machine allows, an unreadable image, a loss that is not finite.
@@ -111,7 +112,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Train; return the exit status.
 
     Raises:
-        ValueError, OSError, ImportError: a mistake in the options, the config or the data.
+        ValueError, OSError, ImportError: wrong options, config or data.
     """
     from ..engine.run import run as run_engine
 
@@ -150,7 +151,8 @@ def format_next_steps(cfg: CfgNode) -> str:
 
 
 def _plan_own_run(arguments: argparse.Namespace, options: Mapping[str, Any], words: list[str], main: bool) -> OwnRun:
-    from ..custom_data.plan import OwnTraining, configure_own, table
+    from ..custom_data.plan import OwnTraining, configure_own
+    from ..custom_data.plan_table import format_plan
     from ..custom_data.prepare import require_same_splits
 
     if arguments.config_file:
@@ -161,7 +163,7 @@ def _plan_own_run(arguments: argparse.Namespace, options: Mapping[str, Any], wor
     if arguments.resume:
         require_same_splits(own.data)
     if main:
-        print(table(own), flush=True)
+        print(format_plan(own), flush=True)
     return own
 
 

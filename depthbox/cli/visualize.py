@@ -27,11 +27,11 @@ examples:
   pseudo masks:            ... --weights W --dataset my_train --pseudo-masks
   change a key:            ... MODEL.DEVICE cpu
 
-Tiles of an image, from left to right: ground-truth boxes, with the outlines of
-their masks if the dataset has masks; with --weights the predicted masks, in the
-color of the ground-truth object that they match; color edges: the share of each
-pixel's neighbors with a similar color (BoxInst); pseudo depth, if the dataset
-has it.
+Each image has a row of tiles, from left to right:
+  ground-truth boxes, with outlines of the masks if the dataset has masks
+  with --weights: predicted masks, each in the color of the matched object
+  color edges: share of each pixel's neighbors with a similar color (BoxInst)
+  pseudo depth, if the dataset has depth maps
 """
 
 
@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Draw the sheets, print their paths and return the exit status.
 
     Raises:
-        ValueError, OSError: a mistake in the options, the config or the files.
+        ValueError, OSError: wrong options, config or files.
     """
     from .. import add_depthbox_config
     from ..config import load_config

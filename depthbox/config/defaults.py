@@ -48,9 +48,7 @@ def _add_masks(cfg: CN) -> None:
     cfg.MODEL.CHANNELS_LAST = False  # memory format of the convolutions; faster on the CPU and with AMP
     cfg.MODEL.COMPILE = False  # torch.compile of backbone, towers and mask branch; the first step takes minutes
     cfg.MODEL.TRITON = True  # Triton kernels of mask head and mask losses on NVIDIA GPUs; same results
-    cfg.MODEL.MASK_SUPERVISION = (
-        "box"  # "box" (BoxInst), "mask" (CondInst) or "mixed" (masks of the objects that have one)
-    )
+    cfg.MODEL.MASK_SUPERVISION = "box"  # or "mask" (CondInst), or "mixed": masks for the objects that have one
     node = cfg.MODEL.CONDINST = CN()
     node.MASK_OUT_STRIDE = 4  # input pixels per cell of the mask logits; divides 8
     node.QUERIES_PER_IMAGE = 64  # maximum number of trained masks per image
@@ -123,9 +121,7 @@ def _add_data(cfg: CN) -> None:
 def _add_solver(cfg: CN) -> None:
     cfg.SOLVER.OPTIMIZER = "SGD"  # or "ADAMW"
     cfg.SOLVER.ACCUMULATION_STEPS = 1  # number of micro-batches that IMS_PER_BATCH is divided into
-    cfg.SOLVER.REFERENCE_BATCH_SIZE = (
-        0  # batch size of the schedule, which is rescaled to IMS_PER_BATCH; 0 = no rescaling
-    )
+    cfg.SOLVER.REFERENCE_BATCH_SIZE = 0  # batch size of the schedule, rescaled to IMS_PER_BATCH; 0 = no rescaling
     cfg.SOLVER.KEEP_CHECKPOINTS = 3  # number of the newest checkpoints that are kept; 0 = all
     cfg.SOLVER.BACKBONE_MULTIPLIER = 1.0  # on the learning rate of the backbone
     if "DTYPE" not in cfg.SOLVER.AMP:

@@ -113,7 +113,7 @@ def choose_model(name: str, device: str) -> ModelChoice:
     """Return a network by its name; "" = R_50 on a GPU, efficientnet_lite0 on the CPU.
 
     Raises:
-        ConfigError: there is no network of that name.
+        ConfigError: the name is unknown.
     """
     name = name or ("efficientnet_lite0" if device == "cpu" else "R_50")
     by_name = {known.lower().replace("-", "_"): choice for known, choice in MODELS.items()}
@@ -121,7 +121,7 @@ def choose_model(name: str, device: str) -> ModelChoice:
     if choice is None:
         near = difflib.get_close_matches(name.lower(), by_name, n=1)
         hint = f", did you mean {by_name[near[0]].name}?" if near else "."
-        raise ConfigError(f"there is no model '{name}'{hint} Known models (--model): {', '.join(MODELS)}")
+        raise ConfigError(f"unknown model '{name}'{hint} Known models (--model): {', '.join(MODELS)}")
     return choice
 
 
@@ -134,7 +134,7 @@ def weight_keys(choice: ModelChoice, weights: str) -> dict[str, Any]:
             a checkpoint of a whole network, or the weights of a backbone.
 
     Raises:
-        ConfigError: there is no such file, or the weights do not fit the network.
+        ConfigError: the file does not exist, or the weights do not fit the network.
         ValueError: the file cannot be read.
     """
     weights = weights or choice.weights
@@ -149,7 +149,7 @@ def weight_keys(choice: ModelChoice, weights: str) -> dict[str, Any]:
         return {"MODEL.WEIGHTS": weights}
     if not os.path.isfile(weights):
         raise ConfigError(
-            f"there is no weight file {weights}: correct --weights, or give --weights none to start from random weights"
+            f"the weight file {weights} does not exist: correct --weights, or give --weights none for random weights"
         )
     path = os.path.abspath(weights)
     if not choice.is_timm:

@@ -1,9 +1,8 @@
-"""Config of a training run on a user's own data, and the table shown before it starts."""
+"""Config of a training run on a user's own data."""
 
 from __future__ import annotations
 
 import os
-import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +20,6 @@ from .recipe import LONGEST, SIZE_CPU, SIZE_GPU, Facts, choose_batch, format_ove
 from .sources import OwnData
 
 METHODS = ("boxinst", "depthbox")
-WIDTH = 79
-_NAME, _VALUE = 10, 42
 _POSITIVE = ("batch_size", "size", "epochs", "iterations", "num_gpus")
 _DATA_PATHS = ("images", "depth", "val_data", "val_images")
 _DATA_KEYS = {"val_share": "val_share", "split_seed": "seed"}
@@ -31,7 +28,7 @@ _FIELDS = ("model", "weights", "method", "device", "batch_size", "size", "epochs
 
 @dataclass(frozen=True)
 class OwnTraining:
-    """Request of a user; "", 0 and None mean "by rule".
+    """Options of ``depthbox train --data``. For "", 0 and None the rules choose the value.
 
     Attributes:
         own: the data.
@@ -80,7 +77,7 @@ class OwnTraining:
 
 @dataclass(frozen=True)
 class OwnRun:
-    """Frozen config of a training run, and its origin."""
+    """Frozen config of a training run, and the data, network and method from which it was derived."""
 
     cfg: CfgNode
     data: PreparedData
@@ -93,8 +90,8 @@ def configure_own(training: OwnTraining, overrides: Sequence[str] = (), *, check
 
     Args:
         training: request of the user.
-        overrides: KEY VALUE KEY VALUE..., which take precedence over all rules. The rules follow those of device,
-            batch size, number of iterations, seed and output folder.
+        overrides: KEY VALUE KEY VALUE..., which take precedence over all rules. Overrides of device, batch size, number
+            of iterations, seed and output folder are also inputs of the rules.
         check: whether to check the data first.
 
     Raises:
@@ -102,7 +99,9 @@ def configure_own(training: OwnTraining, overrides: Sequence[str] = (), *, check
         ValueError, OSError: see ``prepare.prepare``.
     """
     own = training.own
-    load_config(add_depthbox_config, overrides=overrides)  # mistakes in them come before minutes of reading
+    load_config(
+        add_depthbox_config, overrides=overrides
+    )  # reports wrong overrides before the data are read, which takes minutes
     given = dict(zip(overrides[::2], overrides[1::2], strict=True))
     device = choose_device(given.get("MODEL.DEVICE", training.device))
     method = choose_method(training.method, own.depth is not None)
@@ -192,70 +191,3 @@ def data_keys(own: OwnData, data: PreparedData, name: str) -> dict[str, Any]:
         "DATASETS.TEST": (val,) if data.val else (),
         "MODEL.FCOS.NUM_CLASSES": len(data.classes),
     }
-
-
-def table(run: OwnRun) -> str:
-    """Format the plan of a run and the options that change it, in at most 79 columns."""
-    lines = [f"{'':{_NAME}}{'planned':{_VALUE}}to change it", "-" * WIDTH]
-    for name, value, option in [*_data_rows(run), *_schedule_rows(run)]:
-        left = textwrap.wrap(value, _VALUE - 2) or [""]
-        right = textwrap.wrap(option, WIDTH - _NAME - _VALUE, break_on_hyphens=False)
-        for row in range(max(len(left), len(right))):
-            cells = [part[row] if row < len(part) else "" for part in ([name], left, right)]
-            lines.append(f"{cells[0]:{_NAME}}{cells[1]:{_VALUE}}{cells[2]}".rstrip())
-    return "\n".join(lines)
-
-
-def _data_rows(run: OwnRun) -> list[tuple[str, str, str]]:
-    data, cfg = run.data, run.cfg
-    classes = ", ".join(data.classes[:4]) + (", ..." if len(data.classes) > 4 else "")
-    validate = "nothing"
-    if data.val:
-        metrics = "box AP and mask AP" if data.val.masks else "box AP only (no ground-truth masks)"
-        validate = f"{data.val.count} images: {metrics}"
-    weights = cfg.MODEL.WEIGHTS or cfg.MODEL.TIMM.WEIGHTS or ("timm's" if cfg.MODEL.TIMM.PRETRAINED else "")
-    start = f"from {Path(weights).name}" if weights else "from random weights: slower, less accurate"
-    about = {"boxinst": "boxinst: boxes and color", "depthbox": "depthbox: boxes, color, depth, EMA teacher"}
-    return [
-        ("data", f"{data.train.annotated} images with {data.train.objects} objects", "--data, --images"),
-        ("classes", f"{len(data.classes)}: {classes}", "the annotations"),
-        ("test on", validate, "--val-data, --val-share"),
-        ("method", about[run.method], "--method, --depth"),
-        ("network", f"{run.model.name} {start}", "--model, --weights"),
-        ("device", cfg.MODEL.DEVICE, "--device, --num-gpus"),
-    ]
-
-
-def _schedule_rows(run: OwnRun) -> list[tuple[str, str, str]]:
-    cfg, solver = run.cfg, run.cfg.SOLVER
-    epochs = solver.MAX_ITER * solver.IMS_PER_BATCH / run.data.train.annotated
-    sizes, period = cfg.INPUT.MIN_SIZE_TRAIN, cfg.TEST.EVAL_PERIOD
-    steps = " and ".join(f"{step:,}" for step in solver.STEPS)
-    often = f"every {period:,} iterations" if period else "at the end"
-    rows = [
-        ("batch", f"{solver.IMS_PER_BATCH} images", "--batch-size"),
-        ("input", f"short side {min(sizes)} to {max(sizes)} pixels", "--size"),
-        *_crop_rows(cfg),
-        ("length", f"{solver.MAX_ITER:,} iterations, {epochs:.1f} epochs", "--iterations, --epochs"),
-        ("rate", f"{solver.BASE_LR:g} ({solver.OPTIMIZER})", "SOLVER.BASE_LR"),
-        ("", f"warm-up {solver.WARMUP_ITERS:,}, divided by 10 at {steps}", "SOLVER.STEPS"),
-        (
-            "masks",
-            f"color loss at full weight from {cfg.MODEL.BOXINST.PAIRWISE.WARMUP_ITERS:,}",
-            "MODEL.BOXINST.PAIRWISE",
-        ),
-    ]
-    if run.method == "depthbox":
-        rows += [
-            ("depth", f"loss at full weight from {cfg.MODEL.DEPTH.WARMUP_ITERS:,}", "MODEL.DEPTH"),
-            ("teacher", f"starts at {cfg.MODEL.DISTILL.START_ITER:,}", "MODEL.DISTILL"),
-        ]
-    tested = often if run.data.val else "never"
-    return [*rows, ("tested", tested, "TEST.EVAL_PERIOD"), ("output", str(cfg.OUTPUT_DIR), "--output")]
-
-
-def _crop_rows(cfg: CfgNode) -> list[tuple[str, str, str]]:
-    if not cfg.INPUT.CROP.ENABLED:
-        return []
-    text = f"crops of {100 * cfg.INPUT.CROP.SIZE[0]:.0f} % (small objects); test size {cfg.INPUT.MIN_SIZE_TEST}"
-    return [("", text, "INPUT.CROP.ENABLED")]

@@ -1,4 +1,4 @@
-"""Preparation of a user's own data: reading, checks, and the split into training and validation images."""
+"""Preparation of a user's own data: reading, checks, and the JSON files of the run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from ..data.check.report import WIDTH, summary
 from ..io.annotations.canonical import repaired_coco, write_coco
 from ..io.annotations.json_file import load_json
 from ..io.annotations.records import CocoContent, Note, format_note
-from .sources import OwnData, OwnDataError, Source, read_sources, shared_images
+from .sources import OwnData, OwnDataError, OwnSource, read_sources, shared_images
+from .split import split_content
 
 # The check before a training run reads at most this many images: all of them would take minutes on large sets.
 CHECKED_IMAGES = 200
@@ -28,12 +29,12 @@ FOLDER = "data"
 
 @dataclass(frozen=True)
 class Split:
-    """One of the sets.
+    """Training or validation set of a run.
 
     Attributes:
         json_file: absolute path of its COCO JSON file, which ``write_splits`` writes.
         images: absolute path of its image folder.
-        content: COCO content with the user's ids where they are usable.
+        content: COCO content with the user's ids, if they are usable.
         count: number of images.
         annotated: number of images with objects.
         objects: number of objects, without crowds.
@@ -51,7 +52,7 @@ class Split:
 
 @dataclass(frozen=True)
 class PreparedData:
-    """Both sets, and the facts that the recipe needs.
+    """Training and validation sets, and statistics for the recipe.
 
     Attributes:
         train, val: the sets.
@@ -75,7 +76,7 @@ def prepare(
     Args:
         own: data of the user.
         output: folder of the run.
-        check: stop if ``depthbox check`` finds errors; some of the images are read.
+        check: stop if ``depthbox check`` finds errors; at most ``CHECKED_IMAGES`` images are decoded.
         min_size, max_size: network input of the check, in pixels.
 
     Raises:
@@ -102,7 +103,7 @@ def prepare(
     return _summarize(splits, sources[0].annotations.source)
 
 
-def check_or_stop(settings: CheckSettings, source: Source) -> None:
+def check_or_stop(settings: CheckSettings, source: OwnSource) -> None:
     """Check a dataset; errors are printed in full, warnings are logged in short.
 
     Raises:
@@ -125,63 +126,19 @@ def check_or_stop(settings: CheckSettings, source: Source) -> None:
             logger.warning("%s", textwrap.fill(text, WIDTH, subsequent_indent="  "))
 
 
-def log_notes(source: Source, others: Sequence[Source] = ()) -> None:
-    """Log what a reader repaired (info), left out or found contradictory (warning), unless logged for other sets."""
+def log_notes(source: OwnSource, others: Sequence[OwnSource] = ()) -> None:
+    """Log the notes of a set that other sets do not have: repairs as info, other notes as warnings."""
     known = {note for other in others for note in other.annotations.notes}
     for note in source.annotations.notes:
         if note not in known:
             _log_note(source, note)
 
 
-def _log_note(source: Source, note: Note) -> None:
+def _log_note(source: OwnSource, note: Note) -> None:
     name = Path(os.path.abspath(source.annotations.source)).name
     level = logging.INFO if note.kind == "repaired" else logging.WARNING
     text = textwrap.fill(f"{name}: {format_note(note)}", WIDTH, subsequent_indent="  ")
     logging.getLogger(__name__).log(level, "%s", text)
-
-
-def split_content(content: CocoContent, share: float, seed: int, source: Path) -> list[CocoContent]:
-    """Divide COCO content into training and validation images; with ``share`` 0 there is no validation.
-
-    Raises:
-        OwnDataError: there is a single image.
-    """
-    if share == 0:
-        return [content]
-    names = [image["file_name"] for image in content["images"]]
-    if len(names) < 2:
-        raise OwnDataError(f"{source} has a single image, which cannot be split: give --val-data or --val-share 0")
-    objects = {entry["image_id"] for entry in content["annotations"] if not entry["iscrowd"]}
-    annotated = {image["file_name"] for image in content["images"] if image["id"] in objects}
-    val = split_names(names, share, seed, annotated)
-    return [take_images(content, set(names) - val), take_images(content, val)]
-
-
-def split_names(names: Sequence[str], share: float, seed: int, annotated: set[str] | None = None) -> set[str]:
-    """Choose the images of the validation set.
-
-    A share of the images with objects is taken, at least one and never all, and the same share of those without. The
-    names are ordered by a hash, so that few images change sides when others are added.
-
-    Args:
-        names: N image names.
-        share: share of the validation set, in (0, 1).
-        seed: seed of the choice.
-        annotated: images with objects; None = all.
-    """
-    order = sorted(names, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
-    with_objects = [name for name in order if annotated is None or name in annotated]
-    without = [name for name in order if annotated is not None and name not in annotated]
-    count = min(len(with_objects) - 1, max(1, round(share * len(with_objects)))) if with_objects else 0
-    return {*with_objects[:count], *without[: round(share * len(without))]}
-
-
-def take_images(content: CocoContent, names: set[str]) -> CocoContent:
-    """Return the part of COCO content that belongs to some images, otherwise unchanged."""
-    images = [image for image in content["images"] if image["file_name"] in names]
-    ids = {image["id"] for image in images}
-    annotations = [annotation for annotation in content["annotations"] if annotation["image_id"] in ids]
-    return {**content, "images": images, "annotations": annotations}
 
 
 def write_splits(data: PreparedData) -> list[Path]:
@@ -194,10 +151,10 @@ def write_splits(data: PreparedData) -> list[Path]:
 
 
 def require_same_splits(data: PreparedData) -> None:
-    """Check that a run which is to be resumed was started with the same data.
+    """Check that a resumed run was started with the same data.
 
     Raises:
-        OwnDataError: the images or objects of its JSON files differ, or it has other sets.
+        OwnDataError: the images or objects differ from the JSON files of the run, or a set is missing there.
     """
     folder = data.train.json_file.parent
     found = {path.stem for path in folder.glob("*.json")}
@@ -208,7 +165,7 @@ def require_same_splits(data: PreparedData) -> None:
         known = load_json(split.json_file) if name in found else {}
         if _fingerprint(known) != _fingerprint(split.content):
             raise OwnDataError(
-                f"--resume: the {name} data are not those that the run in {folder.parent} was started with "
+                f"--resume: the {name} data differ from those of the run in {folder.parent} "
                 f"({split.json_file}): give the same --data and --val-share, or another --output to start a new run"
             )
 

@@ -1,7 +1,8 @@
 """Training schedule of a new dataset by fixed rules, from its size, the batch size and the device.
 
 The rules give COCO's published schedule for COCO's size (118,000 images in batches of 16: 90,000 iterations), and for a
-hundred small images on the CPU about what `configs/nuclei` was tuned to by hand. docs/my_data.md lists them.
+hundred small images on the CPU about the schedule of `configs/nuclei`, which was tuned by hand. docs/my_data.md lists
+the rules.
 """
 
 from __future__ import annotations
@@ -22,15 +23,15 @@ MIN_ITERATIONS = 500
 SIZE_GPU, SIZE_CPU, SIZE_MIN = 800, 384, 96
 LONGEST = 1333 / 800
 STRIDE = 32
-OBJECT_SIDE = 32  # median side of the objects in input pixels that the zoom aims at
+OBJECT_SIDE = 32  # target of the zoom: median side of the objects in input pixels
 ZOOM_LEAST, ZOOM_MOST = 1.1, 1.4
 BATCH_CPU = 4
-GPU_MEMORY = 24  # gigabytes that ModelChoice.images_per_gpu refers to
+GPU_MEMORY = 24  # gigabytes, reference of ModelChoice.images_per_gpu
 
 
 @dataclass(frozen=True)
 class Facts:
-    """Facts that the rules depend on.
+    """Inputs of the rules.
 
     Attributes:
         images: number of training images with objects.
@@ -182,19 +183,24 @@ def depth_keys(total: int, size: int, longest: int) -> dict[str, Any]:
 
 
 def pairwise_warmup(total: int) -> int:
-    """Return the warm-up of the pairwise loss: n / 9 (10,000 for COCO), but 300 in short runs."""
+    """Return the warm-up of the pairwise loss in iterations: n / 9 (10,000 for COCO), but 300 in short runs."""
     return max(1, total // 9, min(300, total // 3))
 
 
 def depth_warmup(total: int) -> int:
-    """Return the warm-up of depth consistency, which is longer: early, it turns vague masks into boxes."""
+    """Return the warm-up of the depth consistency loss in iterations.
+
+    It is longer than that of the pairwise loss: at full weight early in training, the loss makes masks fill their
+    boxes.
+    """
     return max(1, total // 9, min(6000, 2 * total // 3))
 
 
 def evaluation_period(facts: Facts, total: int, crop: float = 1.0) -> int:
-    """Return the evaluation period: nine evaluations, fewer if they took over a tenth of the run each; 0 = end.
+    """Return the evaluation period in iterations; 0 = evaluate at the end only.
 
-    Evaluating an image costs about a third of training on it, more if training uses crops.
+    A run has nine evaluations, fewer if each takes more than a tenth of the training time. Evaluating
+    an image costs about a third of training on it, more if training uses crops.
     """
     if not facts.val_images:
         return 0

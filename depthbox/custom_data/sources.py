@@ -1,4 +1,4 @@
-"""Annotations that a user names, as canonical datasets for training and validation."""
+"""Annotations of a user as canonical datasets for training and validation."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ _VAL_SPLITS = ("val", "test", "train")
 
 
 class OwnDataError(ValueError):
-    """Data that cannot be trained on. The message says what to change."""
+    """Error in the data of a training run. The message contains the remedy."""
 
 
 @dataclass(frozen=True)
 class OwnData:
-    """Annotations and images that the user names.
+    """Annotations and images given by the user.
 
     Attributes:
         data: annotations in any format that ``io.annotations`` reads.
-        images: image folder; None = found by the format.
+        images: image folder; None = as defined by the annotation format.
         depth: folder of the depth maps; None = without depth.
         val_data, val_images: annotations and images of the validation set; None = the validation split of ``data``.
-        val_share: share of the images kept for validation if there is neither; 0 = no validation.
-        seed: seed of that choice.
+        val_share: share of the images kept for validation if the data have no validation set; 0 = no validation.
+        seed: seed of the random choice of validation images.
     """
 
     data: Path
@@ -47,20 +47,20 @@ class OwnData:
 
 
 @dataclass(frozen=True)
-class Source:
-    """One set of a user's data.
+class OwnSource:
+    """Training or validation set of a user's data.
 
     Attributes:
-        annotations: canonical, without the images that do not exist.
-        all_annotations: canonical, as read; what ``depthbox check`` looks at.
+        annotations: canonical annotations without the images that do not exist.
+        all_annotations: all canonical annotations, the input of ``depthbox check``.
     """
 
     annotations: AnnotationSet
     all_annotations: AnnotationSet
 
 
-def read_sources(own: OwnData, progress: bool = True) -> list[Source]:
-    """Read the training set and, if there is one, the validation set with the classes of the training set.
+def read_sources(own: OwnData, progress: bool = True) -> list[OwnSource]:
+    """Read the training set and, if given, the validation set, with the classes of the training set.
 
     Args:
         own: data of the user.
@@ -88,8 +88,8 @@ def read_sources(own: OwnData, progress: bool = True) -> list[Source]:
     return sources
 
 
-def shared_images(sources: Sequence[Source]) -> Note | None:
-    """Find validation images that are trained on: the same file, or a file of the same bytes.
+def shared_images(sources: Sequence[OwnSource]) -> Note | None:
+    """Find validation images that are also training images: the same file, or a file with equal content.
 
     Returns:
         A contradiction with examples; None if the sets share no image.
@@ -113,7 +113,7 @@ def shared_images(sources: Sequence[Source]) -> Note | None:
 def _read_validation(own: OwnData, progress: bool) -> RawAnnotations | None:
     if own.val_data is not None:
         return _read_split(own.val_data, own.val_images, _VAL_SPLITS, progress)
-    # Images that are named are all training images: a split of the format is used with its own images only.
+    # With --images, all images are training images. The validation split of the format needs its own image folder.
     if own.images is None and "val" in splits_of(own.data):
         return _read_split(own.data, None, ("val",), progress)
     return None
@@ -125,7 +125,7 @@ def _read_split(data: Path, images: Path | None, names: Sequence[str], progress:
     return read_raw(data, images, name, progress=progress)
 
 
-def _to_source(raw: RawAnnotations, option: str) -> Source:
+def _to_source(raw: RawAnnotations, option: str) -> OwnSource:
     annotations = canonicalize(raw, check_files=True, check_sizes=True)
     missing = sum(note.count for note in annotations.notes if note.rule == "image_missing")
     count = len(annotations.content["images"])
@@ -135,10 +135,10 @@ def _to_source(raw: RawAnnotations, option: str) -> Source:
             f"{missing} of {count} images of {raw.source} do not exist in {raw.image_root} (such as {example}): "
             f"correct {option}"
         )
-    return Source(annotations.without_missing(), annotations)
+    return OwnSource(annotations.without_missing(), annotations)
 
 
-def _with_classes(source: Source, train: AnnotationSet) -> Source:
+def _with_classes(source: OwnSource, train: AnnotationSet) -> OwnSource:
     """Give a set the classes of the training set, and their ids."""
     remapped = remap_classes(source.annotations, [entry["name"] for entry in train.content["categories"]])
     ids = dataclasses.replace(remapped.ids, categories=train.ids.categories)

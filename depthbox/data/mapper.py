@@ -46,9 +46,9 @@ class BoxDepthMapper:
             is_train: whether to return ``instances``.
             augmentations: applied to the image in this order; geometric ones also to depth and objects.
             image_format: channel order, "BGR" or "RGB".
-            fields: what to provide besides boxes and classes. "gt_masks" needs a ``segmentation`` for each object,
-                with "gt_has_mask" it takes those that are there; without it none is touched. "depth" reads
-                ``depth_file_name``.
+            fields: annotations to provide besides boxes and classes. "gt_masks" requires a ``segmentation`` of each
+                object, or uses the existing ones if "gt_has_mask" is also given. Without "gt_masks", no
+                ``segmentation`` is accessed. "depth" reads ``depth_file_name``.
             teacher_view: adds the view of a teacher that labels the batch.
 
         Raises:

@@ -56,7 +56,7 @@ class TeacherLabeler:
 
     @classmethod
     def from_config(cls, cfg: CfgNode, teacher: DepthBox, *, soft: bool = False) -> dict[str, Any]:
-        """Read the arguments from ``MODEL.DISTILL``; ``soft`` asks for probabilities whatever the config says."""
+        """Read the arguments from ``MODEL.DISTILL``; ``soft`` selects probabilities independent of the config."""
         node = cfg.MODEL.DISTILL
         if node.BETA > 0 and not cfg.INPUT.DEPTH.ENABLED:
             raise ValueError(
@@ -127,7 +127,7 @@ class TeacherLabeler:
     def _depth_scores(
         self, x: dict[str, Any], probabilities: Tensor, size: tuple[int, int], padded: tuple[int, int]
     ) -> Tensor:
-        """Return the depth consistency score (N,) of masks (N, 1, H, W); 0 if depth takes no part."""
+        """Return the depth consistency score (N,) of masks (N, 1, H, W); 0 if depth is not used."""
         if self.depth is None:
             return probabilities.new_zeros(len(probabilities))
         depth = x.get("teacher_depth", x.get("depth"))

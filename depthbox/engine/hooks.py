@@ -112,7 +112,7 @@ class TrainingHealth(HookBase):
         self._warned: set[str] = set()
 
     def after_step(self) -> None:
-        """Check the metrics of this step."""
+        """Check the metrics of this step against all rules."""
         for rule in LIVE_RULES:
             self._check(rule)
 

@@ -112,7 +112,8 @@ def load_evaluated_dataset(name: str, coco_style: Sequence[Sequence[str]], near:
     Args:
         name: name of the dataset.
         coco_style: DATASETS.COCO_STYLE of the run; other datasets are looked up in Detectron2's catalog.
-        near: folder of the run. A relative path is searched in the working directory, then in ``near`` and upwards.
+        near: folder of the run. A relative path is searched in the working directory, then in the parent folders of
+            ``near``.
 
     Raises:
         OSError, ValueError, KeyError: the dataset cannot be found or read.

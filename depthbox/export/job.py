@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from ..inference.predictor import build_resize, load_network, require_depthbox
 from ..io.files import atomic_open
-from ..io.media import Source, read_frames
+from ..io.media import MediaSource, read_frames
 from .check import ExportReport, check_runner, require_equal
 from .graph import ExportGraph
 from .images import ExportInput, fit_image
@@ -43,7 +43,7 @@ class ExportSettings:
 
 
 def export_network(
-    cfg: CfgNode, weights: str, settings: ExportSettings, check: Sequence[Source] = ()
+    cfg: CfgNode, weights: str, settings: ExportSettings, check: Sequence[MediaSource] = ()
 ) -> ExportReport | None:
     """Export a checkpoint, compare the result with the network on images, and write the file.
 
@@ -96,7 +96,7 @@ def _encode(graph: ExportGraph, settings: ExportSettings, metadata: dict[str, st
 
 
 def _read_inputs(
-    sources: Sequence[Source], resize: T.Augmentation, divisibility: int, fixed: tuple[int, int] | None
+    sources: Sequence[MediaSource], resize: T.Augmentation, divisibility: int, fixed: tuple[int, int] | None
 ) -> Iterator[ExportInput]:
     for source in sources:
         for frame in read_frames(source):

@@ -13,7 +13,7 @@ import numpy as np
 from detectron2.structures import Instances
 from tqdm import tqdm
 
-from ..io.media import MediaError, MediaFrame, Source, count_frames, iterate_batches, read_frames
+from ..io.media import MediaError, MediaFrame, MediaSource, count_frames, iterate_batches, read_frames
 from ..visualization.draw import Color, DrawnObjects, colorize, draw_objects, instance_color
 from .classes import ClassList
 from .outputs import CocoStream, OverlayWriter, open_coco_stream, write_cutouts
@@ -65,7 +65,7 @@ class PredictionSummary:
 
 
 def predict_sources(
-    sources: Sequence[Source], predict: BatchPredictor, classes: ClassList, settings: PredictionSettings
+    sources: Sequence[MediaSource], predict: BatchPredictor, classes: ClassList, settings: PredictionSettings
 ) -> PredictionSummary:
     """Predict all frames of sources and write the requested files.
 
@@ -75,7 +75,7 @@ def predict_sources(
         sources: from ``io.media.find_sources``.
         predict: function from images (H, W, 3) uint8, RGB, to Instances on the CPU, in pixels of the images.
         classes: classes of the network.
-        settings: what to write.
+        settings: output folder and the kinds of output.
 
     Raises:
         ValueError: ``color_by`` is unknown, or is "depth" and the network does not predict depth.
@@ -193,18 +193,20 @@ def _location_color(number: int, place: np.ndarray) -> Color:
     return round(255 * red), round(255 * green), round(255 * blue)
 
 
-def _read_all(sources: Sequence[Source], settings: PredictionSettings, failures: list[str]) -> Iterator[MediaFrame]:
+def _read_all(
+    sources: Sequence[MediaSource], settings: PredictionSettings, failures: list[str]
+) -> Iterator[MediaFrame]:
     def add_failure(error: MediaError) -> None:
         failures.append(str(error))
 
     return chain.from_iterable(islice(read_frames(s, add_failure), _frame_limit(s, settings)) for s in sources)
 
 
-def _frame_limit(source: Source, settings: PredictionSettings) -> int | None:
+def _frame_limit(source: MediaSource, settings: PredictionSettings) -> int | None:
     return None if source.kind == "image" else settings.max_frames
 
 
-def _count_all(sources: Sequence[Source], settings: PredictionSettings) -> int | None:
+def _count_all(sources: Sequence[MediaSource], settings: PredictionSettings) -> int | None:
     """Return the number of frames for the progress bar; None if it is not known."""
     total = 0
     for source in sources:

@@ -39,7 +39,7 @@ def load_network(cfg: CfgNode, weights: str, use_teacher: bool = False) -> nn.Mo
         The network on MODEL.DEVICE, in evaluation mode.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: the file does not exist.
         ValueError: the file is damaged, or its weights do not fit the network.
     """
     if not weights:
@@ -85,18 +85,18 @@ def find_config(weights: str, config_file: str = "") -> str:
         config_file: returned if given; "" = ``config.yaml`` in the folder of the checkpoint.
 
     Raises:
-        FileNotFoundError: there is no such checkpoint, or no config file beside it. A URL needs ``config_file``.
+        FileNotFoundError: the checkpoint, or the config file beside it, does not exist. A URL needs ``config_file``.
     """
     if config_file:
         return config_file
     if "://" in weights:
         raise FileNotFoundError(f"the config of {weights} is not known: name it with --config-file")
     if not Path(weights).is_file():
-        raise FileNotFoundError(f"there is no file {weights} (--weights)")
+        raise FileNotFoundError(f"the checkpoint {weights} does not exist: correct --weights")
     beside = Path(weights).parent / "config.yaml"
     if not beside.is_file():
         raise FileNotFoundError(
-            f"there is no file {beside}: name the config of the training run of {weights} with --config-file"
+            f"{beside} does not exist: name the config of the training run of {weights} with --config-file"
         )
     return str(beside)
 

@@ -1,1 +1,1 @@
-"""Reading and writing of files: atomic writes, images, videos, annotations. Knows nothing of networks."""
+"""Reading and writing of files: atomic writes, images, videos, annotations. Independent of networks."""

@@ -18,7 +18,7 @@ def list_files(folder: str | os.PathLike[str]) -> list[str]:
         folder: the top folder.
 
     Returns:
-        Names relative to the folder, with "/", sorted; an empty list if there is no such folder.
+        Names relative to the folder, with "/", sorted; an empty list if the folder does not exist.
     """
     found: list[str] = []
     visited: set[str] = set()

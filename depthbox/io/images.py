@@ -143,7 +143,7 @@ def _describe_failure(path: str | os.PathLike[str], error: Exception) -> str:
 
 
 def _cause_in_content(path: str | os.PathLike[str]) -> str:
-    """Return what a file is that is not an image; "" if its content does not tell."""
+    """Describe a file that is not an image; "" if its content is not recognized."""
     try:
         with open(path, "rb") as file:
             head = file.read(512)

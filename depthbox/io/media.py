@@ -22,7 +22,7 @@ class MediaError(OSError):
 
 
 @dataclass(frozen=True)
-class Source:
+class MediaSource:
     """An image file, a video file or a camera.
 
     Attributes:
@@ -47,7 +47,7 @@ class MediaFrame:
         rate: frames per second of a video or camera; 0 for an image.
     """
 
-    source: Source
+    source: MediaSource
     index: int
     pixels: RGBImage
     rate: float = 0.0
@@ -58,7 +58,7 @@ class MediaFrame:
         return self.source.name if self.source.kind == "image" else f"{self.source.name}#{self.index:06d}"
 
 
-def find_sources(inputs: Sequence[str]) -> list[Source]:
+def find_sources(inputs: Sequence[str]) -> list[MediaSource]:
     """Find the sources that the arguments of a command line name.
 
     Args:
@@ -74,14 +74,14 @@ def find_sources(inputs: Sequence[str]) -> list[Source]:
     """
     if not inputs:
         raise ValueError("no input: name images, videos, folders, patterns such as 'photos/*.jpg', or a camera number")
-    found: dict[str, Source] = {}
+    found: dict[str, MediaSource] = {}
     for text in inputs:
         for source in _find_sources_of(text):
             found.setdefault(f"{source.kind} {os.path.realpath(source.path)}", source)
     return _make_names_unique(list(found.values()))
 
 
-def read_frames(source: Source, on_error: Callable[[MediaError], None] | None = None) -> Iterator[MediaFrame]:
+def read_frames(source: MediaSource, on_error: Callable[[MediaError], None] | None = None) -> Iterator[MediaFrame]:
     """Read the frames of a source one by one. No frame is kept.
 
     Args:
@@ -113,7 +113,7 @@ def iterate_batches(frames: Iterator[MediaFrame], size: int) -> Iterator[list[Me
         batch.clear()
 
 
-def count_frames(source: Source) -> int | None:
+def count_frames(source: MediaSource) -> int | None:
     """Return the number of frames that the header of a source states; None if it is not known."""
     if source.kind == "image":
         return 1
@@ -129,7 +129,7 @@ def count_frames(source: Source) -> int | None:
     return count if count > 0 else None
 
 
-def _find_sources_of(text: str) -> list[Source]:
+def _find_sources_of(text: str) -> list[MediaSource]:
     path = Path(text).expanduser()
     if path.is_dir():
         names = [name for name in list_files(path) if _classify(Path(name)) and not is_hidden(name)]
@@ -141,13 +141,13 @@ def _find_sources_of(text: str) -> list[Source]:
             raise ValueError(f"{text} has no suffix of an image or a video; known suffixes: {_list_suffixes()}")
         return [_make_source(path, path.name)]
     if text.isdecimal():
-        return [Source("camera", text, f"camera{text}")]
+        return [MediaSource("camera", text, f"camera{text}")]
     if glob.has_magic(text):
         return _find_pattern(text, path)
-    raise FileNotFoundError(f"there is no file or folder {text}")
+    raise FileNotFoundError(f"the file or folder {text} does not exist")
 
 
-def _find_pattern(text: str, path: Path) -> list[Source]:
+def _find_pattern(text: str, path: Path) -> list[MediaSource]:
     files = [Path(name) for name in sorted(glob.glob(str(path), recursive=True))]
     files = [file for file in files if _classify(file) and file.is_file() and not is_hidden(file.name)]
     if not files:
@@ -157,7 +157,7 @@ def _find_pattern(text: str, path: Path) -> list[Source]:
     return [_make_source(file, os.path.relpath(file, common)) for file in files]
 
 
-def _make_names_unique(sources: list[Source]) -> list[Source]:
+def _make_names_unique(sources: list[MediaSource]) -> list[MediaSource]:
     """Append a number to names that occur more than once, such as 1.jpg of two folders."""
     taken: set[str] = set()
     result = []
@@ -172,8 +172,8 @@ def _make_names_unique(sources: list[Source]) -> list[Source]:
     return result
 
 
-def _make_source(path: Path, name: str) -> Source:
-    return Source(_classify(path), str(path), Path(name).as_posix())
+def _make_source(path: Path, name: str) -> MediaSource:
+    return MediaSource(_classify(path), str(path), Path(name).as_posix())
 
 
 def _classify(path: Path) -> str:
@@ -186,7 +186,7 @@ def _list_suffixes() -> str:
     return " ".join([*sorted(IMAGE_SUFFIXES), *sorted(VIDEO_SUFFIXES)])
 
 
-def _read_image_source(source: Source) -> Iterator[MediaFrame]:
+def _read_image_source(source: MediaSource) -> Iterator[MediaFrame]:
     try:
         pixels = read_image(source.path)
     except ImageError as error:
@@ -194,7 +194,7 @@ def _read_image_source(source: Source) -> Iterator[MediaFrame]:
     yield MediaFrame(source, 0, pixels)
 
 
-def _read_video(source: Source) -> Iterator[MediaFrame]:
+def _read_video(source: MediaSource) -> Iterator[MediaFrame]:
     import cv2
 
     capture = cv2.VideoCapture(int(source.path) if source.kind == "camera" else source.path)

@@ -49,7 +49,7 @@ class LabelJob:
     """Input and output of a labeling job.
 
     Attributes:
-        annotations: what is labeled.
+        annotations: dataset to label.
         output: COCO JSON file to write.
         mask_format: "rle" or "polygons".
         fingerprint: hash of everything that determines the masks; an unfinished job of another hash starts over.
@@ -80,7 +80,7 @@ class LabelSummary:
     """Result of a labeling job.
 
     Attributes:
-        annotations: what was labeled.
+        annotations: labeled dataset.
         labels: index of the annotation in the user's file -> label.
         problems: one line for each image and object without a mask.
         resumed: number of images labeled by an earlier, stopped call.
@@ -123,9 +123,9 @@ def label_dataset(job: LabelJob, label: Labeler, read_prompts: PromptReader = re
     """Label all objects and write the JSON file. A stopped job is resumed.
 
     Args:
-        job: what to label.
+        job: dataset, output and options.
         label: computes the masks, such as ``labeling.loading.load_box_labeler``.
-        read_prompts: makes the prompts of an image.
+        read_prompts: function from the annotations of an image to its prompts.
 
     Raises:
         FileExistsError, ValueError: see ``check_job``.

@@ -64,7 +64,7 @@ def load_box_labeler(
         ValueError: ``depth`` is given and MODEL.DISTILL.BETA is 0; or see ``load_network`` and ``require_depthbox``.
     """
     if depth is not None and not depth.is_dir():
-        raise FileNotFoundError(f"there is no depth folder {depth}")
+        raise FileNotFoundError(f"the depth folder {depth} does not exist: correct --depth")
     network = require_depthbox(load_network(cfg, weights, use_teacher=True))
     return build_box_labeler(cfg, network, sizes=sizes, mirror=mirror, depth=depth)
 

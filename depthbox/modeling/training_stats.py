@@ -1,4 +1,4 @@
-"""Statistics of a training step: raw losses, warm-up factors, and how much of their boxes the masks fill."""
+"""Statistics of a training step: raw losses, warm-up factors, and the share of the boxes that the masks fill."""
 
 from __future__ import annotations
 

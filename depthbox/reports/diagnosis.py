@@ -25,7 +25,7 @@ class HealthRule:
 
     Attributes:
         metric: name in the event storage and in metrics.json.
-        message: text with ``{value}``: what is wrong, and the remedy.
+        message: text with ``{value}`` that names the fault and the remedy.
         below: lower end of the healthy range.
         above: upper end of the healthy range.
     """

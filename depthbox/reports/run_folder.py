@@ -146,7 +146,7 @@ def read_run(folder: str | os.PathLike[str]) -> RecordedRun:
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise FileNotFoundError(f"there is no folder {folder}; name the OUTPUT_DIR of a training run")
+        raise FileNotFoundError(f"the folder {folder} does not exist; name the OUTPUT_DIR of a training run")
     series = read_metrics(folder)
     if not series:
         raise ValueError(f"{folder / 'metrics.json'} has no numbers yet; wait until training has written some")
@@ -169,7 +169,7 @@ def read_run(folder: str | os.PathLike[str]) -> RecordedRun:
 
 
 def _parse(path: Path, parse: Callable[[str], Any]) -> dict[str, Any]:
-    """Return the tree of a file, {} if there is no file."""
+    """Return the content of a JSON or YAML file; {} if the file does not exist."""
     try:
         tree = parse(_read_text(path) or "{}")
     except (ValueError, yaml.YAMLError) as error:

@@ -53,7 +53,7 @@ PANELS: Mapping[str, PanelSpec] = {
 
 
 def read_metrics(path: str | os.PathLike[str]) -> dict[str, list[tuple[int, float]]]:
-    """Read a metrics.json file: one JSON object per line, each with ``iteration``.
+    """Read a ``metrics.json``: one JSON object per line, each with ``iteration``.
 
     Args:
         path: the file, or the folder of a run that contains it.
@@ -63,7 +63,7 @@ def read_metrics(path: str | os.PathLike[str]) -> dict[str, list[tuple[int, floa
         Infinite and NaN values are left out.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: the file does not exist.
         ValueError: a line other than the last is not a JSON object with an iteration. An incomplete last line is
             left out.
     """

@@ -55,7 +55,7 @@ def test_only_uploaded_files_are_read(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="not uploaded by this page"):
             find_upload({"file": {"path": path}}, folder)
     for nothing in (None, EMPTY, {"file": {"path": 3}}):
-        with pytest.raises(ValueError, match="no image yet"):
+        with pytest.raises(ValueError, match="upload an image first"):
             find_upload(nothing, folder)
 
 

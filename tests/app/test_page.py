@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import json
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from browser import needs_browser
 from pycocotools.coco import COCO
 
 from depthbox.app.network import TrialNetwork
-from depthbox.app.page import Actions, build_page
+from depthbox.app.page import build_page
 from depthbox.app.server import find_url, make_server, make_upload_folder, open_port
 
 pytest.importorskip("gradio", reason="pip install 'depthbox[app]'")
@@ -185,7 +184,7 @@ def test_pasted_boxes_and_their_mistakes(tab: Tab, photo: Path) -> None:
 
 def test_states_without_a_result(tab: Tab, photo: Path, tmp_path: Path) -> None:
     tab.page.click("#find")
-    tab.page.wait_for_selector("#view:has-text('There is no image yet')")
+    tab.page.wait_for_selector("#view:has-text('Upload an image first')")
     broken = tmp_path / "broken.png"
     broken.write_bytes(photo.read_bytes()[:200])
     tab.page.set_input_files(".db-input", str(broken))
@@ -237,18 +236,3 @@ def test_an_image_is_dropped(tab: Tab, photo: Path) -> None:
     tab.page.wait_for_selector(".db-stage:not([hidden])")
     ratio = tab.page.evaluate("(() => { const a = document.querySelector('.db-image'); return a.width / a.height; })()")
     assert ratio == pytest.approx(128 / 96, abs=0.01)
-
-
-def test_a_network_without_depth_says_so(network: TrialNetwork, photo: Path, tmp_path: Path) -> None:
-    from dataclasses import replace
-
-    cfg = network.cfg.clone()
-    cfg.defrost()
-    cfg.MODEL.DEPTH.LAYER = False
-    actions = Actions(replace(network, cfg=cfg), tmp_path)
-    record = {"path": str(photo), "name": "a.png"}
-    result, view, file = actions.detect(record, 0.0, "Depth")
-    assert "This network does not predict depth" in view and len(result.objects) == 5
-    assert json.loads(Path(file.value["path"]).read_text())["images"][0]["file_name"] == "a.png"
-    assert "No object has a score" in actions.show(record, result, 1.0, "Masks")[0]
-    assert "tbody" in actions.show(record, result, 0.0, "Masks")[0]

@@ -178,7 +178,7 @@ def test_load_weights_reads_a_checkpoint_and_bare_weights(tmp_path):
     assert torch.equal(model.weight, source.weight)
     load_weights(model, "")
     assert torch.equal(model.weight, source.weight)
-    with pytest.raises(FileNotFoundError, match=r"MODEL\.WEIGHTS: there is no file nowhere\.pth"):
+    with pytest.raises(FileNotFoundError, match=r"MODEL\.WEIGHTS: the file nowhere\.pth does not exist"):
         load_weights(model, "nowhere.pth")
 
 

@@ -24,13 +24,13 @@ from depthbox.config import load_config
         (["--port", "70000"], "--port must be from 0 to 65535"),
     ],
 )
-def test_numbers_out_of_range(capsys, words, message):
+def test_numbers_out_of_range_are_refused(capsys, words, message):
     with pytest.raises(SystemExit, match="2"):
         main(["app", "--weights", "x.pth", *words])
     assert message in capsys.readouterr().err
 
 
-def test_mistakes_are_one_line(capsys, tmp_path, monkeypatch):
+def test_wrong_arguments_give_one_line(capsys, tmp_path, monkeypatch):
     assert main(["app", "--weights", str(tmp_path / "none.pth")]) == 2
     assert "none.pth" in capsys.readouterr().err
     (tmp_path / "config.yaml").write_text("VERSION: 2\n")

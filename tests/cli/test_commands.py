@@ -22,7 +22,7 @@ def test_check_has_the_defaults_of_the_package():
     assert parse(check, ["--json", "a", "--images", "b"]).data == Path("a"), "the old name of the option"
 
 
-def test_check_tells_and_gives_the_status(scenes, capsys, tmp_path):
+def test_check_prints_findings_and_returns_the_status(scenes, capsys, tmp_path):
     words = ["check", "--json", str(scenes / "boxes.json"), "--images", str(scenes / "train")]
     report = tmp_path / "found.json"
     assert main([*words, "--report", str(report)]) == 0
@@ -52,13 +52,13 @@ def test_visualize_draws_the_data(scenes, tmp_path, capsys):
     [
         ([], "--run or a config"),
         (["--run", "gone"], "not the folder of a training run"),
-        (["--config-file", "a.yaml", "--weights", "gone.pth"], "no checkpoint gone.pth"),
+        (["--config-file", "a.yaml", "--weights", "gone.pth"], "the checkpoint gone.pth does not exist"),
         (["--config-file", "a.yaml", "--images", "x"], "--images goes with --data"),
-        (["--config-file", "a.yaml", "--data", "x.json", "--images", "."], "there is no x.json"),
-        (["--config-file", "gone.yaml"], "no config file gone.yaml"),
+        (["--config-file", "a.yaml", "--data", "x.json", "--images", "."], "x.json does not exist"),
+        (["--config-file", "gone.yaml"], "the config file gone.yaml does not exist"),
     ],
 )
-def test_eval_names_mistakes(capsys, words, message):
+def test_eval_reports_wrong_arguments(capsys, words, message):
     assert main(["eval", *words]) == 2
     assert message in capsys.readouterr().err
 
@@ -71,10 +71,10 @@ def test_eval_of_a_run_without_weights(tmp_path, capsys):
 
 def test_eval_table():
     values = {"AP": 12.25, "AP50": math.nan, "AP75": 1, "APs": 2, "APm": 3, "APl": 4}
-    shown = evaluate.table({"bbox": values, "segm": values})
+    shown = evaluate.format_metrics({"bbox": values, "segm": values})
     assert shown.splitlines()[1].split() == ["boxes", "12.25", "-", "1.00", "2.00", "3.00", "4.00"]
     assert "masks" in shown and "no ground-truth masks" not in shown and max(map(len, shown.splitlines())) <= 79
-    assert "no ground-truth masks" in evaluate.table({"a": {"bbox": values}, "b": {"bbox": values}})
+    assert "no ground-truth masks" in evaluate.format_metrics({"a": {"bbox": values}, "b": {"bbox": values}})
 
 
 def test_doctor_is_content_here_and_its_network_learns(capsys):

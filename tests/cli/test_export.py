@@ -134,13 +134,13 @@ def test_a_network_that_fails_the_check_is_not_written(
         (["--classes", "cat,dog"], "names 2 classes, the network has 8"),
     ],
 )
-def test_mistakes_are_named(folder: Path, words: list[str], message: str) -> None:
+def test_wrong_options_are_reported(folder: Path, words: list[str], message: str) -> None:
     with pytest.raises((ValueError, OSError), match=message):
         call(folder, *words)
 
 
-def test_other_mistakes_are_named(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"no file .*lost\.pth"):
+def test_wrong_files_and_keys_are_reported(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"lost\.pth does not exist"):
         call(folder, "--weights", str(tmp_path / "lost.pth"))
     with pytest.raises(ConfigError, match=r"MODEL\.NONE"):
         call(folder, "--set", "MODEL.NONE", "1")

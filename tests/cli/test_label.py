@@ -80,16 +80,18 @@ def test_polygons_depth_and_bad_images(scenes: Path, tmp_path: Path, capsys: pyt
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--weights", "none.pth"], "no file none.pth"),
-        (["--images", "nowhere"], "no folder nowhere"),
-        (["--json", "none.json"], "no none.json"),
+        (["--weights", "none.pth"], "none.pth does not exist"),
+        (["--images", "nowhere"], "the folder nowhere does not exist"),
+        (["--json", "none.json"], "none.json does not exist"),
         (["--size", "8"], "32 pixels or more"),
         (["--review", "-1"], "--review"),
-        (["--depth", "nowhere"], "no depth folder nowhere"),
+        (["--depth", "nowhere"], "the depth folder nowhere does not exist"),
         (["--config-file", "none.yaml"], "none.yaml"),
     ],
 )
-def test_mistakes_are_named_and_leave_nothing(scenes: Path, tmp_path: Path, words: list[str], message: str) -> None:
+def test_wrong_arguments_are_reported_and_nothing_is_written(
+    scenes: Path, tmp_path: Path, words: list[str], message: str
+) -> None:
     with pytest.raises((ValueError, OSError), match=message):
         call(scenes, "--output", str(tmp_path / "o.json"), *words)
     assert list(tmp_path.iterdir()) == []
@@ -139,7 +141,7 @@ def test_other_class_names_and_findings_are_reported(
     assert "1 annotations are not labeled" in shown.err and "1 crowds (iscrowd 1) are unchanged" in shown.out
 
 
-def test_help_is_narrow_and_complete(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_fits_80_columns_and_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
     parser = argparse.ArgumentParser(epilog=label.EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
     label.add_arguments(parser)
     with pytest.raises(SystemExit):

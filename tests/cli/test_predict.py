@@ -109,10 +109,12 @@ def test_unreadable_files_are_named_and_the_others_are_predicted(
         (["IN", "--max-frames", "0"], "--max-frames"),
         (["IN", "--classes", "cat,dog"], "names 2 classes, the network has 8"),
         (["IN", "--color-by", "depth", "--set", "MODEL.DEPTH.LAYER", "False"], "does not predict depth"),
-        (["IN", "--weights", "none/none.pth"], "no file none/none.pth"),
+        (["IN", "--weights", "none/none.pth"], "none/none.pth does not exist"),
     ],
 )
-def test_mistakes_are_named_and_leave_nothing(folder: Path, tmp_path: Path, words: list[str], message: str) -> None:
+def test_wrong_arguments_are_reported_and_nothing_is_written(
+    folder: Path, tmp_path: Path, words: list[str], message: str
+) -> None:
     words = [str(folder / "in") if word == "IN" else word for word in words]
     with pytest.raises((ValueError, OSError), match=message):
         call(folder, *words, "--output", str(tmp_path / "out"))

@@ -26,12 +26,12 @@ def test_the_page_is_written_and_its_path_is_printed(folder, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["gone"], "there is no folder gone"),
+        (["gone"], "the folder gone does not exist"),
         (["."], "metrics.json does not exist"),
         ([".", "--output", "."], "a folder"),
     ],
 )
-def test_mistakes_give_one_line(words, message, capsys, tmp_path, monkeypatch):
+def test_wrong_arguments_give_one_line(words, message, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["report", *words]) == 2
     error = capsys.readouterr().err

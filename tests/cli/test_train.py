@@ -1,4 +1,4 @@
-"""depthbox train on one's own boxes, from end to end, and what it says to mistakes."""
+"""``depthbox train`` on a user's own boxes, from end to end, and its error messages."""
 
 import json
 import re
@@ -31,14 +31,14 @@ def one_line(capsys):
 
 @pytest.fixture(scope="module")
 def trained(scenes, tmp_path_factory):
-    """A finished training of three iterations with depth, without any true mask."""
+    """A finished training run of three iterations with depth, without ground-truth masks."""
     output = tmp_path_factory.mktemp("runs") / "mine"
     more = [*TINY, "--depth", scenes / "depth_train", "--val-share", "0.25", "--output", output]
     assert main(words(scenes, *more, "DATALOADER.NUM_WORKERS", "0")) == 0
     return output
 
 
-def test_it_trains_and_writes_all_that_it_promises(trained):
+def test_training_writes_the_documented_files(trained):
     names = {path.name for path in trained.iterdir()}
     assert {"config.yaml", "log.txt", "metrics.json", "model_final.pth", "data", "inference"} <= names
     sets = {name: json.loads((trained / "data" / f"{name}.json").read_text()) for name in ("train", "val")}
@@ -76,72 +76,37 @@ def test_the_plan_fits_80_columns_and_trains_nothing(scenes, tmp_path, capsys):
     assert [path.name for path in output.iterdir()] == ["data"]
 
 
-def test_a_settings_file_says_the_same_and_the_command_line_wins(scenes, tmp_path, capsys):
-    (tmp_path / "my.yaml").write_text(
-        yaml.safe_dump(
-            {
-                "data": str(scenes / "boxes.json"),
-                "images": str(scenes / "train"),
-                "model": "tiny",
-                "device": "cpu",
-                "iterations": 40,
-                "output": "out",
-                "overrides": {"SOLVER": {"BASE_LR": 0.5}, "SEED": 7},
-            }
-        )
-    )
-    assert main(["train", "--settings", str(tmp_path / "my.yaml"), "--dry-run", "--iterations", "90"]) == 0
-    shown = capsys.readouterr().out
-    assert "90 iterations" in shown and "0.5 (ADAMW)" in shown and "divided by 10 at 60 and 80" in shown
-    assert (tmp_path / "out" / "data" / "train.json").is_file(), "relative to the settings file"
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("dta: x", "unknown option 'dta', did you mean data?"),
-        ("iterations: many", "iterations is 'many', not of type int"),
-        ("- 1", "must hold lines such as"),
-        ("a: [", "is not valid YAML"),
-    ],
-)
-def test_broken_settings(tmp_path, capsys, content, message):
-    (tmp_path / "my.yaml").write_text(content)
-    assert main(["train", "--settings", str(tmp_path / "my.yaml")]) == 2
-    assert message in one_line(capsys)
-
-
 @pytest.mark.parametrize(
     ("more", "message"),
     [
         (["--model", "R50"], "did you mean R_50?"),
         (["--method", "depthbox"], "give --depth"),
-        (["--weights", "gone.pth"], "no weight file gone.pth"),
+        (["--weights", "gone.pth"], "the weight file gone.pth does not exist"),
         (["--val-share", "1.5"], "--val-share is 1.5"),
         (["--val-images", "val"], "--val-images goes with --val-data"),
         (["--batch-size", "0"], "--batch-size is 0"),
         (["--config-file", "a.yaml"], "leave out --config-file"),
         (["SOLVER.BASE_LRR", "1"], "did you mean SOLVER.BASE_LR"),
-        (["--images", "gone"], "there is no folder"),
-        (["--data", "gone.json"], "there is no gone.json"),
-        (["--depth", "gone"], "there is no folder gone"),
+        (["--images", "gone"], "the folder gone does not exist"),
+        (["--data", "gone.json"], "gone.json does not exist"),
+        (["--depth", "gone"], "the folder gone does not exist"),
     ],
 )
-def test_mistakes_are_one_line_and_leave_nothing(scenes, tmp_path, capsys, more, message):
+def test_wrong_options_give_one_line_and_write_nothing(scenes, tmp_path, capsys, more, message):
     output = tmp_path / "out"
     assert main(words(scenes, "--device", "cpu", "--output", output, *more)) == 2
     assert message in one_line(capsys)
     assert not output.exists()
 
 
-def test_neither_data_nor_config(capsys):
+def test_data_or_a_config_file_is_required(capsys):
     assert main(["train"]) == 2
     assert "--data" in one_line(capsys)
     assert main(["train", "--config-file", "a.yaml", "--output", "o"]) == 2
     assert "--output goes with --data" in one_line(capsys)
 
 
-def test_faulty_data_stop_it_with_the_findings(scenes, tmp_path, capsys):
+def test_errors_in_the_data_stop_training_with_the_findings(scenes, tmp_path, capsys):
     content = json.loads((scenes / "boxes.json").read_text())
     for annotation in content["annotations"]:
         annotation["iscrowd"] = 1
@@ -178,19 +143,19 @@ def forget_datasets():
         del datasets._registered[name]
 
 
-def test_a_dry_run_and_refused_commands_leave_a_run_as_it_is(scenes, trained, tmp_path, capsys):
+def test_dry_runs_and_refused_commands_leave_a_run_unchanged(scenes, trained, tmp_path, capsys):
     output = tmp_path / "run"
     shutil.copytree(trained, output)
     before = list_files(output)
     again = words(scenes, *TINY, "--val-share", "0.5", "--output", output)
     assert main([*again, "--dry-run"]) == 0
     assert main([*again, "--resume"]) == 2
-    assert "--resume: the train data are not those" in one_line(capsys)
+    assert "--resume: the train data differ from those" in one_line(capsys)
     assert main([*again, "--weights", "package:no_such_package_of_weights"]) == 2
     assert list_files(output) == before, "the refused run puts the earlier one back"
 
 
-def test_a_second_run_sets_the_first_aside_usable_as_it_was(scenes, trained, tmp_path, capsys):
+def test_a_second_run_sets_the_first_aside_complete(scenes, trained, tmp_path, capsys):
     output = tmp_path / "second"
     shutil.copytree(trained, output)
     config = (output / "config.yaml").read_text().replace(str(trained), str(output))

@@ -7,9 +7,11 @@ import pytest
 from PIL import Image
 
 from depthbox.config import ConfigError
-from depthbox.custom_data.plan import OwnTraining, choose_method, configure_own, table
-from depthbox.custom_data.prepare import prepare, require_same_splits, split_names, take_images, write_splits
+from depthbox.custom_data.plan import OwnTraining, choose_method, configure_own
+from depthbox.custom_data.plan_table import format_plan
+from depthbox.custom_data.prepare import prepare, require_same_splits, write_splits
 from depthbox.custom_data.sources import OwnData, OwnDataError
+from depthbox.custom_data.split import split_names, take_images
 from depthbox.data.depth_io import write_depth
 
 COUNT = 10
@@ -43,7 +45,7 @@ def own(data, **more):
     return OwnData(**{"data": data / "boxes.json", "images": data / "images", **more})
 
 
-def test_split_loses_nothing_and_keeps_its_annotations(data, tmp_path):
+def test_the_split_keeps_all_images_and_annotations(data, tmp_path):
     prepared = prepare(own(data, val_share=0.3), tmp_path / "out")
     assert not (tmp_path / "out").exists(), "nothing is written before the run starts"
     assert write_splits(prepared) == [tmp_path / "out" / "data" / "train.json", tmp_path / "out" / "data" / "val.json"]
@@ -118,7 +120,7 @@ def test_resuming_needs_the_same_data(data, tmp_path):
     require_same_splits(prepared)  # nothing written yet
     write_splits(prepared)
     require_same_splits(prepare(own(data), tmp_path / "out"))
-    with pytest.raises(OwnDataError, match="--resume: the train data are not those"):
+    with pytest.raises(OwnDataError, match="--resume: the train data differ from those"):
         require_same_splits(prepare(own(data, val_share=0.5), tmp_path / "out"))
 
 
@@ -141,14 +143,14 @@ def test_validation_images_have_objects(data, tmp_path):
     assert prepared.val.annotated == 1 and prepared.train.annotated == 2
 
 
-def test_no_validation(data, tmp_path):
+def test_a_share_of_zero_omits_validation(data, tmp_path):
     prepared = prepare(own(data, val_share=0), tmp_path / "out")
     assert prepared.val is None and prepared.train.count == COUNT
     run = configure_own(OwnTraining(own(data, val_share=0), str(tmp_path / "out"), "tiny", device="cpu"))
-    assert run.cfg.DATASETS.TEST == () and run.cfg.TEST.EVAL_PERIOD == 0 and "test on   nothing" in table(run)
+    assert run.cfg.DATASETS.TEST == () and run.cfg.TEST.EVAL_PERIOD == 0 and "test on   nothing" in format_plan(run)
 
 
-def test_a_single_image_and_none_with_objects(data, tmp_path):
+def test_a_single_image_or_no_object_is_refused(data, tmp_path):
     content = json.loads((data / "boxes.json").read_text())
     single = {**content, "images": content["images"][:1], "annotations": content["annotations"][:2]}
     write(data / "boxes.json", single)
@@ -191,7 +193,7 @@ def test_yolo_is_converted_once_with_its_own_validation(data, tmp_path):
     assert (split.train.count, split.val.count) == (5, 1), "images that are named are split"
 
 
-def test_the_config_says_where_everything_is(data, tmp_path):
+def test_the_config_contains_all_paths(data, tmp_path):
     training = OwnTraining(own(data, depth=data / "depth"), str(tmp_path / "mine"), "tiny", device="cpu")
     run = configure_own(training)
     assert run.method == "depthbox" and run.cfg.is_frozen()
@@ -199,11 +201,11 @@ def test_the_config_says_where_everything_is(data, tmp_path):
     assert train == ["mine_train", str(tmp_path / "mine/data/train.json"), str(data / "images"), str(data / "depth")]
     assert val[0] == "mine_val" and val[3] == "" and run.cfg.DATASETS.TRAIN == ("mine_train",)
     assert run.cfg.MODEL.FCOS.NUM_CLASSES == 2 and str(tmp_path / "mine") == run.cfg.OUTPUT_DIR
-    lines = table(run).splitlines()
+    lines = format_plan(run).splitlines()
     assert max(map(len, lines)) <= 79 and any(line.startswith("teacher") for line in lines)
 
 
-def test_rules_follow_overrides_and_overrides_win(data, tmp_path):
+def test_overrides_take_precedence_and_are_inputs_of_the_rules(data, tmp_path):
     training = OwnTraining(own(data), str(tmp_path / "a"), "tiny", device="cpu", iterations=50)
     words = ["SOLVER.MAX_ITER", "900", "SOLVER.IMS_PER_BATCH", "2", "SOLVER.STEPS", "(5,)"]
     cfg = configure_own(training, [*words, "OUTPUT_DIR", str(tmp_path / "b")]).cfg
@@ -212,7 +214,7 @@ def test_rules_follow_overrides_and_overrides_win(data, tmp_path):
     assert not (tmp_path / "a").exists() and not (tmp_path / "b").exists()
 
 
-def test_methods():
+def test_the_method_depends_on_depth():
     assert (choose_method("", True), choose_method("", False)) == ("depthbox", "boxinst")
     assert choose_method("boxinst", True) == "boxinst"
     with pytest.raises(ConfigError, match="give --depth"):

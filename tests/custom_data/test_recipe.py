@@ -114,7 +114,7 @@ def test_the_shortest_schedules_are_valid(total, steps):
 
 
 @pytest.mark.parametrize("total", [10, 300, 900, 5000, 30_000, 90_000, 270_000])
-def test_warmups_end_and_depth_is_not_the_first(total):
+def test_warmups_end_and_that_of_depth_is_the_longest(total):
     assert 1 <= pairwise_warmup(total) <= depth_warmup(total) <= 2 * total / 3
 
 
@@ -156,7 +156,7 @@ def test_evaluation_costs_a_tenth_at_most():
     assert evaluation_period(COCO, 900) == 0, "at the end alone"
 
 
-def test_workers():
+def test_number_of_loader_workers():
     assert [choose_workers(dataclasses.replace(COCO, cores=n)) for n in (1, 2, 3, 64)] == [0, 0, 2, 4]
     assert choose_workers(dataclasses.replace(COCO, cores=8, processes=4)) == 0
 
@@ -171,7 +171,7 @@ def test_models_by_name(tmp_path):
         assert config({**choice.keys, **weight_keys(choice, "none")}).MODEL.WEIGHTS == ""
 
 
-def test_weights_are_told_by_their_content(tmp_path):
+def test_the_kind_of_weights_is_recognized_by_content(tmp_path):
     ours, backbone = tmp_path / "ours.pth", tmp_path / "backbone.pth"
     torch.save({"model": {"backbone.fpn.weight": torch.zeros(2)}}, ours)
     torch.save({"conv_stem.weight": torch.zeros(2)}, backbone)
@@ -185,5 +185,5 @@ def test_weights_are_told_by_their_content(tmp_path):
     assert weight_keys(small, "none") == {"MODEL.WEIGHTS": ""}, "nothing is frozen at random values"
     with pytest.raises(ConfigError, match="is for timm networks"):
         weight_keys(resnet, "timm")
-    with pytest.raises(ConfigError, match=r"no weight file gone\.pth"):
+    with pytest.raises(ConfigError, match=r"the weight file gone\.pth does not exist"):
         weight_keys(resnet, "gone.pth")

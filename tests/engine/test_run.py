@@ -57,7 +57,7 @@ def without_files(entry: list[str], tmp_path: Path, *missing: int) -> list[str]:
     [
         ({"SOLVER__ACCUMULATION_STEPS": 3}, "must be a multiple of"),
         ({"SOLVER__OPTIMIZER": "ADAM"}, "SOLVER.OPTIMIZER is SGD or ADAMW"),
-        ({"MODEL__WEIGHTS": "nowhere.pth"}, "there is no file nowhere.pth"),
+        ({"MODEL__WEIGHTS": "nowhere.pth"}, "the file nowhere.pth does not exist"),
         ({"TEST__EVALUATOR": "lvis"}, "TEST.EVALUATOR is coco or cityscapes"),
         ({"TEST__EVALUATE": "pupil"}, "TEST.EVALUATE is one of"),
         ({"DATASETS__TRAIN": ("unknown",)}, "unknown data"),

@@ -16,7 +16,7 @@ from pycocotools.coco import COCO
 
 from depthbox.inference.classes import ClassList, number_classes
 from depthbox.inference.pipeline import PredictionSettings, predict_frames, predict_sources, to_objects
-from depthbox.io.media import MediaFrame, Source, find_sources
+from depthbox.io.media import MediaFrame, MediaSource, find_sources
 from depthbox.io.video import VideoFile
 from depthbox.visualization import colorize, instance_color
 
@@ -108,7 +108,7 @@ def test_a_long_video_does_not_fill_memory() -> None:
     def frames():
         nonlocal most
         for index in range(50):
-            frame = MediaFrame(Source("video", "v", "v"), index, np.zeros((*SIZE, 3), dtype=np.uint8))
+            frame = MediaFrame(MediaSource("video", "v", "v"), index, np.zeros((*SIZE, 3), dtype=np.uint8))
             alive.add(frame)
             gc.collect()
             most = max(most, len(alive))
@@ -159,7 +159,7 @@ def test_colors_are_by_class_location_or_depth() -> None:
     moved = found(SIZE, [0.9])
     moved.pred_boxes = Boxes(moved.pred_boxes.tensor + 1)
     step = np.subtract(to_objects(moved, CLASSES, "instance").colors[0], by_location[0])
-    assert 0 < np.abs(step).max() < 60, "an object that moves by a pixel keeps nearly its colour"
+    assert 0 < np.abs(step).max() < 60, "an object that moves by a pixel keeps nearly its color"
     depth = to_objects(instances, CLASSES, "depth")
     expected = colorize(np.array([[0.0, 0.5, 1.0]]))[0]
     np.testing.assert_array_equal(depth.colors, expected)

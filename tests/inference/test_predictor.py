@@ -105,10 +105,10 @@ def test_a_broken_checkpoint_is_never_taken_for_one_without_a_teacher(cfg: CfgNo
 
 def test_the_config_beside_the_weights_is_found(tmp_path: Path) -> None:
     weights = tmp_path / "model_final.pth"
-    with pytest.raises(FileNotFoundError, match=r"there is no file .*model_final.pth"):
+    with pytest.raises(FileNotFoundError, match=r"the checkpoint .*model_final.pth does not exist"):
         find_config(str(weights))
     weights.touch()
-    with pytest.raises(FileNotFoundError, match=r"there is no file .*config.yaml.*--config-file"):
+    with pytest.raises(FileNotFoundError, match=r"config.yaml does not exist.*--config-file"):
         find_config(str(weights))
     (tmp_path / "config.yaml").touch()
     assert find_config(str(weights)) == str(tmp_path / "config.yaml")

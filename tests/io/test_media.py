@@ -10,7 +10,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from depthbox.io.media import MediaError, MediaFrame, Source, count_frames, find_sources, iterate_batches, read_frames
+from depthbox.io.media import (
+    MediaError,
+    MediaFrame,
+    MediaSource,
+    count_frames,
+    find_sources,
+    iterate_batches,
+    read_frames,
+)
 from depthbox.io.video import VideoFile
 
 
@@ -40,7 +48,7 @@ def test_patterns_files_and_cameras_each_file_once(folder: Path) -> None:
     words = [str(folder / "*.png"), str(folder / "b.png"), str(folder / "**" / "*.jpg"), "1"]
     found = find_sources(words)
     assert [source.name for source in found] == ["b.png", "a.jpg", "more/a.jpg", "camera1"]
-    assert found[-1] == Source("camera", "1", "camera1")
+    assert found[-1] == MediaSource("camera", "1", "camera1")
 
 
 def test_equal_names_of_two_folders_are_told_apart(folder: Path) -> None:
@@ -51,7 +59,7 @@ def test_equal_names_of_two_folders_are_told_apart(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("word", "error", "message"),
     [
-        ("none.jpg", FileNotFoundError, "no file or folder .*none.jpg"),
+        ("none.jpg", FileNotFoundError, r"the file or folder .*none\.jpg does not exist"),
         ("*.webp", FileNotFoundError, r"no image or video matches the pattern .*\*\.webp"),
         ("notes.txt", ValueError, "notes.txt has no suffix of an image or a video"),
         ("empty", ValueError, "empty contains no images"),
@@ -78,7 +86,11 @@ def test_the_rotation_of_a_photograph_is_applied(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.fromarray(colored(9)).save(tmp_path / "turned.jpg", exif=exif)
-    assert next(read_frames(Source("image", str(tmp_path / "turned.jpg"), "turned.jpg"))).pixels.shape == (64, 48, 3)
+    assert next(read_frames(MediaSource("image", str(tmp_path / "turned.jpg"), "turned.jpg"))).pixels.shape == (
+        64,
+        48,
+        3,
+    )
 
 
 @pytest.mark.parametrize("name", ["broken.jpg", "broken.mp4"])
@@ -104,7 +116,7 @@ def test_a_video_that_failed_leaves_nothing(tmp_path: Path) -> None:
 def test_batches_hold_no_frame_longer_than_needed() -> None:
     alive: weakref.WeakSet[MediaFrame] = weakref.WeakSet()
     most = 0
-    source = Source("video", "v", "v")
+    source = MediaSource("video", "v", "v")
 
     def frames():
         nonlocal most

@@ -177,8 +177,8 @@ def test_pictures_show_the_case(data):
         assert red > 20, kind
     enlarged = np.asarray(draw_example(report, small))
     assert enlarged.shape[0] > 200, "a window of 32 pixels, eight times as large"
-    grey = (np.asarray(draw_example(report, beyond)) == 128).all(-1).mean()
-    assert 0.1 < grey < 0.5, "what lies beyond the image is grey"
+    gray = (np.asarray(draw_example(report, beyond)) == 128).all(-1).mean()
+    assert 0.1 < gray < 0.5, "the area beyond the image is gray"
     assert draw_example(report, far).width <= 360
 
 

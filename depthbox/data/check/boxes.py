@@ -16,7 +16,7 @@ SAME_IOU = 0.95
 THIN = 20.0  # ratio of the sides
 HUGE = 0.95  # share of both sides of the image
 
-# Fewer boxes do not tell xyxy from xywh.
+# Fewer boxes do not distinguish xyxy from xywh.
 _FEWEST = 5
 _SHARE_OUTSIDE = 0.1
 _SHARE_FITTING = 0.95

@@ -42,7 +42,7 @@ class CheckSettings:
             always checked in full.
         workers: number of threads that read.
         progress: show progress bars.
-        split: "train", "val" or "test" of a dataset that is divided.
+        split: "train", "val" or "test" of a dataset with splits.
     """
 
     data: Path
@@ -101,7 +101,7 @@ class CheckReport:
 
 
 def check_dataset(settings: CheckSettings, annotations: AnnotationSet | None = None) -> CheckReport:
-    """Check annotations, their images and, if there are any, their depth maps; nothing is changed.
+    """Check annotations, images and, if given, depth maps; nothing is changed.
 
     Args:
         settings: the data.
@@ -159,7 +159,7 @@ def _read(settings: CheckSettings) -> AnnotationSet:
 
     Raises:
         AnnotationError: they cannot be read.
-        CheckError: there is no such split.
+        CheckError: the dataset does not have the split.
     """
     raw = read_raw(settings.data, settings.images, settings.split, settings.progress)
     if raw is None:
@@ -170,10 +170,10 @@ def _read(settings: CheckSettings) -> AnnotationSet:
 
 def _require(settings: CheckSettings) -> None:
     if not settings.data.exists():
-        raise CheckError(f"there is no {settings.data}; correct --data")
+        raise CheckError(f"{settings.data} does not exist; correct --data")
     for option, folder in (("--images", settings.images), ("--depth", settings.depth)):
         if folder is not None and not folder.is_dir():
-            raise CheckError(f"there is no folder {folder}; correct {option}")
+            raise CheckError(f"the folder {folder} does not exist; correct {option}")
     for name in ("min_size", "max_size", "max_images", "workers"):
         number = getattr(settings, name)
         if number is not None and number < 1:

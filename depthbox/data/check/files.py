@@ -49,7 +49,9 @@ def find_depth_files(images: Sequence[ImageRecord], folder: Path, findings: Find
         unused.difference_update(candidates)
         depth = next((name for name in candidates if name in names), "")
         if not depth:
-            findings.add("depth_missing", Example(f"there is no {candidates[0]} or .npy", image.file_name))
+            findings.add(
+                "depth_missing", Example(f"neither {candidates[0]} nor {candidates[1]} exists", image.file_name)
+            )
         elif owner.setdefault(depth, image.file_name) != image.file_name:
             findings.add("depth_shared", Example(f"{depth} is also that of {owner[depth]}", image.file_name))
         if depth:

@@ -24,7 +24,7 @@ class Example:
         detail: the problem of this case, one line.
         file: the image or depth file, relative to its folder; "" = none.
         annotation_id: as in the user's file; None = does not apply.
-        box: (x, y, width, height) in pixels of the image; None = there is no usable box.
+        box: (x, y, width, height) in pixels of the image; None = the annotation has no usable box.
         depth: whether the case concerns the depth map of ``file``.
         declared_size: (height, width) in the annotations if the image has another size.
         count: number of cases that this one stands for.

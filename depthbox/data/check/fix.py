@@ -1,4 +1,4 @@
-"""Repaired copies of annotations: COCO JSON files without what a check found wrong."""
+"""Repaired copies of annotations: COCO JSON files without the faults that a check found."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ def check_objects(table: BoxTable, annotations: AnnotationSet, findings: Finding
         )
         findings.add("nothing_to_learn", Example(detail))
     for name, count in zip(names, counts, strict=True):
-        if count < RARE and sum(counts):  # otherwise nothing is left to learn, which is said once
+        if count < RARE and sum(counts):  # without any object, another finding reports it
             what = f"{name}: {count} object{'s' * (count != 1)}" if count else name
             findings.add("class_rare" if count else "class_absent", Example(what), badness=-count)
     annotated = set(table.image.tolist())

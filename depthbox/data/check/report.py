@@ -72,7 +72,7 @@ def write_report(reports: Mapping[str, CheckReport], path: str | os.PathLike[str
     """Write the results of splits as a JSON file, complete or not at all.
 
     Args:
-        reports: split -> result; "" = the dataset is not divided, and the file holds ``report_json`` of it. Otherwise
+        reports: split -> result; "" = the dataset has no splits, and the file holds ``report_json`` of it. Otherwise
             the file has ``ok`` and ``splits``.
         path: the file.
     """

@@ -23,8 +23,8 @@ class Rule:
 
     Attributes:
         kind: identifier, for programs.
-        severity: "error": training refuses the data or learns nonsense; "warning": something is lost or probably not
-            meant; "info": repaired, or good to know.
+        severity: "error": training stops or learns from wrong data; "warning": data are lost or probably not as
+            intended; "info": repaired, or for information only.
         title: a noun phrase that the number of cases follows.
         remedy: one sentence; IMAGES and DEPTH stand for the folders of the dataset. "" = nothing to do.
     """
@@ -185,7 +185,7 @@ RULES: dict[str, Rule] = {
 
 
 _BY_KIND: dict[NoteKind, Severity] = {"repaired": "info", "left out": "warning", "contradiction": "warning"}
-# Contradictions at which training stops or learns nonsense.
+# Contradictions with which training stops or learns from wrong data.
 _ERRORS = ("image_size_differs", "image_turned", "all_crowds")
 # Left out as intended, or without a loss.
 _INTENDED = ("crowd", "ignored", "category_unused_root", "image_tags", "split_not_found")

@@ -1,4 +1,4 @@
-"""Check of a dataset that is divided into splits."""
+"""Check of a dataset with splits, one split at a time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .findings import Example, Findings
 
 
 def find_splits(settings: CheckSettings, split: str | None) -> tuple[str, ...]:
-    """Return the splits to check; ("",) if the dataset is not divided.
+    """Return the splits to check; ("",) if the dataset has no splits.
 
     Images that are named with the settings are those of one split, the training split unless ``split`` is given.
     """
@@ -53,7 +53,7 @@ def check_splits(
 
 
 def _with_overlap(report: CheckReport, others: dict[str, CheckReport]) -> CheckReport:
-    """Add the images of a split whose pixels another split has, too."""
+    """Add the images of a split that are also in another split, by their pixels."""
     findings = Findings()
     for digest, name in report.decoded.digests.items():
         for split, other in others.items():

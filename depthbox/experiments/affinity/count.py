@@ -1,4 +1,4 @@
-"""Statistics of similar pairs: how often neighbors of similar color or depth have the same label.
+"""Statistics of similar pairs: share of the neighbors of similar color or depth with the same label.
 
 The pairs are those of the pairwise losses: on the mask grid, from every pixel in an object's box to each of its
 neighbors. A pair is *kept* if color or depth of its pixels are similar. It is *pure* if both pixels have the same

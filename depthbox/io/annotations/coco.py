@@ -30,7 +30,7 @@ def read_coco(
         split: "train", "val" or "test" of a folder; None = the only JSON file.
 
     Raises:
-        AnnotationError: there is no such file or split, or the file is not COCO instances.
+        AnnotationError: the file or the split does not exist, or the file does not contain COCO instances.
     """
     path = Path(path)
     file = _choose_file(path, split) if path.is_dir() else path
@@ -44,7 +44,7 @@ def require_coco(content: Any, source: Path) -> None:
     """Check that content is that of COCO instances.
 
     Raises:
-        AnnotationError: it is something else. The message names what it is and what to do.
+        AnnotationError: the content is of another kind. The message names the kind and the remedy.
     """
     other = _describe_list(content) if isinstance(content, list) else _describe_other(content)
     if other:
@@ -99,7 +99,7 @@ def _find_image_folder(file: Path, content: Any) -> Path:
 
 
 def _describe_list(content: list[Any]) -> str:
-    """Return what a JSON list is and what to do; "" if it is nothing known."""
+    """Describe the kind of a JSON list and the remedy; "" if the kind is unknown."""
     first = next((entry for entry in content if isinstance(entry, dict)), {})
     if "image_id" in first:
         return (
@@ -114,7 +114,7 @@ def _describe_list(content: list[Any]) -> str:
 
 
 def _describe_other(content: Any) -> str:
-    """Return what a JSON object of another format is and what to do; "" if it may be COCO instances."""
+    """Describe a JSON object of another format and the remedy; "" if it may be COCO instances."""
     if not isinstance(content, dict):
         return ""
     if "shapes" in content and ("imagePath" in content or "imageData" in content or "images" not in content):

@@ -33,7 +33,7 @@ def find_format(path: str | os.PathLike[str]) -> Format:
 
 
 def splits_of(source: str | os.PathLike[str]) -> tuple[str, ...]:
-    """Return the splits of a dataset among "train", "val" and "test"; () if it is not divided.
+    """Return the splits of a dataset among "train", "val" and "test"; () if it has no splits.
 
     Raises:
         AnnotationError: there are no annotations that can be read.
@@ -65,13 +65,13 @@ def read_raw(
 
     Args:
         source: an annotation file, or the folder of a dataset.
-        images: folder of the images; None = as the format says, or search for it.
-        split: "train", "val" or "test" (also "valid"), of a dataset that is divided. A dataset that is not divided,
+        images: folder of the images; None = as defined by the format.
+        split: "train", "val" or "test" (also "valid"), of a dataset with splits. A dataset without splits,
             for which ``splits_of`` is empty, is read as a whole.
         progress: show a progress bar on stderr for thousands of files.
 
     Returns:
-        The annotations; None if a divided dataset lacks the split.
+        The annotations; None if the dataset has splits, but not this one.
 
     Raises:
         AnnotationError: there are no annotations that can be used.
@@ -80,7 +80,7 @@ def read_raw(
         found = locate_annotations(Path(source))
         folder = None if images is None else Path(images)
         if folder is not None and not is_folder(folder):
-            raise AnnotationError(f"there is no folder {folder}; correct --images")
+            raise AnnotationError(f"the folder {folder} does not exist; correct --images")
         return _read(found, folder, canonical_split(split), progress)
 
 

@@ -68,7 +68,7 @@ def _read_bytes(path: Path) -> bytes:
             raise AnnotationError(f"{path} is not a regular file: name the JSON file")
         return path.read_bytes()
     except FileNotFoundError as error:
-        raise AnnotationError(f"there is no file {path}: correct the path") from error
+        raise AnnotationError(f"{path} does not exist: correct the path") from error
     except (OSError, ValueError) as error:
         raise AnnotationError(f"{path} cannot be read: {error}. Check the path and its permissions") from error
 

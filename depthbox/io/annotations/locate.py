@@ -37,7 +37,7 @@ def locate_annotations(source: Path) -> LocatedAnnotations:
     if is_file(source):
         return LocatedAnnotations(_file_format(source), source)
     if not is_folder(source):
-        raise AnnotationError(f"there is no {source}; give {ACCEPTED}")
+        raise AnnotationError(f"{source} does not exist; give {ACCEPTED}")
     folder = source
     for _ in range(_MOST_LEVELS):
         kind = _folder_format(folder)

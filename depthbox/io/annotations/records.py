@@ -1,4 +1,4 @@
-"""Records of annotation files: what a reader returns, and the canonical dataset that every command uses."""
+"""Records of annotation files: the result of a reader, and the canonical dataset that every command uses."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ class Note:
         count: number of cases.
         text: one line without the number, such as "label files without an image".
         examples: up to ``MAX_EXAMPLES`` cases, each naming the file or object.
-        remedy: what to do about it; "" = nothing needs to be done.
-        cases: the examples as records, with the image and the box if the reader knows them.
+        remedy: action for the user; "" = none is needed.
+        cases: the examples as records, with the image and the box if they are known.
     """
 
     kind: NoteKind
@@ -143,9 +143,9 @@ class AnnotationSet:
         content: canonical COCO content.
         ids: the user's ids.
         positions: canonical annotation id -> its index in ``original["annotations"]``.
-        original: COCO content with the user's ids and keys, unchanged; what labels are written into.
+        original: COCO content with the user's ids and keys, unchanged; labels are written into it.
         missing: canonical ids of the images whose file does not exist.
-        notes: what was repaired, left out or contradicts itself.
+        notes: repairs, omissions and contradictions.
     """
 
     source: Path

@@ -50,7 +50,7 @@ def read_weights(source: str, own: Mapping[str, Tensor], name: str) -> dict[str,
 
     Args:
         source: see ``find_weights``.
-        own: state dict of the network.
+        own: state dict of the network, with tensors of any shape; equal shapes are required.
         name: name of the network, for messages.
 
     Raises:

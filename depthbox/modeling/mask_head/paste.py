@@ -142,7 +142,7 @@ class _Axis:
 
 
 @dataclass(frozen=True)
-class _Part:
+class _PasteRegion:
     """Part of an output image outside of which a mask is empty.
 
     Attributes:
@@ -168,7 +168,7 @@ class _Part:
 @torch.no_grad()
 def _parts(
     logits: Tensor, stride: int, image_size: tuple[int, int], output_size: tuple[int, int], threshold: float
-) -> Iterator[_Part]:
+) -> Iterator[_PasteRegion]:
     """Yield the part of each mask, in order; masks without a cell above the threshold are skipped."""
     if logits.numel() == 0:
         return
@@ -187,7 +187,7 @@ def _parts(
             axis.restrict(start, stop, logits.device) for axis, start, stop in zip(axes, starts, stops, strict=True)
         )
         if len(rows.near) and len(columns.near):
-            yield _Part(number, scores, rows, columns)
+            yield _PasteRegion(number, scores, rows, columns)
 
 
 def _extents(logits: Tensor, threshold: float) -> list[list[list[int]]]:

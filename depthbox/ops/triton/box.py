@@ -20,7 +20,10 @@ _BLOCK_H = 16  # rows of one program of the forward pass
 def fits(logits: Tensor, edge_sets: Sequence[Tensor], size: int) -> bool:
     """Return whether the kernels support the arguments of ``box_losses``.
 
-    They do for float32 logits of at most 1024 x 1024 cells and one or two edge sets of 8 neighbors.
+    Args:
+        logits: (N, 1, H, W). Supported: float32, not empty, H and W at most 1024.
+        edge_sets: (B, H, W) each, bits of the similar neighbors. Supported: one or two sets of uint8.
+        size: side of the neighborhood. Supported: 3, that is, 8 neighbors.
     """
     return (
         logits.dtype == torch.float32

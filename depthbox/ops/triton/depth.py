@@ -15,7 +15,7 @@ _BLOCK_H, _BLOCK_W = 16, 64
 
 
 def fits(logits: Tensor) -> bool:
-    """Return whether the kernels support the logits: float32 of at most 4096 x 4096 cells, not empty."""
+    """Return whether the kernels support logits (N, 1, H, W): float32, not empty, H and W at most 4096."""
     return logits.dtype == torch.float32 and logits.numel() > 0 and max(logits.shape[2:]) <= 4096
 
 

@@ -15,7 +15,7 @@ _BLOCK = 2048  # cells of one program
 
 
 def fits(logits: Tensor) -> bool:
-    """Return whether the kernels support the logits: float32, not empty."""
+    """Return whether the kernels support logits (N, 1, H, W): float32, not empty."""
     return logits.dtype == torch.float32 and logits.numel() > 0
 
 

@@ -24,7 +24,7 @@ def is_available(device: torch.device) -> bool:
 
 
 def on_device(tensor: Tensor) -> AbstractContextManager[object]:
-    """Make the tensor's device the current one, on which Triton launches its kernels."""
+    """Make the device of a tensor of any shape the current one, on which Triton launches its kernels."""
     return torch.cuda.device(tensor.device) if tensor.is_cuda else nullcontext()
 
 
@@ -52,7 +52,7 @@ def make_maps_contiguous(logits: Tensor) -> Tensor:
 
 
 def view_as_bytes(mask: Tensor) -> Tensor:
-    """Return a bool tensor as contiguous uint8, copied only if it is not contiguous."""
+    """Return a bool tensor of any shape as contiguous uint8, copied only if it is not contiguous."""
     return mask.contiguous().view(torch.uint8)
 
 

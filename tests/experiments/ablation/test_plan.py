@@ -52,7 +52,7 @@ def test_a_folder_with_other_settings_is_refused(lab):
         (["plain"], [0], (), ("a", "b"), "2 names for 1 configs"),
         (["plain"], [0], (), ("../a",), "a name consists of"),
         (["plain"], [-1], (), (), "0 or more"),
-        (["nothing"], [0], (), (), "no config file"),
+        (["nothing"], [0], (), (), "the config file .*nothing.* does not exist"),
     ],
 )
 def test_mistakes_are_found_before_a_run_starts(lab, configs, seeds, overrides, names, message):

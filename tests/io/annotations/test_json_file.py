@@ -60,7 +60,7 @@ def test_files_that_are_not_json_are_named_with_the_cause(content: bytes, cause:
 
 
 def test_missing_files_and_folders_are_errors(tmp_path: Path) -> None:
-    with pytest.raises(AnnotationError, match="there is no file"):
+    with pytest.raises(AnnotationError, match="does not exist"):
         load_json(tmp_path / "none.json")
     with pytest.raises(AnnotationError, match="is a folder"):
         load_json(tmp_path)

@@ -47,7 +47,7 @@ def compute_area(outline: Any, box: list[float]) -> float:
 
     Args:
         outline: polygons, RLE or None; the area of a compressed RLE is measured elsewhere, and 0 here.
-        box: [x, y, width, height], whose area is returned if there is no outline.
+        box: [x, y, width, height], whose area is returned for an object without an outline.
     """
     if isinstance(outline, dict):
         return 0 if isinstance(outline["counts"], str) else sum(outline["counts"][1::2])

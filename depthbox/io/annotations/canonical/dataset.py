@@ -17,13 +17,13 @@ _LISTS = ("images", "annotations", "categories")
 def canonicalize(raw: RawAnnotations, *, check_files: bool = True, check_sizes: bool = False) -> AnnotationSet:
     """Convert annotations to canonical form, see ``AnnotationSet``.
 
-    What is wrong without doubt is repaired, and what cannot be used is left out; each is counted in the notes.
+    Unambiguous faults are repaired. Entries that cannot be used are left out. The notes count both.
     Images and categories are numbered in the order of their ids if all of them are numbers, else in the order of the
     file; annotations in the order of the file. Values that need no repair are shared with ``raw.content``, which is not
     changed: treat both as read-only.
 
     Args:
-        raw: what a reader returned.
+        raw: result of a reader.
         check_files: list the image folder once and match each ``file_name`` to a file; otherwise names are normalized
             only and no image counts as missing.
         check_sizes: also compare each height and width with the header of the image file, and leave out images whose
@@ -34,7 +34,9 @@ def canonicalize(raw: RawAnnotations, *, check_files: bool = True, check_sizes: 
             category id is ambiguous, or no image can be used.
     """
     if check_files and not raw.image_root.is_dir():
-        raise AnnotationError(f"there is no image folder {raw.image_root} for {raw.source}: correct the image folder")
+        raise AnnotationError(
+            f"the image folder {raw.image_root} of {raw.source} does not exist: correct the image folder"
+        )
     try:
         with without_garbage_collection():
             return _build(raw, check_files, check_sizes)

@@ -53,7 +53,7 @@ class ObjectReader:
         self._in_merged: dict[tuple[Any, ...], Id] = {}
 
     def read(self, entries: list[Any]) -> ObjectTable:
-        """Read the list; what cannot be used is left out and counted."""
+        """Read the list; entries that cannot be used are left out and counted."""
         repeats = has_repeats(entry.get("id") for entry in entries if type(entry) is dict)
         for position, entry in enumerate(entries):
             if type(entry) is not dict:
@@ -246,6 +246,4 @@ def _describe_outline(entry: Entry) -> str:
 
 
 def _are_polygons(outline: Any, size: tuple[int, int]) -> bool:
-    if type(outline) is not list or not outline:
-        return False
-    return all(is_polygon(polygon, size[0], size[1]) for polygon in outline)
+    return type(outline) is list and bool(outline) and all(is_polygon(polygon, *size) for polygon in outline)

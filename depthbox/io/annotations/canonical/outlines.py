@@ -17,7 +17,7 @@ class Outline:
     """An outline as far as it can be used.
 
     Attributes:
-        value: polygons or RLE; None = there is no outline, or it cannot be used.
+        value: polygons or RLE; None = the outline is missing or cannot be used.
         rules: rules of the notes to make.
         unchecked: whether ``value`` is a compressed RLE whose counts are still to be measured.
     """
@@ -36,7 +36,7 @@ def read_outline(segmentation: Any, height: int, width: int) -> Outline:
     """Read the ``segmentation`` of an annotation.
 
     Args:
-        segmentation: any value; nothing, [], {} or [[]] = there is no outline.
+        segmentation: any value; None, [], {} and [[]] mean that the object has no outline.
         height, width: of the image.
     """
     if is_empty(segmentation):
@@ -58,7 +58,7 @@ def read_outline(segmentation: Any, height: int, width: int) -> Outline:
 
 
 def is_empty(segmentation: Any) -> bool:
-    """Return whether a ``segmentation`` says that there is no outline."""
+    """Return whether a ``segmentation`` is empty: None, [], {}, "" or a list of empty lists."""
     if segmentation is None or (isinstance(segmentation, str | dict | list | tuple) and not segmentation):
         return True
     return isinstance(segmentation, list) and all(part is None or part == [] for part in segmentation)

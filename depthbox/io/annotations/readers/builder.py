@@ -81,7 +81,7 @@ class ContentBuilder:
             names: further names of classes, such as those of other splits.
 
         Raises:
-            AnnotationError: there is no image.
+            AnnotationError: no image was added.
         """
         if not self._images:
             raise AnnotationError(self._reason())
@@ -123,7 +123,7 @@ class ContentBuilder:
 
 
 def compare_sizes(objects: Sequence[LabeledShape], stated: Size, size: Size) -> SizeRelation:
-    """Return how an annotated image size relates to the size of the image file.
+    """Compare an annotated image size with the size of the image file.
 
     Args:
         objects: in the coordinates of the annotation.

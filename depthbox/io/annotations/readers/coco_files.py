@@ -17,7 +17,7 @@ _KEYS = re.compile(rb'"(images|annotations|categories)"\s*:\s*\[')
 
 
 def find_coco_files(source: Path) -> dict[str, Path]:
-    """Return split -> COCO JSON file of a folder; the key is "" if the dataset is not divided.
+    """Return split -> COCO JSON file of a folder; the key is "" if the dataset has no splits.
 
     The files may lie in folders named train, valid and test, in the folder itself or in a subfolder of annotations.
     Several files in one folder are told apart by the names of the splits in their own names.

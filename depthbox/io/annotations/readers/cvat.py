@@ -88,7 +88,7 @@ def _subsets(root: Element) -> tuple[str, ...]:
 def _load(source: Path) -> Element:
     file = find_cvat_file(source)
     if file is None:
-        raise AnnotationError(f"there is no .xml file in {source}; give the annotations.xml of CVAT")
+        raise AnnotationError(f"{source} has no .xml file; give the annotations.xml of CVAT")
     root = read_xml(file)
     if root.tag != "annotations":
         raise AnnotationError(f"{file} is not CVAT: its root is <{root.tag[:40]}>, not <annotations>")

@@ -36,7 +36,7 @@ def read_bytes(path: Path, limit: int = JSON_LIMIT) -> bytes:
     """
     try:
         if not path.is_file():
-            raise AnnotationError(f"there is no file {path}; correct the path")
+            raise AnnotationError(f"{path} does not exist; correct the path")
         size = os.path.getsize(path)
         if size > limit:
             raise AnnotationError(

@@ -122,7 +122,7 @@ def find_image_folder(folder: Path, images: Path | None = None) -> Path:
     """
     if images is not None:
         if not is_folder(images):
-            raise AnnotationError(f"there is no folder {images}; correct --images")
+            raise AnnotationError(f"the folder {images} does not exist; correct --images")
         return images
     parent = folder.resolve().parent if folder.name in ("", "..") else folder.parent
     for place in (child_folder(folder, *IMAGE_FOLDERS), folder, child_folder(parent, *IMAGE_FOLDERS)):

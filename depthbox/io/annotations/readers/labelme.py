@@ -34,7 +34,7 @@ _MOST_PIXELS = 2**28
 
 
 @dataclass(frozen=True)
-class _Part:
+class _ShapePart:
     """One shape of a file before the shapes of one object are joined."""
 
     label: str
@@ -50,7 +50,7 @@ def is_labelme(content: Any) -> bool:
 
 
 def labelme_splits(source: Path) -> tuple[str, ...]:
-    """Return the splits of a folder with train, valid and test; () if it is not divided."""
+    """Return the splits of a folder with train, valid and test; () if it has no splits."""
     return tuple(_split_files(source))
 
 
@@ -65,11 +65,11 @@ def read_labelme(
     Args:
         source: one JSON file, or a folder of them.
         images: folder of the images; None = search for it.
-        split: which split of a divided folder.
+        split: name of the split, for a folder with splits.
         progress: show a progress bar for thousands of files.
 
     Returns:
-        The annotations; None if a divided folder lacks the split.
+        The annotations; None if the folder has splits, but not this one.
 
     Raises:
         AnnotationError: there are no annotations that can be used.
@@ -131,7 +131,7 @@ def _find_images(home: Path, images: Path | None, files: Sequence[Path]) -> Path
 
 
 def _find_image(content: Mapping[str, Any], path: Path, folder: ImageFolder, unique: bool) -> str | None:
-    """Return the image of a file: as ``imagePath`` says, relative to the file, otherwise the image of the same stem."""
+    """Return the image of a file: at ``imagePath``, relative to the file, otherwise the image of the same stem."""
     named = str(content["imagePath"]).replace("\\", "/")
     resolved = Path(posixpath.normpath(path.parent.resolve().as_posix() + "/" + named))
     root = folder.root.resolve()
@@ -153,7 +153,7 @@ def _add(content: Mapping[str, Any], image: str, label: str, builder: ContentBui
         return
     sides = parse_numbers([content.get("imageHeight"), content.get("imageWidth")])
     stated = None if sides is None or min(sides) < 1 else (int(sides[0]), int(sides[1]))
-    parts: list[_Part] = []
+    parts: list[_ShapePart] = []
     for number, shape in enumerate(content["shapes"], 1):
         part = _part(shape, stated or size, f"{label}, shape {number}", builder)
         if part is not None:
@@ -161,7 +161,7 @@ def _add(content: Mapping[str, Any], image: str, label: str, builder: ContentBui
     builder.add(image, _join(parts), label, stated)
 
 
-def _part(shape: Any, size: Size, case: str, builder: ContentBuilder) -> _Part | None:
+def _part(shape: Any, size: Size, case: str, builder: ContentBuilder) -> _ShapePart | None:
     if not isinstance(shape, dict):
         builder.notes.add(OBJECT_UNREADABLE, case)
         return None
@@ -179,7 +179,7 @@ def _part(shape: Any, size: Size, case: str, builder: ContentBuilder) -> _Part |
         return None
     extra: dict[str, Any] = {"ignore": 1} if shape.get("difficult") is True else {}
     corners = tuple(points) if kind in ("polygon", "rotation") else ()
-    return _Part(str(label), shape.get("group_id"), outline, corners, extra)
+    return _ShapePart(str(label), shape.get("group_id"), outline, corners, extra)
 
 
 def _shape(kind: str, points: Sequence[Point], shape: Mapping[str, Any], size: Size) -> ObjectShape | None:
@@ -211,9 +211,9 @@ def _mask(points: Sequence[Point], text: Any, size: Size) -> ObjectShape | None:
     return mask_shape(mask, round(points[0][0]), round(points[0][1]), *size)
 
 
-def _join(parts: Sequence[_Part]) -> list[LabeledShape]:
+def _join(parts: Sequence[_ShapePart]) -> list[LabeledShape]:
     """Join the polygons of one object, which have the same label and group."""
-    groups: dict[Any, list[_Part]] = {}
+    groups: dict[Any, list[_ShapePart]] = {}
     for number, part in enumerate(parts):
         group = parse_number(part.group)
         key = (part.label, group) if group is not None and part.points else number

@@ -97,7 +97,7 @@ def find_export(source: Path) -> Path:
     if len(files) > 1:
         files = [path for path in files if is_label_studio(load_json(path))]
     if len(files) != 1:
-        raise AnnotationError(f"{source} has {len(files)} Label Studio exports; give one .json file")
+        raise AnnotationError(f"{source} has {len(files)} Label Studio exports; give the path of one JSON export")
     return files[0]
 
 

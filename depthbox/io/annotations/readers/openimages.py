@@ -24,7 +24,7 @@ def is_open_images_table(path: Path) -> bool:
 
 
 def find_open_images_tables(source: Path) -> dict[str, Path]:
-    """Return split -> CSV file of a folder; the key is "" if the dataset is not divided."""
+    """Return split -> CSV file of a folder; the key is "" if the dataset has no splits."""
     if is_file(source):
         return {"": source}
     places = (source, child_folder(source, *_FOLDERS))
@@ -37,7 +37,7 @@ def find_open_images_tables(source: Path) -> dict[str, Path]:
 
 
 def open_images_splits(source: Path) -> tuple[str, ...]:
-    """Return the splits of a dataset; () if it is not divided."""
+    """Return the splits of a dataset; () if it has no splits."""
     return tuple(split for split in find_open_images_tables(source) if split)
 
 
@@ -52,11 +52,11 @@ def read_open_images(
     Args:
         source: the CSV file, or the folder that holds it.
         images: folder of the images; None = search for it.
-        split: which split of a divided dataset.
+        split: name of the split, for a dataset with splits.
         progress: show a progress bar for thousands of images.
 
     Returns:
-        The annotations; None if a divided dataset lacks the split.
+        The annotations; None if the dataset has splits, but not this one.
 
     Raises:
         AnnotationError: there are no annotations that can be used.

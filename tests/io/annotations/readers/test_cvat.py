@@ -194,7 +194,7 @@ def test_broken_files_are_named(tmp_path, text, message):
 
 def test_the_file_of_a_folder(tmp_path):
     assert find_cvat_file(tmp_path) is None
-    with pytest.raises(AnnotationError, match=r"there is no \.xml file"):
+    with pytest.raises(AnnotationError, match=r"has no \.xml file"):
         read_cvat(tmp_path)
     write_text(tmp_path / "a.xml", "<annotations/>")
     assert find_cvat_file(tmp_path) == tmp_path / "a.xml"

@@ -27,12 +27,12 @@ def test_files_that_are_not_texts(tmp_path, data):
 
 
 def test_missing_large_and_special_files(tmp_path):
-    with pytest.raises(AnnotationError, match="there is no file"):
+    with pytest.raises(AnnotationError, match="does not exist"):
         read_bytes(tmp_path / "gone")
-    with pytest.raises(AnnotationError, match="there is no file"):
+    with pytest.raises(AnnotationError, match="does not exist"):
         read_bytes(tmp_path)
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(AnnotationError, match="there is no file"):
+    with pytest.raises(AnnotationError, match="does not exist"):
         read_bytes(tmp_path / "pipe")
     with pytest.raises(AnnotationError, match="more than the 0 MB"):
         read_bytes(write(tmp_path / "a", b"12345"), limit=4)

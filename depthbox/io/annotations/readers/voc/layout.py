@@ -58,7 +58,7 @@ def find_voc_files(source: Path) -> list[Path]:
 
 
 def voc_splits(source: Path) -> tuple[str, ...]:
-    """Return the splits of a dataset; () if it is not divided."""
+    """Return the splits of a dataset; () if it has no splits."""
     return tuple(split for split in _group(source).files if split in ("train", "val", "test"))
 
 
@@ -68,13 +68,13 @@ def voc_split(source: Path, images: Path | None, split: str) -> VocSplit | None:
     Args:
         source: the dataset's folder, its folder of annotations, or one XML file.
         images: folder of the images; None = search for it.
-        split: "train", "val", "trainval" or "test"; of no effect if the dataset is not divided.
+        split: "train", "val", "trainval" or "test"; of no effect if the dataset has no splits.
 
     Returns:
-        The files; None if a divided dataset lacks the split.
+        The files; None if the dataset has splits, but not this one.
 
     Raises:
-        AnnotationError: there is no XML file, or ``images`` is not a folder.
+        AnnotationError: the source has no XML file, or ``images`` is not a folder.
     """
     groups = _group(source)
     if not groups.files:

@@ -79,7 +79,7 @@ def voc_box(corners: Sequence[float], notes: NoteCounter, case: str) -> ObjectSh
     if x0 > x1 or y0 > y1:
         notes.add(COORDINATES_SWAPPED, case)
         x0, x1, y0, y1 = min(x0, x1), max(x0, x1), min(y0, y1), max(y0, y1)
-    # A minimum of 0 counts from 0: there is no pixel before the first one.
+    # Pascal VOC counts pixels from 1. A minimum of 0 comes from a tool that counts from 0, and is kept.
     return box_shape(x0 - 1 if x0 else 0.0, y0 - 1 if y0 else 0.0, x1, y1)
 
 

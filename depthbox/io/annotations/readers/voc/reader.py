@@ -24,11 +24,11 @@ def read_voc(
     Args:
         source: the dataset's folder, its folder of annotations, or one XML file.
         images: folder of the images; None = search for it.
-        split: which split of a divided dataset.
+        split: name of the split, for a dataset with splits.
         progress: show a progress bar for thousands of files.
 
     Returns:
-        The annotations; None if a divided dataset lacks the split.
+        The annotations; None if the dataset has splits, but not this one.
 
     Raises:
         AnnotationError: there are no annotations that can be used.

@@ -22,7 +22,7 @@ def is_voc_table(path: Path) -> bool:
 
 
 def voc_table_splits(source: Path) -> tuple[str, ...]:
-    """Return the splits of a folder with one table per split; () if it is not divided."""
+    """Return the splits of a folder with one table per split; () if it has no splits."""
     return tuple(_parts(source))
 
 
@@ -32,10 +32,10 @@ def read_voc_table(source: Path, images: Path | None = None, split: str = "train
     Args:
         source: the CSV file, its folder, or a folder with one table in each of train, valid and test.
         images: folder of the images; None = search for it.
-        split: which split of a divided dataset.
+        split: name of the split, for a dataset with splits.
 
     Returns:
-        The annotations; None if a divided dataset lacks the split.
+        The annotations; None if the dataset has splits, but not this one.
 
     Raises:
         AnnotationError: there are no annotations that can be used.
@@ -63,7 +63,7 @@ def read_voc_table(source: Path, images: Path | None = None, split: str = "train
 def _tables(folder: Path) -> list[Path]:
     tables = [path for path in list_files(folder, (".csv",), recursive=False) if is_voc_table(path)]
     if not tables and not split_folders(folder):
-        raise AnnotationError(f"there is no table of boxes in {folder}; give the .csv file")
+        raise AnnotationError(f"{folder} has no table of boxes; give the .csv file")
     return tables
 
 

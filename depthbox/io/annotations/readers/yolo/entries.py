@@ -68,8 +68,8 @@ def split_images(source: YoloSource, split: str, notes: NoteCounter) -> YoloImag
         if path is None:
             tried = source.root / clean_name(entry)
             raise AnnotationError(
-                f"{source.file} names the images of '{split}' as '{shorten(entry)}', but there is no {tried}; correct"
-                " the entry, or give the folder with --images"
+                f"{source.file} names the images of '{split}' as '{shorten(entry)}', but {tried} does not exist;"
+                " correct the entry, or give the folder with --images"
             )
         if source.foreign_path or not _is_literal(source, entry, path):
             notes.add(PATH_NOT_HERE, f"{source.foreign_path or entry} -> {path}")
@@ -86,10 +86,10 @@ def given_images(source: YoloSource, images: Path, split: str) -> YoloImages:
     """Return the images of a split in the folder given by the user: a subfolder named as in the entry, or all.
 
     Raises:
-        AnnotationError: there is no such folder.
+        AnnotationError: the folder does not exist.
     """
     if not is_folder(images):
-        raise AnnotationError(f"there is no folder {images}; correct --images")
+        raise AnnotationError(f"the folder {images} does not exist; correct --images")
     for entry in source.entries.get(split, ()):
         parts = PurePosixPath(clean_name(entry)).parts
         tails = (images / "/".join(parts[start:]) for start in range(len(parts)))

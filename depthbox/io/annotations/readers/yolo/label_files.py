@@ -44,7 +44,7 @@ class LabelFinder:
         return next(iter(self._places(image.parent)))
 
     def unused(self) -> list[Path]:
-        """Return the label files beside those that were found, if there is no image for them."""
+        """Return the label files in the used label folders that belong to no image."""
         found: set[Path] = set()
         for folder in self._folders:
             place = next((place for place in self._places(folder) if self._is_used(place)), None)

@@ -28,7 +28,7 @@ _FEW = 3
 
 
 def yolo_splits(source: Path) -> tuple[str, ...]:
-    """Return the splits of a dataset whose images exist; () if it is not divided.
+    """Return the splits of a dataset whose images exist; () if it has no splits.
 
     Raises:
         AnnotationError: the dataset's file cannot be read.
@@ -47,11 +47,11 @@ def read_yolo(
     Args:
         source: the dataset's folder, its YAML or .data file, or its list of class names.
         images: folder of the images of the split; None = as the dataset's file says.
-        split: which split of a divided dataset.
+        split: name of the split, for a dataset with splits.
         progress: show a progress bar for thousands of images.
 
     Returns:
-        The annotations; None if a divided dataset lacks the split.
+        The annotations; None if the dataset has splits, but not this one.
 
     Raises:
         AnnotationError: a label file is not in YOLO's format, or there are no labels that can be used.

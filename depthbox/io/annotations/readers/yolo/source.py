@@ -73,7 +73,7 @@ def load_source(source: Path) -> YoloSource:
         source: its folder, its YAML or .data file, or its list of class names.
 
     Raises:
-        AnnotationError: there is no such file, or it cannot be read.
+        AnnotationError: the file does not exist or cannot be read.
     """
     file = source if is_file(source) else find_source_file(source)
     if file is None:
@@ -132,7 +132,9 @@ def _load_pairs(file: Path) -> YoloSource:
     tail = Path(pairs.get("names", "").replace("\\", "/"))
     found = [path for path in (root / tail, root / tail.name) if is_file(path)]
     if not found:
-        raise AnnotationError(f"{file} names the classes '{shorten(tail)}', but there is no {root / tail.name}; add it")
+        raise AnnotationError(
+            f"{file} names the classes '{shorten(tail)}', but {root / tail.name} does not exist; add it"
+        )
     entries = {}
     for split, names in SPLIT_NAMES.items():
         entry = next((pairs[name] for name in names if pairs.get(name, "").lower() not in EMPTY), None)
