@@ -32,7 +32,9 @@ def main(argv: list[str] | None = None) -> None:
     try:
         series = read_metrics(arguments.run)
         if not group_by_panel(series):
-            raise ValueError(f"{arguments.run} has no losses, AP or times to draw; wait until training has written some")
+            raise ValueError(
+                f"{arguments.run} has no losses, AP or times to draw; wait until training has written some"
+            )
         folder = arguments.run if arguments.run.is_dir() else arguments.run.parent
         output = arguments.output or folder / "curves.png"
         save_curves(series, output, find_teacher_start(series))
