@@ -7,7 +7,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from depthbox.visualization.curves import find_teacher_start, read_metrics, save_curves
+from depthbox.visualization.curves import find_teacher_start, group_by_panel, read_metrics, save_curves
 
 EXAMPLES = """
 examples:
@@ -31,6 +31,10 @@ def main(argv: list[str] | None = None) -> None:
     arguments = parse_arguments(argv)
     try:
         series = read_metrics(arguments.run)
+        if not group_by_panel(series):
+            raise ValueError(
+                f"{arguments.run} has no losses, AP or times to draw; wait until training has written some"
+            )
         folder = arguments.run if arguments.run.is_dir() else arguments.run.parent
         output = arguments.output or folder / "curves.png"
         save_curves(series, output, find_teacher_start(series))

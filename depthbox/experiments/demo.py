@@ -173,9 +173,9 @@ def stretch_schedule(cfg: CfgNode, iterations: int) -> CfgNode:
 def draw_masks(cfg: CfgNode, path: Path) -> None:
     """Draw the ground truth and the final network's masks for some validation images."""
     name = cfg.DATASETS.TEST[0]
+    records = choose_records(load_records([name], filter_empty=False), SHEET_IMAGES)  # sets the names of the classes
     predict = load_predictor(cfg, str(Path(cfg.OUTPUT_DIR) / f"{FINAL}.pth"))
     sheet = DatasetSheet(cfg, name, predict, columns=SHEET_COLUMNS, score_threshold=SHEET_SCORE, inputs=False)
-    records = choose_records(load_records([name], filter_empty=False), SHEET_IMAGES)
     tiles = [tile for record in records for tile in sheet.tiles(record)]
     title = "Masks learned from boxes: ground truth (boxes and outlines) and prediction"
     save_sheet(make_sheet(tiles, sheet.columns, title), path)
