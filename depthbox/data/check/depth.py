@@ -54,7 +54,7 @@ def inspect_depth(
     except DepthFileError as error:
         problem = str(error).removeprefix(f"{path}: ")
         kind = next((kind for phrase, kind in _PROBLEMS if phrase in problem), "depth_unreadable")
-        return [(kind, _example(image, path, to_line(problem.split(". Depth files are")[0])))], None
+        return [(kind, _example(image, path, to_line(problem.split(". Generate depth files")[0])))], None
     except Exception as error:  # decoders of broken files raise nearly anything
         return [("depth_unreadable", _example(image, path, to_line(error)))], None
     if depth.max() - depth.min() < _FLAT:
