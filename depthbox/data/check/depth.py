@@ -17,7 +17,7 @@ _FLAT = 1e-3  # range of a constant depth map
 # Parts of the messages of ``read_depth``; any other message is "depth_unreadable".
 _PROBLEMS = (
     ("aspect ratios differ", "depth_size_differs"),
-    ("8-bit", "depth_8bit"),
+    ("(8-bit, palette or color)", "depth_8bit"),  # not "8-bit" alone, which may be in the path
     ("NaN or infinite", "depth_not_finite"),
     ("depth lies in [0, 1]", "depth_range"),
 )
