@@ -54,7 +54,7 @@ def test_a_finished_run_is_evaluated_with_its_own_weights(run_folder, scenes, st
     more = ["--data", str(scenes / "boxes.json"), "--images", str(scenes / "train")]
     assert main(["eval", "--run", str(run_folder), *more]) == 0
     (cfg,) = started
-    assert cfg.MODEL.WEIGHTS == str(run_folder / "model_final.pth") and str(run_folder) == cfg.OUTPUT_DIR
+    assert str(run_folder / "model_final.pth") == cfg.MODEL.WEIGHTS and str(run_folder) == cfg.OUTPUT_DIR
     name, file, images = truth_of(cfg)
     assert (name, images) == ("boxes", scenes / "train")
     assert file == run_folder / "inference" / "boxes" / "ground_truth.json"

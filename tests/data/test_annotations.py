@@ -175,5 +175,5 @@ def test_fields_follow_the_supervision_and_depth(supervision, depth):
     assert ("gt_masks" in fields) == (supervision != "box") and ("gt_has_mask" in fields) == (supervision == "mixed")
     assert (fields[-1:] == ("depth",)) == depth
     cfg.MODEL.MASK_SUPERVISION = "points"
-    with pytest.raises(ValueError, match="MODEL.MASK_SUPERVISION must be box, mask, mixed, got 'points'"):
+    with pytest.raises(ValueError, match=r"MODEL\.MASK_SUPERVISION must be box, mask, mixed, got 'points'"):
         required_fields(cfg)

@@ -145,5 +145,7 @@ def test_a_set_without_images_names_the_remedy(builder, tmp_path):
     with pytest.raises(AnnotationError) as caught:
         builder.finish()
     text = str(caught.value)
-    assert text.startswith(f"{tmp_path / 'source.xml'} has no image that can be used with those in {tmp_path}: 2 images")
+    assert text.startswith(
+        f"{tmp_path / 'source.xml'} has no image that can be used with those in {tmp_path}: 2 images"
+    )
     assert "broken.jpg is an HTML page" in text and text.endswith("Replace these files, or remove them.")

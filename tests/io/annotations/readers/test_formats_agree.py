@@ -193,7 +193,7 @@ def test_the_order_of_files_on_disk_does_not_matter(written, monkeypatch):
         """Entries of a folder in the opposite order, as an iterator and as a context."""
 
         def __init__(self, path):
-            self._entries = reversed(sorted(scandir(path), key=lambda entry: entry.name))
+            self._entries = iter(sorted(scandir(path), key=lambda entry: entry.name, reverse=True))
 
         def __iter__(self):
             return self

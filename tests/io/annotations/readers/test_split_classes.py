@@ -76,7 +76,7 @@ def test_labelme_shapes_that_are_left_out_do_not_change_the_classes_of_one_split
 
 def test_labelme_numbers_as_labels_are_classes_of_all_splits(tmp_path):
     found = classes_by_split(write_labelme(tmp_path, {"valid": [labelme_shape(7)], "test": [labelme_shape("ant")]}))
-    assert found == dict.fromkeys(("train", "val", "test"), ["7", "ant", "car"])
+    assert found == {split: ["7", "ant", "car"] for split in ("train", "val", "test")}
 
 
 @pytest.mark.parametrize("part", PARTS)
