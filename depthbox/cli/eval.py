@@ -197,7 +197,8 @@ def _data_words(arguments: argparse.Namespace, cfg: CfgNode) -> list[str]:
     for note in annotations.notes:
         if note.kind != "repaired":
             print(format_note(note), file=sys.stderr)
-    name = f"{raw.source.stem}_{split}" if splits else raw.source.stem
+    stem = raw.source.resolve().stem or "data"  # the source may be "." or ".."
+    name = f"{stem}_{split}" if splits else stem
     file = Path(cfg.OUTPUT_DIR) / "inference" / name / "ground_truth.json"
     file.parent.mkdir(parents=True, exist_ok=True)
     write_coco(repaired_coco(annotations), file)

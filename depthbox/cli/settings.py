@@ -71,4 +71,7 @@ def _read_option(path: Path, key: str, value: Any) -> tuple[str, Any]:
     fits = isinstance(value, (int, float) if wanted is float else wanted) and not isinstance(value, bool)
     if not fits:
         raise ValueError(f"{path}: {key} is {value!r}, not of type {wanted.__name__}")
-    return name, path.parent / os.path.expanduser(value) if name in PATHS else value
+    place = path.parent / os.path.expanduser(value) if name in (*PATHS, "weights") else path
+    if name == "weights":  # a file, or a word such as "none"
+        return name, str(place) if place.is_file() else value
+    return name, place if name in PATHS else value

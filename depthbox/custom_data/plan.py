@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -64,8 +65,8 @@ class OwnTraining:
             ConfigError: a number that must be positive is not.
         """
         for name in _POSITIVE:
-            if options.get(name, 1) <= 0:
-                raise ConfigError(f"--{name.replace('_', '-')} is {options[name]}: it must be more than 0")
+            if not 0 < options.get(name, 1) < math.inf:
+                raise ConfigError(f"--{name.replace('_', '-')} is {options[name]}: it must be a number above 0")
         data = Path(options["data"])
         given: dict[str, Any] = {name: Path(options[name]) for name in _DATA_PATHS if name in options}
         given |= {key: options[name] for name, key in _DATA_KEYS.items() if name in options}

@@ -17,7 +17,7 @@ _FLAT = 1e-3  # range of a constant depth map
 # Parts of the messages of ``read_depth``; any other message is "depth_unreadable".
 _PROBLEMS = (
     ("aspect ratios differ", "depth_size_differs"),
-    ("8-bit", "depth_8bit"),
+    ("(8-bit, palette or color)", "depth_8bit"),  # not "8-bit" alone, which may be in the path
     ("NaN or infinite", "depth_not_finite"),
     ("depth lies in [0, 1]", "depth_range"),
 )
@@ -54,7 +54,7 @@ def inspect_depth(
     except DepthFileError as error:
         problem = str(error).removeprefix(f"{path}: ")
         kind = next((kind for phrase, kind in _PROBLEMS if phrase in problem), "depth_unreadable")
-        return [(kind, _example(image, path, to_line(problem.split(". Depth files are")[0])))], None
+        return [(kind, _example(image, path, to_line(problem.split(". Generate depth files")[0])))], None
     except Exception as error:  # decoders of broken files raise nearly anything
         return [("depth_unreadable", _example(image, path, to_line(error)))], None
     if depth.max() - depth.min() < _FLAT:

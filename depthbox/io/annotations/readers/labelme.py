@@ -83,9 +83,11 @@ def read_labelme(
     builder = ContentBuilder(source, "labelme", folder.root)
     stems = Counter(path.stem for path in files)
     used: set[str] = set()
+    names: set[str] = set()
     for path in track(files, "LabelMe", progress):
         label = path.relative_to(home).as_posix()
         content = _load(path, label, builder)
+        names |= _class_names(content) if parts else set()
         image = None if content is None else _find_image(content, path, folder, stems[path.stem] == 1)
         if image is not None and content is not None:
             used.add(image)
@@ -97,7 +99,7 @@ def read_labelme(
             if name not in used and posixpath.splitext(posixpath.basename(name))[0] not in stems:
                 builder.notes.add(IMAGE_WITHOUT_ANNOTATION, name)
     others = (path for name, paths in parts.items() if name != split for path in paths)
-    return builder.finish(names=sorted(_labels(others)))
+    return builder.finish(names=sorted(names | _labels(others)))
 
 
 def _load(path: Path, label: str, builder: ContentBuilder) -> dict[str, Any] | None:
@@ -169,7 +171,7 @@ def _part(shape: Any, size: Size, case: str, builder: ContentBuilder) -> _ShapeP
     if kind not in _AREAS:
         builder.notes.add(SHAPE_UNSUPPORTED, f"{case}: {kind}")
         return None
-    if not isinstance(label, (str, int)) or not str(label).strip():
+    if not _is_label(label):
         builder.notes.add(OBJECT_WITHOUT_CLASS, case)
         return None
     points = parse_points(shape.get("points"))
@@ -233,7 +235,16 @@ def _labels(files: Iterable[Path]) -> set[str]:
             content = load_json(path)
         except AnnotationError:
             continue
-        if is_labelme(content):
-            shapes = [shape for shape in content["shapes"] if isinstance(shape, dict)]
-            found.update(str(shape["label"]) for shape in shapes if isinstance(shape.get("label"), (str, int)))
-    return found - {""}
+        found |= _class_names(content if is_labelme(content) else None)
+    return found
+
+
+def _class_names(content: Mapping[str, Any] | None) -> set[str]:
+    """Return the class names of the areas in a file, readable or not."""
+    shapes = [] if content is None else [shape for shape in content["shapes"] if isinstance(shape, dict)]
+    areas = [shape for shape in shapes if (shape.get("shape_type") or "polygon") in _AREAS]
+    return {str(label) for shape in areas if _is_label(label := shape.get("label"))}
+
+
+def _is_label(label: Any) -> bool:
+    return isinstance(label, (str, int)) and bool(str(label).strip())

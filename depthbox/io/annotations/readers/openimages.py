@@ -80,8 +80,8 @@ def read_open_images(
                 for entry in objects[image]
             ]
             builder.add(image, scaled, file.name)
-    others = [path for path in tables.values() if path != file]
-    return builder.finish(names=sorted(_labels(others, names)))
+    divided = tables.values() if len(tables) > 1 else ()
+    return builder.finish(names=sorted(_labels(divided, names)))
 
 
 # Shares are kept as boxes of an image of this size, so that rounding does not matter.

@@ -27,11 +27,13 @@ class VocFile:
         filename: of the image, as written; "" if it is missing.
         size: (height, width); None if it is missing or 0.
         objects: in pixels from 0.
+        names: class names of all objects, readable or not.
     """
 
     filename: str
     size: tuple[int, int] | None
     objects: tuple[LabeledShape, ...]
+    names: frozenset[str] = frozenset()
 
 
 def read_voc_file(path: Path, notes: NoteCounter, label: str) -> VocFile:
@@ -59,13 +61,13 @@ def read_voc_file(path: Path, notes: NoteCounter, label: str) -> VocFile:
             difficult = parse_number(xml_text(element, "difficult"))
             extra: dict[str, Any] = {"ignore": 1} if difficult else {}
             objects.append(LabeledShape(name, shape, extra))
-    return VocFile(xml_text(root, "filename"), _size(root), tuple(objects))
+    return VocFile(xml_text(root, "filename"), _size(root), tuple(objects), frozenset(_names(root)))
 
 
 def voc_class_names(path: Path) -> set[str]:
     """Return the class names in an XML file; none if the file cannot be read."""
     try:
-        return {name for element in _annotation(path).findall("object") if (name := xml_text(element, "name"))}
+        return _names(_annotation(path))
     except AnnotationError:
         return set()
 
@@ -88,6 +90,10 @@ def _annotation(path: Path) -> Element:
     if root.tag != "annotation":
         raise AnnotationError(f"{path} is not Pascal VOC: its root is <{root.tag[:40]}>, not <annotation>")
     return root
+
+
+def _names(root: Element) -> set[str]:
+    return {name for element in root.findall("object") if (name := xml_text(element, "name"))}
 
 
 def _size(root: Element) -> tuple[int, int] | None:

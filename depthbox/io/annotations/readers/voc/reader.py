@@ -48,7 +48,7 @@ def read_voc(
         except AnnotationError as error:
             builder.notes.add(FILE_UNREADABLE, str(error))
             continue
-        names.update(entry.label for entry in content.objects)
+        names.update(content.names if files.others else (entry.label for entry in content.objects))
         image = _find_image(content, label, folder, stems[path.stem] == 1, builder)
         if image is None:
             builder.notes.add(IMAGE_NOT_FOUND, f"{label}: {content.filename or 'no <filename>'}")

@@ -56,8 +56,8 @@ def read_voc_table(source: Path, images: Path | None = None, split: str = "train
             builder.notes.add(IMAGE_NOT_FOUND, filename)
         else:
             builder.add(image, _objects(entries, builder), f"{file.name}: {filename}", _size(entries[0]))
-    others = (path for path in parts.values() if path != file)
-    return builder.finish(names=[row["class"] for path in others for row in read_rows(path, _COLUMNS) if row["class"]])
+    names = {row["class"] for path in parts.values() for row in read_rows(path, _COLUMNS)} - {""}
+    return builder.finish(names=sorted(names))
 
 
 def _tables(folder: Path) -> list[Path]:
