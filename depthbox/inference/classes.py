@@ -10,9 +10,9 @@ from typing import Any
 
 from detectron2.config import CfgNode
 
-from ..io.annotations.canonical import NoteCounter
 from ..io.annotations.canonical.categories import read_categories
 from ..io.annotations.json_file import load_json
+from ..io.annotations.notes import NoteCounter
 
 
 @dataclass(frozen=True)
