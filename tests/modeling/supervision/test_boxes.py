@@ -110,7 +110,9 @@ def test_a_color_threshold_of_zero_accepts_all_valid_pairs() -> None:
         assert torch.equal(found[b], pairs_in_loops(torch.zeros(1, 8, 10), valid[b], lambda _: True))
 
 
-@pytest.mark.parametrize(("removed", "original", "rows"), [(0, 32, 8), (10, 32, 5), (10, 64, 7), (10, 16, 3), (99, 32, 0)])
+@pytest.mark.parametrize(
+    ("removed", "original", "rows"), [(0, 32, 8), (10, 32, 5), (10, 64, 7), (10, 16, 3), (99, 32, 0)]
+)
 def test_rows_at_the_bottom_of_the_original_image_are_left_out(removed: int, original: int, rows: int) -> None:
     """Ten rows of the original image are 10 * height / original rows of the resized one."""
     kind = supervision(bottom_pixels_removed=removed)

@@ -30,7 +30,9 @@ def dice(scores: Tensor, target: Tensor) -> Tensor:
     return 1 - 2 * (scores * target).sum() / ((scores**2).sum() + (target**2).sum() + 1e-5)
 
 
-@pytest.mark.parametrize(("values", "weights", "expected"), [((1, 2, 3), (1, 1, 1), 2), ((3,), (0.25,), 3), ((), (), 0)])
+@pytest.mark.parametrize(
+    ("values", "weights", "expected"), [((1, 2, 3), (1, 1, 1), 2), ((3,), (0.25,), 3), ((), (), 0)]
+)
 def test_the_mean_divides_by_the_weights_but_at_least_by_one(
     values: tuple[float, ...], weights: tuple[float, ...], expected: float
 ) -> None:
