@@ -102,7 +102,7 @@ def test_a_value_of_another_type_names_the_key(key: str, value: str) -> None:
 @pytest.mark.parametrize("value", ["3.0", "1e1", "0.25"])
 def test_decimal_numbers_of_any_form_are_read(value: str) -> None:
     cfg = load_config(add_depthbox_config, overrides=["MODEL.DEPTH.SCALE", value])
-    assert cfg.MODEL.DEPTH.SCALE == float(value) and isinstance(cfg.MODEL.DEPTH.SCALE, float)
+    assert float(value) == cfg.MODEL.DEPTH.SCALE and isinstance(cfg.MODEL.DEPTH.SCALE, float)
 
 
 def test_the_last_of_repeated_overrides_wins() -> None:
@@ -112,5 +112,5 @@ def test_the_last_of_repeated_overrides_wins() -> None:
 
 
 def test_an_odd_number_of_words_is_shown() -> None:
-    with pytest.raises(ConfigError, match="there are 3 words: SEED 1 MODEL.DEVICE"):
+    with pytest.raises(ConfigError, match=r"there are 3 words: SEED 1 MODEL\.DEVICE"):
         load_config(add_depthbox_config, overrides=["SEED", "1", "MODEL.DEVICE"])

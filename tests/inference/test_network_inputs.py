@@ -91,7 +91,7 @@ def test_missing_files_are_named_with_the_option(tmp_path) -> None:
         load_network(config(), "")
     with pytest.raises(FileNotFoundError, match=r"no file .*gone.pth \(--weights\)"):
         find_config(str(tmp_path / "gone.pth"))
-    with pytest.raises(FileNotFoundError, match="https://x/a.pth is not known: name it with --config-file"):
+    with pytest.raises(FileNotFoundError, match=r"https://x/a\.pth is not known: name it with --config-file"):
         find_config("https://x/a.pth")
     assert find_config("https://x/a.pth", "own.yaml") == "own.yaml"
     (tmp_path / "a.pth").write_bytes(b"x")

@@ -81,7 +81,7 @@ def test_an_error_leaves_no_stream(tmp_path: Path) -> None:
 )
 def test_overlays_keep_names_that_can_be_written(tmp_path: Path, kind: str, name: str, expected: str) -> None:
     path = overlay_path(tmp_path, frame(name, kind))
-    if kind == "video" and name.endswith(".mov") or kind == "camera":
+    if (kind == "video" and name.endswith(".mov")) or kind == "camera":
         assert path.suffix in (".mp4", ".avi") and path.name.startswith(Path(name).name)
     else:
         assert path == tmp_path / expected
