@@ -65,13 +65,16 @@ def read_labels(path: Path, annotations: AnnotationSet, stamp: Mapping[str, Any]
     found = content.get(STAMP) if isinstance(content, dict) else None
     if not isinstance(found, dict) or any(found.get(key) != value for key, value in stamp.items()):
         return None
+    entries, unlabeled = content.get("annotations"), found.get(_UNLABELED)
+    whole = isinstance(entries, list) and len(entries) == len(annotations.original.get("annotations") or ())
+    if not (whole and isinstance(unlabeled, list)):  # edited since: indices would name other objects
+        return None
     sizes = {image["id"]: (image["height"], image["width"]) for image in annotations.content["images"]}
-    unlabeled = set(found[_UNLABELED])
     labels = {}
     for entry in annotations.content["annotations"]:
         index = annotations.positions[entry["id"]]
         if entry["iscrowd"] == 0 and index not in unlabeled:
-            labels[index] = _decode(content["annotations"][index], sizes[entry["image_id"]])
+            labels[index] = _decode(entries[index], sizes[entry["image_id"]])
     return labels
 
 

@@ -49,6 +49,7 @@ def fingerprint(files: Sequence[Path], settings: Mapping[str, Any]) -> str:
 def _encode(value: Any) -> Iterator[str]:
     """Encode a value as JSON in parts: the whole text of a large dataset would need much memory."""
     if isinstance(value, Mapping):
+        yield f"dict {len(value)}"
         for key in sorted(value, key=str):
             yield f"key {key}"
             yield from _encode(value[key])
