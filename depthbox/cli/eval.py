@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..checkpoint.run_weights import find_weights
 from .train import add_run_arguments, launch_run
 
 if TYPE_CHECKING:
@@ -151,6 +150,8 @@ def _find_run(arguments: argparse.Namespace) -> tuple[str, str]:
         raise ValueError(f"{arguments.run} is not the folder of a training run, it has no config.yaml: correct --run")
     if arguments.weights or arguments.resume:
         return str(config), arguments.weights
+    from ..checkpoint.run_weights import find_weights
+
     found = find_weights(arguments.run)
     if found is None and not (arguments.run / "last_checkpoint").is_file():
         raise ValueError(

@@ -1,4 +1,4 @@
-"""depthbox check, depth, visualize, eval and doctor: what is theirs alone; tests/tools test the rest."""
+"""depthbox check, depth, visualize, eval and doctor; tests/tools test their tools in full."""
 
 import json
 import math
@@ -13,6 +13,8 @@ from depthbox.data.check.check import CheckSettings
 from depthbox.data.pseudo_depth.folder import SIDECAR
 from depthbox.data.pseudo_depth.model import INVERT, SHORT_NAMES
 
+CONFIG = str(Path(__file__).parents[2] / "configs" / "coco" / "boxinst_R_50_1x.yaml")
+
 
 def test_check_has_the_defaults_of_the_package():
     arguments = parse(check, ["--json", "a", "--images", "b"])
@@ -21,7 +23,7 @@ def test_check_has_the_defaults_of_the_package():
         assert getattr(arguments, name) == getattr(settings, name), name
 
 
-def test_check_tells_and_gives_the_status(scenes, capsys, tmp_path):
+def test_check_prints_findings_and_returns_the_status(scenes, capsys, tmp_path):
     words = ["check", "--json", str(scenes / "boxes.json"), "--images", str(scenes / "train")]
     report = tmp_path / "found.json"
     assert main([*words, "--report", str(report)]) == 0
@@ -50,10 +52,9 @@ def test_visualize_draws_the_data(scenes, tmp_path, capsys):
     ("words", "message"),
     [
         ([], "--run or a config"),
-        (["--run", "gone"], "no folder of a training"),
+        (["--run", "gone"], "gone is not the folder of a training run"),
         (["--config-file", "a.yaml", "--weights", "gone.pth"], "no checkpoint gone.pth"),
-        (["--config-file", "a.yaml", "--data", "x.json"], "--data and --images belong together"),
-        (["--config-file", "a.yaml", "--data", "x.json", "--images", "."], "there is no x.json"),
+        (["--config-file", CONFIG, "--data", "x.json"], "there is no x.json"),
         (["--config-file", "gone.yaml"], "no config file gone.yaml"),
     ],
 )
@@ -72,21 +73,21 @@ def test_eval_table():
     values = {"AP": 12.25, "AP50": math.nan, "AP75": 1, "APs": 2, "APm": 3, "APl": 4}
     shown = evaluate.table({"bbox": values, "segm": values})
     assert shown.splitlines()[1].split() == ["boxes", "12.25", "-", "1.00", "2.00", "3.00", "4.00"]
-    assert "masks" in shown and "no true masks" not in shown and max(map(len, shown.splitlines())) <= 79
-    assert "no true masks" in evaluate.table({"a": {"bbox": values}, "b": {"bbox": values}})
+    assert "masks" in shown and "no ground-truth masks" not in shown and max(map(len, shown.splitlines())) <= 79
+    assert "no ground-truth masks" in evaluate.table({"a": {"bbox": values}, "b": {"bbox": values}})
 
 
-def test_doctor_is_content_here_and_its_network_learns(capsys):
+def test_doctor_finds_no_failure_here_and_its_network_learns(capsys):
     assert main(["doctor", "--quick"]) == 0
     shown = capsys.readouterr().out
     for name in ("python", "torch", "gpu", "detectron2", "extras", "threads", "memory", "disk"):
         assert f"  {name} " in shown, name
     assert max(map(len, shown.splitlines())) <= 79
-    assert 0 < doctor.self_test("cpu") < 100
+    assert 0 < doctor.run_self_test("cpu") < 100
 
 
-def test_doctor_reports_what_fails_and_goes_on(capsys, monkeypatch):
-    monkeypatch.setattr(doctor, "self_test", lambda device: math.nan)
+def test_doctor_reports_failures_and_continues(capsys, monkeypatch):
+    monkeypatch.setattr(doctor, "run_self_test", lambda device: math.nan)
     monkeypatch.setattr(doctor, "check_torch", lambda: iter([1 / 0]))
     assert main(["doctor"]) == 1
     shown = capsys.readouterr().out
@@ -95,7 +96,7 @@ def test_doctor_reports_what_fails_and_goes_on(capsys, monkeypatch):
 
 def test_extras_come_from_the_metadata():
     lines = ["torch>=2", 'transformers>=5; extra == "depth"', "pytest>=8 ; extra == 'dev'", 'onnx; extra == "export"']
-    assert doctor.extras([*lines, 'onnxruntime; extra == "export"']) == {
+    assert doctor.list_extras([*lines, 'onnxruntime; extra == "export"']) == {
         "depth": ["transformers"],
         "export": ["onnx", "onnxruntime"],
     }
