@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Write a split of Cityscapes, from its official folders, as COCO json for training and evaluation."""
+"""Write a split of Cityscapes, from its official folders, as a COCO JSON file for training and evaluation."""
 
 from __future__ import annotations
 
@@ -13,19 +13,21 @@ EPILOG = """examples:
   convert_cityscapes.py datasets/cityscapes --split train --boxes-only --output datasets/cityscapes/boxes_train.json
   convert_cityscapes.py datasets/cityscapes --split val --output datasets/cityscapes/instances_val.json
 
-The image folder to register with the json is ROOT/leftImg8bit; a depth folder has the same sub-folders
-({split}/{city}/). docs/cityscapes.md tells the rest."""
+The image folder to register with the JSON file is ROOT/leftImg8bit; a depth folder has the same sub-folders
+({split}/{city}/). See docs/cityscapes.md."""
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
-    """Read the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("root", type=Path, metavar="ROOT", help="folder of leftImg8bit and gtFine")
-    parser.add_argument("--split", choices=["train", "val"], required=True, help="part of the data set")
-    parser.add_argument("--output", type=Path, required=True, metavar="FILE.json", help="json to write")
-    parser.add_argument("--boxes-only", action="store_true", help="write no masks, as training from boxes needs none")
+    parser.add_argument("--split", choices=["train", "val"], required=True, help="part of the dataset")
+    parser.add_argument("--output", type=Path, required=True, metavar="FILE.json", help="JSON file to write")
+    parser.add_argument(
+        "--boxes-only", action="store_true", help="write no masks, which training from boxes does not need"
+    )
     parser.add_argument(
         "--min-area",
         type=int,
@@ -38,7 +40,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Convert and print the counts; returns the exit code."""
+    """Convert and print the counts; return the exit status."""
     args = parse_arguments(arguments)
     try:
         report = convert(

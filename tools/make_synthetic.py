@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Write the synthetic data set as COCO data with pseudo depth; run again to finish or extend it."""
+"""Write the synthetic dataset as COCO data with pseudo depth; run the tool again to finish or extend it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ def main() -> None:
     parser.add_argument("--output", default="datasets/synthetic", help="folder to write to")
     parser.add_argument("--split", nargs="+", default=["train", "val"], help="names of the splits")
     parser.add_argument(
-        "--count", nargs="+", type=int, default=[2000, 200], help="images of each split, or one for all"
+        "--count",
+        nargs="+",
+        type=int,
+        default=[2000, 200],
+        help="number of images of each split, or one number for all",
     )
     parser.add_argument("--seed", type=int, default=0, help="any integer >= 0; splits never share scenes")
     parser.add_argument("--height", type=int, default=240, help="image height in pixels")
@@ -24,7 +28,7 @@ def main() -> None:
     args = parser.parse_args()
     counts = args.count * len(args.split) if len(args.count) == 1 else args.count
     if len(counts) != len(args.split):
-        parser.error(f"--count: one number for all or one for each of {args.split}, got {args.count}")
+        parser.error(f"--count: give one number for all splits or one for each of {args.split}, not {args.count}")
     for split, count in zip(args.split, counts, strict=True):
         try:
             path = write_dataset(

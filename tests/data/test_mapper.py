@@ -20,7 +20,7 @@ SQUARE = [10.0, 12.0, 20.0, 16.0]  # x, y, width, height
 
 
 class Poison:
-    """Stands where ``segmentation`` is; every use of it fails the test."""
+    """Segmentation of which every use fails the test."""
 
     def _fail(self, *_):
         raise AssertionError("segmentation was read")
@@ -45,12 +45,12 @@ def annotation(box=SQUARE, label=2, **more):
 
 @pytest.fixture
 def scene(tmp_path):
-    """An image whose channels all are its depth (an 8-bit gradient), depth at half size."""
+    """Write an image whose channels equal its depth (an 8-bit gradient), and depth at half size."""
     rng = np.random.default_rng(0)
     low = Image.fromarray(rng.integers(0, 256, (6, 8), dtype=np.uint8))
     small = np.asarray(low.resize((WIDTH // 2, HEIGHT // 2), Image.Resampling.BILINEAR))
-    grey = np.asarray(Image.fromarray(small).resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR))
-    Image.fromarray(np.stack([grey] * 3, -1)).save(tmp_path / "image.png")
+    gray = np.asarray(Image.fromarray(small).resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR))
+    Image.fromarray(np.stack([gray] * 3, -1)).save(tmp_path / "image.png")
     write_depth(tmp_path / "depth.png", small.astype(np.float32) / 255)
     return {
         "file_name": str(tmp_path / "image.png"),
@@ -216,7 +216,7 @@ def test_object_whose_mask_is_cut_away_is_dropped(scene):
     assert len(mapper(crop)(scene)["instances"]) == 1
 
 
-def test_mixed_mode_marks_who_has_a_mask(scene):
+def test_mixed_mode_marks_objects_with_a_mask(scene):
     scene["annotations"] = [
         annotation(segmentation=rectangle(*SQUARE)),
         annotation(),
@@ -240,7 +240,7 @@ def test_mask_mode_needs_every_mask(scene):
     "segmentation",
     [[[1, 2, 3, 4]], [[1, 2, 3, 4, 5, 6, 7]], {"size": [4, 4], "counts": [16]}, {"size": [4, 4]}, "text"],
 )
-def test_broken_segmentation_is_named(scene, segmentation):
+def test_malformed_segmentation_is_named(scene, segmentation):
     scene["annotations"] = [annotation(segmentation=segmentation)]
     with pytest.raises(ValueError, match=r"annotation 7 of .*image\.png"):
         mapper(mode="mixed")(scene)
@@ -303,7 +303,7 @@ def test_depth_of_another_image_is_named(scene):
         mapper(depth=True)(scene)
 
 
-def test_depth_wanted_but_not_registered(scene):
+def test_depth_that_is_enabled_but_not_registered_is_named(scene):
     del scene["depth_file_name"]
     with pytest.raises(ValueError, match=r"image\.png has no depth file"):
         mapper(depth=True)(scene)
