@@ -1,47 +1,53 @@
-"""Write a COCO JSON file with a few images of another one, for a trial run or deliberate overfitting."""
+#!/usr/bin/env python
+"""Write a COCO JSON file with a few images of a dataset: to try a config, or to overfit on purpose."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
-from depthbox.io.files import atomic_open
+from depthbox.data.datasets import read_annotation_file
+from depthbox.io.annotations.canonical import canonicalize, repaired_coco, write_coco
+from depthbox.io.annotations.records import CocoContent
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
-    """Parse the command line (None: that of this process)."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, epilog="example: subset_coco.py instances_train.json --count 16 --output tiny16.json"
     )
-    parser.add_argument("json", type=Path, help="COCO JSON file")
-    parser.add_argument("--count", type=int, required=True, help="number of images to keep, those with the lowest ids")
+    parser.add_argument("data", type=Path, metavar="JSON", help="annotations of the dataset, COCO or another format")
+    parser.add_argument("--count", type=int, required=True, help="number of images to keep: those with the lowest ids")
     parser.add_argument("--output", type=Path, required=True, help="JSON file to write")
     return parser.parse_args(arguments)
 
 
+def read_subset(data: Path, count: int) -> CocoContent:
+    """Return the COCO content of the first images in the order of their ids, with the annotations of these images.
+
+    Raises:
+        ValueError: the annotations cannot be read, or have fewer images.
+    """
+    content = repaired_coco(canonicalize(read_annotation_file(str(data)), check_files=False))
+    if not 1 <= count <= len(content["images"]):
+        raise ValueError(f"{data} has {len(content['images'])} images: --count {count} is out of range")
+    images = content["images"][:count]
+    kept = {image["id"] for image in images}
+    annotations = [annotation for annotation in content["annotations"] if annotation["image_id"] in kept]
+    return {**content, "images": images, "annotations": annotations}
+
+
 def main(arguments: list[str] | None = None) -> int:
-    """Write the subset; returns the exit status."""
+    """Write the subset; return the exit status."""
     args = parse_arguments(arguments)
     try:
-        data = json.loads(args.json.read_text())
-        images = sorted(data["images"], key=lambda image: image["id"])[: args.count]
-        kept = {image["id"] for image in images}
-        annotations = [a for a in data["annotations"] if a["image_id"] in kept]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        print(f"error: {args.json} is not a COCO JSON file with images and annotations: {error!r}", file=sys.stderr)
+        content = read_subset(args.data, args.count)
+        write_coco(content, args.output)
+    except (OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
         return 2
-    if args.count < 1 or len(images) < args.count:
-        print(f"error: {args.json} has {len(data['images'])} images, --count asks for {args.count}", file=sys.stderr)
-        return 2
-    try:
-        with atomic_open(args.output) as file:
-            file.write(json.dumps({**data, "images": images, "annotations": annotations}).encode())
-    except OSError as error:
-        print(f"error: {args.output} cannot be written: {error}", file=sys.stderr)
-        return 2
-    print(f"{args.output}: {len(images)} images, {len(annotations)} annotations")
+    print(f"{args.output}: {len(content['images'])} images, {len(content['annotations'])} annotations")
     return 0
 
 

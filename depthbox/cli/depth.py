@@ -1,4 +1,4 @@
-"""``depthbox depth``: the options of ``depthbox.data.pseudo_depth.generate``, and what is printed."""
+"""``depthbox depth``: options of ``depthbox.data.pseudo_depth.generate``, and the printed result."""
 
 from __future__ import annotations
 
@@ -10,40 +10,41 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..data.pseudo_depth.generate import Failure
-    from ..data.pseudo_depth.items import DepthItem
+    from ..data.pseudo_depth.items import DepthItem, DepthItemList
+    from ..data.pseudo_depth.worker import DepthFailure, GeneratedDepth
 
 SUMMARY = "Estimate the depth of images with a pretrained network."
-STOPPED = "stopped; the same command goes on from here"
+STOPPED = "stopped; the same command continues"
 SHOWN_FAILURES = 20
 EXAMPLES = """
 examples:
-  COCO, as in the paper:  %(prog)s --json instances_train2017.json \\
+  COCO, as in the paper:  %(prog)s --data instances_train2017.json \\
                               --images train2017 --output depth_train2017
-  a light model:          %(prog)s --images photos --output depth \\
+  YOLO, VOC, CVAT, ...:   %(prog)s --data data.yaml --output depth
+  a small model:          %(prog)s --images photos --output depth \\
                               --model depth-anything-small
-  look at the result:     ... --sheet look.png
-  what would be done:     ... --dry-run
+  a contact sheet:        ... --sheet look.png
+  without writing:        ... --dry-run
   8 GPUs of one machine:  ... --num-processes 8
   machine 0 of 4:         ... --num-shards 4 --shard 0
-  without a network:      ... --model FOLDER   (made by save_pretrained, or
+  offline:                ... --model FOLDER   (made by save_pretrained, or
                               downloaded from the hub before)
 
 Every image gets a 16-bit PNG with its own name and sub-folder in OUTPUT:
-inverse depth, stretched to 0 ... 1 in each image, 1 = near.
-OUTPUT/depth_info.json says what made them; maps made otherwise are never added
-to them. Start the same command again after a stop: what is complete is left
-alone. Exit status: 0 all done, 1 some images failed, 2 a mistake.
+inverse depth, scaled to 0 ... 1 in each image, 1 = near.
+OUTPUT/depth_info.json records the settings; maps of other settings are never
+added to the same folder. After a stop, start the same command again: complete
+maps are skipped. Exit status: 0 all done, 1 some images failed, 2 a mistake.
 Short names of models: dpt-large = Intel/dpt-large,
 depth-anything-small = depth-anything/Depth-Anything-V2-Small-hf.
 """
 
 
 @dataclass(frozen=True)
-class Plan:
-    """All images of the data set, those of this shard, and those of them that have no map yet."""
+class DepthPlan:
+    """All images of the dataset, those of this shard, and those of the shard that have no map yet."""
 
-    every: list[DepthItem]
+    dataset: DepthItemList
     shard: list[DepthItem]
     todo: list[DepthItem]
 
@@ -51,43 +52,47 @@ class Plan:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     add = parser.add_argument
-    add("--images", required=True, type=Path, metavar="DIR", help="folder of the images")
-    add("--json", type=Path, metavar="FILE", help="COCO json with their names (default: all in DIR and below)")
+    add("--images", type=Path, metavar="DIR", help="image folder (default: as the annotations define it)")
+    add("--data", "--json", type=Path, metavar="PATH", help="annotations that list the images (default: all in DIR)")
+    add("--split", choices=("train", "val", "test"), default="train", help="split of a divided dataset (default train)")
     add("--output", required=True, type=Path, metavar="DIR", help="folder of the depth maps")
     add("--model", default="dpt-large", metavar="NAME", help="hub or short name, or a folder (default dpt-large)")
     add("--revision", metavar="REV", help="branch, tag or commit of the model on the hub")
-    add("--invert", choices=("auto", "yes", "no"), default="auto", help="take 1 / output: yes for models of distance")
-    add("--size", type=_size, metavar="N", help="short side of the maps, or 'original' (default: as the image)")
-    add("--batch-size", type=_positive, default=8, metavar="N", help="images at once in a process (default 8)")
+    add("--invert", choices=("auto", "yes", "no"), default="auto", help="use 1 / output: yes for models of distance")
+    add("--size", type=_parse_size, metavar="N", help="short side of the maps, or 'original' (default: as the image)")
+    add("--batch-size", type=_parse_positive, default=8, metavar="N", help="images per batch and process (default 8)")
     add("--device", default="auto", help="auto (default), cpu, cuda or cuda:N")
     add("--half", action="store_true", help="compute in float16 (CUDA only): faster, nearly the same")
-    add("--threads", type=_positive, default=4, metavar="N", help="readers and writers of a process (default 4)")
-    add("--num-processes", type=_positive, default=1, metavar="N", help="on this machine, each on a GPU of its own")
-    add("--num-shards", type=_positive, default=1, metavar="N", help="commands that share the images (default 1)")
-    add("--shard", type=int, default=0, metavar="I", help="which of them this is, from 0")
-    add("--overwrite", action="store_true", help="make all maps anew; to go on after a stop, leave it out")
-    add("--dry-run", action="store_true", help="say what would be done, write nothing")
-    add("--sheet", type=Path, metavar="FILE", help="PNG with images and their maps, to look at")
-    add("--sheet-count", type=_positive, default=18, metavar="N", help="images on it (default 18)")
+    add("--threads", type=_parse_positive, default=4, metavar="N", help="I/O threads of a process (default 4)")
+    add("--num-processes", type=_parse_positive, default=1, metavar="N", help="on this machine, one GPU for each")
+    add("--num-shards", type=_parse_positive, default=1, metavar="N", help="commands that share the images (default 1)")
+    add("--shard", type=int, default=0, metavar="I", help="number of this command, from 0")
+    add("--overwrite", action="store_true", help="generate all maps again; leave it out to continue after a stop")
+    add("--dry-run", action="store_true", help="print the plan, write nothing")
+    add("--sheet", type=Path, metavar="FILE", help="PNG file of a contact sheet of images and maps")
+    add("--sheet-count", type=_parse_positive, default=18, metavar="N", help="images on the sheet (default 18)")
 
 
 def check_arguments(arguments: argparse.Namespace) -> None:
-    """Raise ValueError where options do not fit each other."""
+    """Raise ValueError if options do not fit each other."""
+    if arguments.images is None and arguments.data is None:
+        raise ValueError("--images or --data is needed: the image folder, or annotations")
     if arguments.overwrite and arguments.num_shards > 1:
-        raise ValueError("--overwrite would remove what other shards have just made: empty the folder by hand instead")
+        raise ValueError("--overwrite would remove the new maps of other shards: empty the folder by hand instead")
     if arguments.sheet and arguments.sheet.resolve().is_relative_to(arguments.output.resolve()):
-        raise ValueError(f"--sheet {arguments.sheet} lies among the depth maps: write it to another folder")
+        raise ValueError(f"--sheet {arguments.sheet} is inside of the folder of depth maps: give it another folder")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Do what the command line asks for; returns the exit status.
+    """Generate the depth maps and print the result; return the exit status.
 
     Raises:
         ValueError, OSError, ImportError: a mistake in the options or files, or transformers is not installed.
     """
     from ..data.pseudo_depth.folder import describe_folder, prepare_folder
-    from ..data.pseudo_depth.generate import DepthSettings, choose_devices, generate
+    from ..data.pseudo_depth.generate import choose_devices, generate
     from ..data.pseudo_depth.model import describe_model
+    from ..data.pseudo_depth.worker import DepthSettings
 
     check_arguments(arguments)
     model = describe_model(arguments.model, arguments.revision, arguments.invert)
@@ -96,38 +101,50 @@ def run(arguments: argparse.Namespace) -> int:
     plan = make_plan(arguments)
     info = describe_folder(model, arguments.size, arguments.half)
     options = {"overwrite": arguments.overwrite, "dry_run": arguments.dry_run}
-    prepare_folder(arguments.output, plan.every, info, **options)
+    prepare_folder(arguments.output, plan.dataset.items, info, **options)
     print(f"model    {model.name} ({model.weights}), on {', '.join(devices)}")
     print(f"output   {'distance, inverted' if model.inverted else 'inverse depth, kept'}: 1 = near")
-    print(f"images   {len(plan.every)}, {len(plan.shard)} in shard {arguments.shard} of {arguments.num_shards}")
-    print(f"to do    {len(plan.todo)}, complete {len(plan.shard) - len(plan.todo)}", flush=True)
+    print_plan(plan, arguments)
     if arguments.dry_run:
-        missing = [item.image for item in plan.shard if not item.image.is_file()]
-        print(f"missing  {len(missing)} images{f', such as {missing[0]}' if missing else ''}")
         return 0
-    failures = generate(plan.todo, settings, devices)
+    generated = generate(plan.todo, settings, devices)
     if arguments.sheet:
-        draw_sheet(arguments, plan.shard, failures, f"{model.name}, {model.weights}")
-    report(plan, failures)
-    return 1 if failures else 0
+        draw_sheet(arguments, plan.shard, generated.failures, f"{model.name}, {model.weights}")
+    print_result(plan, generated)
+    return 1 if generated.failures or plan.dataset.unreadable else 0
 
 
-def make_plan(arguments: argparse.Namespace) -> Plan:
-    """Find out which images there are, and which this command has to do."""
+def make_plan(arguments: argparse.Namespace) -> DepthPlan:
+    """List the images, and those that this command has to do."""
     from tqdm import tqdm
 
     from ..data.pseudo_depth.items import is_complete, list_items, take_shard
 
-    every = list_items(arguments.images, arguments.output, arguments.json)
-    shard = take_shard(every, arguments.shard, arguments.num_shards)
+    dataset = list_items(arguments.images, arguments.output, arguments.data, arguments.split)
+    shard = take_shard(dataset.items, arguments.shard, arguments.num_shards)
     if arguments.overwrite:
-        return Plan(every, shard, shard)
+        return DepthPlan(dataset, shard, shard)
     checked = tqdm(shard, desc="looking for complete maps", unit="image", leave=False, delay=2)
-    return Plan(every, shard, [item for item in checked if not is_complete(item, arguments.size)])
+    return DepthPlan(dataset, shard, [item for item in checked if not is_complete(item, arguments.size)])
+
+
+def print_plan(plan: DepthPlan, arguments: argparse.Namespace) -> None:
+    """Print the number of images; notes about the annotations of images go to the error output."""
+    from ..io.annotations.records import format_note
+
+    for note in plan.dataset.notes:
+        if note.rule.startswith(("image_", "file_")):
+            print(format_note(note), file=sys.stderr)
+    total, shard, todo = len(plan.dataset.items), len(plan.shard), len(plan.todo)
+    print(f"images   {total}, {shard} in shard {arguments.shard} of {arguments.num_shards}")
+    print(f"to do    {todo}, complete {shard - todo}", flush=True)
+    if arguments.dry_run:
+        missing = [item.image for item in plan.shard if not item.image.is_file()]
+        print(f"missing  {len(missing)} images{f', such as {missing[0]}' if missing else ''}")
 
 
 def draw_sheet(
-    arguments: argparse.Namespace, items: Sequence[DepthItem], failures: Sequence[Failure], title: str
+    arguments: argparse.Namespace, items: Sequence[DepthItem], failures: Sequence[DepthFailure], title: str
 ) -> None:
     """Write the contact sheet of the images that have a map."""
     from ..visualization.depth_sheet import make_depth_sheet
@@ -140,24 +157,28 @@ def draw_sheet(
         print(f"sheet    {arguments.sheet}")
 
 
-def report(plan: Plan, failures: Sequence[Failure]) -> None:
-    """Say how it went; failures go to the error output."""
+def print_result(plan: DepthPlan, generated: GeneratedDepth) -> None:
+    """Print the counts; failures go to the error output, one line each."""
+    failures, paged = generated.failures, generated.paged
     for failure in failures[:SHOWN_FAILURES]:
         print(f"failed: {failure.image}: {failure.problem}", file=sys.stderr)
     if len(failures) > SHOWN_FAILURES:
         print(f"... and {len(failures) - SHOWN_FAILURES} more", file=sys.stderr)
-    skipped = len(plan.shard) - len(plan.todo)
-    print(f"done     {len(plan.todo) - len(failures)} made, {skipped} were complete, {len(failures)} failed")
+    if paged:
+        print(f"note     {len(paged)} files have several pages or frames, the first one was used, such as {paged[0]}")
+    complete = len(plan.shard) - len(plan.todo)
+    failed = len(failures) + plan.dataset.unreadable
+    print(f"done     {len(plan.todo) - len(failures)} made, {complete} were complete, {failed} failed")
 
 
-def _positive(text: str) -> int:
+def _parse_positive(text: str) -> int:
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text} is not at least 1")
     return number
 
 
-def _size(text: str) -> int | None:
+def _parse_size(text: str) -> int | None:
     if text == "original":
         return None
     if not text.isdecimal() or int(text) < 1:

@@ -1,7 +1,6 @@
-"""``depthbox COMMAND``: finds the command, parses, runs, and turns the user's mistakes into one line.
+"""``depthbox COMMAND``: choice of the command, parsing, and mistakes of the user as one line.
 
-Nothing but the standard library is imported here, and of the commands only the one that is asked for: torch alone
-takes seconds.
+Only the standard library and the chosen command are imported, because torch alone takes seconds.
 """
 
 from __future__ import annotations
@@ -39,11 +38,11 @@ commands, in the order in which they are usually needed:
 options:
   -h, --help  this text; depthbox COMMAND --help explains a command
   --version   the versions of DepthBox, torch and Detectron2
-  --debug     show where an error comes from (a traceback)
+  --debug     show the traceback of an error
 
 start here:
-  depthbox doctor                                   is all of it installed?
-  depthbox check --data boxes.json --images photos  is anything wrong with them?
+  depthbox doctor                                   test the installation
+  depthbox check --data boxes.json --images photos  find problems of the data
   depthbox train --data boxes.json --images photos  learn masks from the boxes
 
 Exit status: 0 done, 1 errors were found or something failed, 2 a mistake in
@@ -52,37 +51,38 @@ the call, 130 stopped by Ctrl-C.
 
 
 class CommandError(ValueError):
-    """A command that there is not, or that is not installed; the message says what to do."""
+    """An unknown command, or one that is not installed. The message names the remedy."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; ``argv`` None means that of this process. Returns the exit status."""
+    """Run the command line (``argv`` None = that of this process) and return the exit status."""
     words = list(sys.argv[1:] if argv is None else argv)
     debug = words[:1] == ["--debug"]
     words = words[debug:]
     if not words or words[0] in ("-h", "--help", "help"):
-        print(help_text(), end="")
+        print(format_help(), end="")
         return 0 if words else MISTAKE
     if words[0] in ("-V", "--version"):
-        print(version_text())
+        print(format_versions())
         return 0
     try:
         module = import_command(words[0])
     except CommandError as error:
         if debug:
             traceback.print_exc()
-        return _tell("depthbox", error)
+        return _print_mistake("depthbox", error)
     return call(module, words[1:], prog=f"depthbox {words[0]}", debug=debug)
 
 
 def call(module: ModuleType, argv: Sequence[str] | None = None, *, prog: str = "", debug: bool = False) -> int:
-    """Parse the words of a command and run it.
+    """Parse the options of a command and run it.
 
     Args:
-        module: of the command: ``SUMMARY``, ``EXAMPLES``, ``add_arguments``, ``run``; perhaps ``USAGE``, ``STOPPED``
-            (what to say after Ctrl-C) and ``check_arguments`` (raises ValueError where options do not fit each other).
-        argv: its words; None = those of this process.
-        prog: its name in messages; "" = that of this process.
+        module: module of the command with ``SUMMARY``, ``EXAMPLES``, ``add_arguments`` and ``run``, and optionally
+            ``USAGE``, ``STOPPED`` (printed after Ctrl-C) and ``check_arguments`` (raises ValueError if options do not
+            fit each other).
+        argv: words of the command line; None = those of this process.
+        prog: name of the command in messages; "" = that of this process.
         debug: show the traceback of a mistake.
 
     Returns:
@@ -90,7 +90,7 @@ def call(module: ModuleType, argv: Sequence[str] | None = None, *, prog: str = "
     """
     arguments = parse(module, argv, prog=prog)
     name = prog or Path(sys.argv[0]).name
-    if not (debug or arguments.debug):  # torch's words to the authors of its users tell a user nothing
+    if not (debug or arguments.debug):  # deprecations concern developers, not users
         warnings.filterwarnings("ignore", category=FutureWarning, module="torch")
         warnings.filterwarnings("ignore", category=DeprecationWarning)
     try:
@@ -99,18 +99,18 @@ def call(module: ModuleType, argv: Sequence[str] | None = None, *, prog: str = "
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
     except MISTAKES as error:
-        # Where a run has begun, its log.txt keeps the whole story; else nobody listens.
+        # The log.txt of a run, if one has begun, gets the traceback.
         logging.getLogger("depthbox").debug("%s failed", name, exc_info=True)
         if debug or arguments.debug:
             traceback.print_exc()
-        return _tell(name, error)
+        return _print_mistake(name, error)
     except KeyboardInterrupt:
         print(getattr(module, "STOPPED", "stopped"), file=sys.stderr)
         return INTERRUPTED
 
 
 def parse(module: ModuleType, argv: Sequence[str] | None = None, *, prog: str = "") -> argparse.Namespace:
-    """Parse the words of a command; mistakes end the process with status 2, as argparse does."""
+    """Parse the options of a command; mistakes end the process with status 2, as in argparse."""
     parser = make_parser(module, prog)
     arguments = parser.parse_intermixed_args(None if argv is None else list(argv))
     try:
@@ -121,7 +121,7 @@ def parse(module: ModuleType, argv: Sequence[str] | None = None, *, prog: str = 
 
 
 def make_parser(module: ModuleType, prog: str = "") -> argparse.ArgumentParser:
-    """The parser of a command, as ``parse`` uses it."""
+    """Return the parser of a command."""
     parser = argparse.ArgumentParser(
         prog=prog or None,
         usage=getattr(module, "USAGE", None),
@@ -130,20 +130,20 @@ def make_parser(module: ModuleType, prog: str = "") -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     module.add_arguments(parser)
-    parser.add_argument("--debug", action="store_true", help="show where an error comes from (a traceback)")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser
 
 
 def import_command(name: str) -> ModuleType:
-    """The module of a command.
+    """Import the module of a command.
 
     Raises:
-        CommandError: there is no such command, or something that it needs is not installed.
+        CommandError: an unknown command, or a missing dependency.
     """
     if name not in COMMANDS:
         near = difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(COMMANDS)}"
-        raise CommandError(f"there is no command '{name}'; {hint} (depthbox --help explains them)")
+        hint = f"did you mean {near[0]}?" if near else f"the commands are {', '.join(COMMANDS)}"
+        raise CommandError(f"unknown command '{name}': {hint} (see depthbox --help)")
     full = f"{__package__}.{name}"
     try:
         return importlib.import_module(full)
@@ -153,14 +153,14 @@ def import_command(name: str) -> ModuleType:
         raise CommandError(f"the command '{name}' needs something that is not installed: {error}") from error
 
 
-def help_text() -> str:
-    """What ``depthbox --help`` shows, at most 80 columns."""
+def format_help() -> str:
+    """Return the output of ``depthbox --help``, at most 80 columns wide."""
     lines = [f"  {name:10}  {textwrap.shorten(read_summary(name), 66, placeholder='...')}" for name in COMMANDS]
     return _ABOUT.format(commands="\n".join(lines))
 
 
 def read_summary(name: str) -> str:
-    """``SUMMARY`` of a command, read from its source: to import all of them would take too long."""
+    """Read ``SUMMARY`` of a command from its source, because imports of all commands would take too long."""
     spec = importlib.util.find_spec(f"{__package__}.{name}")
     if spec is None or spec.origin is None:
         return "(not part of this version)"
@@ -171,8 +171,8 @@ def read_summary(name: str) -> str:
     return ""
 
 
-def version_text() -> str:
-    """The versions that a report of a fault needs, in one line."""
+def format_versions() -> str:
+    """Return the versions that a bug report needs, in one line."""
     init = Path(__file__).resolve().parents[1] / "__init__.py"
     match = re.search(r'^__version__ = "([^"]+)"$', init.read_text(encoding="utf-8"), re.MULTILINE)
     parts = [f"depthbox {match[1] if match else 'of unknown version'}"]
@@ -184,7 +184,7 @@ def version_text() -> str:
     return ", ".join([*parts, f"python {'.'.join(map(str, sys.version_info[:3]))}"])
 
 
-def _tell(name: str, error: BaseException) -> int:
+def _print_mistake(name: str, error: BaseException) -> int:
     """Print a mistake as one line and return its exit status."""
     text = " ".join(str(error).split()) or type(error).__name__
     print(f"{name}: {text}", file=sys.stderr)

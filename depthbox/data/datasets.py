@@ -125,12 +125,13 @@ def read_coco_style(name: str, json_file: str, image_root: str) -> AnnotationSet
     return annotations.without_missing()
 
 
-def read_annotation_file(json_file: str, image_root: str | None = None) -> RawAnnotations:
-    """Read annotations of any format that are not divided, or the training split of a dataset.
+def read_annotation_file(json_file: str, image_root: str | None = None, split: str = "train") -> RawAnnotations:
+    """Read annotations of any format.
 
     Args:
         json_file: annotation file or folder.
         image_root: image folder; None = as the format defines it.
+        split: split of a divided dataset.
 
     Raises:
         AnnotationError: the annotations cannot be read.
@@ -138,9 +139,9 @@ def read_annotation_file(json_file: str, image_root: str | None = None) -> RawAn
     if json_file.lower().endswith(".json"):
         with contextlib.suppress(AnnotationError):  # COCO is by far the most frequent format; it is parsed only once
             return read_coco(json_file, image_root)
-    raw = read_raw(json_file, image_root)
+    raw = read_raw(json_file, image_root, split)
     if raw is None:
-        raise AnnotationError(f"{json_file} has no training split: name one annotation file")
+        raise AnnotationError(f"{json_file} has no split {split}: name one annotation file")
     return raw
 
 

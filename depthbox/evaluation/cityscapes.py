@@ -25,7 +25,7 @@ from detectron2.utils import comm
 from detectron2.utils.logger import create_small_table
 from PIL import Image
 
-from ..data.cityscapes.frames import truth_file
+from ..data.cityscapes.frames import ground_truth_file
 from ..data.cityscapes.instances import CLASSES
 from ..io.files import atomic_open
 
@@ -195,7 +195,7 @@ def _import_tool() -> Any:
 
 def _find_label_files(dataset_name: str) -> dict[str, str]:
     """Return image -> instanceIds file, in the order of the dataset."""
-    files = {record["file_name"]: truth_file(record["file_name"]) for record in DatasetCatalog.get(dataset_name)}
+    files = {record["file_name"]: ground_truth_file(record["file_name"]) for record in DatasetCatalog.get(dataset_name)}
     missing = [str(path) for path in files.values() if not path.is_file()]
     if missing:
         raise FileNotFoundError(

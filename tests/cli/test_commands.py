@@ -1,4 +1,4 @@
-"""depthbox check, depth, visualize, eval and doctor: what is theirs alone; tests/tools test the rest."""
+"""depthbox check, depth, visualize, eval and doctor; tests/tools test their tools in full."""
 
 import json
 import math
@@ -12,6 +12,8 @@ from depthbox.cli.main import COMMANDS, main, make_parser, parse
 from depthbox.data.check.check import CheckSettings
 from depthbox.data.pseudo_depth.folder import SIDECAR
 from depthbox.data.pseudo_depth.model import INVERT, SHORT_NAMES
+
+CONFIG = str(Path(__file__).parents[2] / "configs" / "coco" / "boxinst_R_50_1x.yaml")
 
 
 def test_check_has_the_defaults_of_the_package():
@@ -77,17 +79,17 @@ def test_eval_table():
     assert "no ground-truth masks" in evaluate.format_metrics({"a": {"bbox": values}, "b": {"bbox": values}})
 
 
-def test_doctor_is_content_here_and_its_network_learns(capsys):
+def test_doctor_finds_no_failure_here_and_its_network_learns(capsys):
     assert main(["doctor", "--quick"]) == 0
     shown = capsys.readouterr().out
     for name in ("python", "torch", "gpu", "detectron2", "extras", "threads", "memory", "disk"):
         assert f"  {name} " in shown, name
     assert max(map(len, shown.splitlines())) <= 79
-    assert 0 < doctor.self_test("cpu") < 100
+    assert 0 < doctor.run_self_test("cpu") < 100
 
 
-def test_doctor_reports_what_fails_and_goes_on(capsys, monkeypatch):
-    monkeypatch.setattr(doctor, "self_test", lambda device: math.nan)
+def test_doctor_reports_failures_and_continues(capsys, monkeypatch):
+    monkeypatch.setattr(doctor, "run_self_test", lambda device: math.nan)
     monkeypatch.setattr(doctor, "check_torch", lambda: iter([1 / 0]))
     assert main(["doctor"]) == 1
     shown = capsys.readouterr().out
@@ -96,7 +98,7 @@ def test_doctor_reports_what_fails_and_goes_on(capsys, monkeypatch):
 
 def test_extras_come_from_the_metadata():
     lines = ["torch>=2", 'transformers>=5; extra == "depth"', "pytest>=8 ; extra == 'dev'", 'onnx; extra == "export"']
-    assert doctor.extras([*lines, 'onnxruntime; extra == "export"']) == {
+    assert doctor.list_extras([*lines, 'onnxruntime; extra == "export"']) == {
         "depth": ["transformers"],
         "export": ["onnx", "onnxruntime"],
     }

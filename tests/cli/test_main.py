@@ -16,7 +16,7 @@ FOLDER = Path(cli.__file__).parent
 
 
 def command(run, **more):
-    """A command that does what ``run`` does."""
+    """Return a command whose ``run`` is the given function."""
     module = types.ModuleType("toy")
     module.SUMMARY, module.EXAMPLES, module.run = "a toy", "examples:", run
     module.add_arguments = lambda parser: parser.add_argument("--size", type=int, default=1)
@@ -68,7 +68,7 @@ def test_version_in_one_line(capsys):
     assert line.startswith("depthbox ") and "torch 2" in line and line.count("\n") == 1
 
 
-@pytest.mark.parametrize(("word", "hint"), [("trian", "did you mean train?"), ("xyz", "there are check, depth")])
+@pytest.mark.parametrize(("word", "hint"), [("trian", "did you mean train?"), ("xyz", "the commands are check, depth")])
 def test_unknown_commands_get_a_hint(capsys, word, hint):
     assert main([word]) == 2
     shown = capsys.readouterr().err
@@ -102,7 +102,7 @@ def test_mistakes_are_one_line(capsys, error, status, shown):
     assert capsys.readouterr().err == shown
 
 
-def test_debug_shows_the_traceback_and_faults_of_ours_stay_whole(capsys):
+def test_debug_shows_the_traceback_and_other_errors_are_not_caught(capsys):
     module = command(fail(ValueError("wrong")))
     assert call(module, ["--debug"], prog="toy") == 2
     assert "Traceback" in capsys.readouterr().err

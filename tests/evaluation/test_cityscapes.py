@@ -28,7 +28,7 @@ from PIL import Image
 
 from depthbox.data import register_coco_style
 from depthbox.data.cityscapes.convert import convert
-from depthbox.data.cityscapes.frames import truth_file
+from depthbox.data.cityscapes.frames import ground_truth_file
 from depthbox.evaluation import CocoEvaluator
 from depthbox.evaluation.cityscapes import CityscapesEvaluator
 
@@ -93,7 +93,7 @@ def test_equals_the_official_program(tmp_path, monkeypatch, seed):
     args = CityscapesEvaluator(name)._make_arguments(
         predictionPath=str(tmp_path / "out"), gtInstancesFile="", JSONOutput=False
     )
-    truths = [str(truth_file(record["file_name"])) for record in DatasetCatalog.get(name)]
+    truths = [str(ground_truth_file(record["file_name"])) for record in DatasetCatalog.get(name)]
     texts = [tool.getPrediction(truth, args) for truth in truths]
     averages = tool.evaluateImgLists(texts, truths, args)["averages"]
     expected = {"AP": averages["allAp"], "AP50": averages["allAp50%"]}
@@ -151,7 +151,7 @@ def test_real_frame(test_data_dir, tmp_path):
     convert(root, "val", tmp_path / "truth.json")
     name = f"test_{uuid.uuid4().hex}"
     register_coco_style(name, tmp_path / "truth.json", root / "leftImg8bit")
-    with Image.open(truth_file(DatasetCatalog.get(name)[0]["file_name"])) as truth:
+    with Image.open(ground_truth_file(DatasetCatalog.get(name)[0]["file_name"])) as truth:
         ids = np.asarray(truth, np.int64)
     masks = torch.from_numpy(np.stack([ids == 26001, ids == 26002, np.roll(ids == 24001, 2, 1)]))
     found = Instances(ids.shape, pred_masks=masks, pred_classes=torch.tensor([2, 2, 0]), scores=torch.rand(3))

@@ -24,7 +24,7 @@ from PIL import Image
 
 from depthbox.data import register_coco_style
 from depthbox.data.cityscapes.convert import convert
-from depthbox.data.cityscapes.frames import truth_file
+from depthbox.data.cityscapes.frames import ground_truth_file
 from depthbox.evaluation.cityscapes import CityscapesEvaluator
 
 
@@ -100,7 +100,7 @@ def test_missing_files_and_foreign_classes_are_named_at_the_start(tmp_path):
     register_coco_style(f"{name}_cats", tmp_path / "cats.json", tmp_path / "leftImg8bit")
     with pytest.raises(ValueError, match=r"'cat'.*tools/convert_cityscapes\.py"):
         CityscapesEvaluator(f"{name}_cats")
-    truth_file(DatasetCatalog.get(name)[1]["file_name"]).unlink()
+    ground_truth_file(DatasetCatalog.get(name)[1]["file_name"]).unlink()
     with pytest.raises(FileNotFoundError, match=r"1 of 2 instanceIds files are missing, .*bonn_000001.*gtFine_train"):
         CityscapesEvaluator(name)
 

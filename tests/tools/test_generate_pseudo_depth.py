@@ -59,13 +59,13 @@ def test_folder_resume_and_sheet(tool, models, data, tmp_path, capsys):
     note = json.loads((output / "depth_info.json").read_text())
     assert note["model"]["name"] == models["dpt"] and note["model"]["weights"].startswith("sha256")
     before = times(output)
-    (output / "grey.png").unlink()
+    (output / "gray.png").unlink()
     write_depth(output / "turned.png", np.zeros((32, 48), np.float32))  # the size before EXIF turned it
     sheet = tmp_path / "look" / "sheet.png"
     assert tool.main(words(data, models["dpt"], "--sheet", sheet)) == 0
     assert "2 made, 3 were complete, 0 failed" in capsys.readouterr().out
     after = times(output)
-    assert {name for name in before if before[name] != after[name]} == {"grey.png", "turned.png"}
+    assert {name for name in before if before[name] != after[name]} == {"gray.png", "turned.png"}
     pixels = np.asarray(Image.open(sheet).convert("RGB"))
     assert 1000 < pixels.shape[1] <= 2400 and len(np.unique(pixels.reshape(-1, 3), axis=0)) > 1000
 
@@ -129,15 +129,45 @@ def test_other_settings_are_refused_then_overwritten(tool, models, data, capsys)
 def test_failures_give_status_1_and_no_half_file(tool, models, data, tmp_path, capsys):
     images, output, sizes = data
     (images / "a.jpg").write_bytes((images / "a.jpg").read_bytes()[:700])
-    file = write_json(tmp_path / "x.json", {**sizes, "grey.png": (47, 33), "gone.jpg": (9, 9)})
+    file = write_json(tmp_path / "x.json", {**sizes, "gray.png": (47, 33), "gone.jpg": (9, 9)})
     assert tool.main(words(data, models["dpt"], "--json", file, "--sheet", tmp_path / "s.png")) == 1
     shown = capsys.readouterr()
     failed = [line for line in shown.err.splitlines() if line.startswith("failed: ")]
-    assert [line.split(": ")[1] for line in failed] == [str(images / n) for n in ("a.jpg", "gone.jpg", "grey.png")]
-    assert "33 x 47" in failed[2] and "the json says 47 x 33" in failed[2]
+    assert [line.split(": ")[1] for line in failed] == [str(images / n) for n in ("a.jpg", "gone.jpg", "gray.png")]
+    assert "33 x 47" in failed[2] and "in the annotations it is 47 x 33" in failed[2]
     assert "3 made, 0 were complete, 3 failed" in shown.out and (tmp_path / "s.png").exists()
     left = sorted(str(p.relative_to(output)) for p in output.rglob("*") if p.is_file())
     assert left == ["depth_info.json", "sub/a.png", "sub/frame.v1.png", "turned.png"]
+
+
+def test_animated_images_are_noted_and_unreadable_files_of_a_format_without_sizes_give_status_1(
+    tool, models, tmp_path, capsys
+):
+    images, labels = tmp_path / "yolo" / "images", tmp_path / "yolo" / "labels"
+    images.mkdir(parents=True)
+    labels.mkdir()
+    frames = [Image.fromarray(photo(20, 30, n)) for n in range(3)]
+    frames[0].save(images / "moving.webp", save_all=True, append_images=frames[1:])
+    frames[1].save(images / "still.png")
+    for name in ("empty", "damaged"):
+        (images / f"{name}.jpg").write_bytes(b"")
+    for name in ("moving", "still", "empty", "damaged"):
+        (labels / f"{name}.txt").write_text("0 0.5 0.5 0.2 0.2\n")
+    (tmp_path / "yolo" / "classes.txt").write_text("thing\n")
+    output = tmp_path / "depth"
+    words = ["--data", tmp_path / "yolo", "--output", output, "--model", models["dpt"], "--device", "cpu"]
+    assert tool.main([str(word) for word in words]) == 1
+    shown = capsys.readouterr()
+    assert "1 files have several pages or frames, the first one was used, such as" in shown.out
+    assert "moving.webp" in shown.out and "2 made, 0 were complete, 2 failed" in shown.out
+    assert "left out: 2 images" in shown.err and "empty.jpg" in shown.err
+    assert sorted(times(output)) == ["moving.png", "still.png"]
+
+
+def test_images_or_annotations_are_needed(tool, tmp_path, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        tool.main(["--output", str(tmp_path / "depth")])
+    assert "--images or --data is needed" in capsys.readouterr().err
 
 
 def test_nan_gives_status_1(tool, data, tmp_path, capsys):

@@ -11,7 +11,7 @@ from PIL import Image
 
 from depthbox.data import register_coco_style
 from depthbox.data.cityscapes.convert import convert
-from depthbox.data.cityscapes.frames import truth_file
+from depthbox.data.cityscapes.frames import ground_truth_file
 from depthbox.evaluation.cityscapes import CityscapesEvaluator
 
 MODULE = "cityscapesscripts.evaluation.evalInstanceLevelSemanticLabeling"
@@ -38,7 +38,10 @@ def instances(masks, classes, scores=None):
 
 def write_frame(root, number, ids):
     frame = root / "leftImg8bit" / "val" / "bonn" / f"bonn_{number:06d}_000019_leftImg8bit.png"
-    for path, pixels in ((frame, np.zeros((*ids.shape, 3), np.uint8)), (truth_file(frame), ids.astype(np.uint16))):
+    for path, pixels in (
+        (frame, np.zeros((*ids.shape, 3), np.uint8)),
+        (ground_truth_file(frame), ids.astype(np.uint16)),
+    ):
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(path)
 

@@ -8,7 +8,7 @@ import torch
 from huggingface_hub import constants
 from PIL import Image
 
-# Both are needed: the first for processes started by a test, the second where the library is imported already.
+# Both are needed: the first for processes started by a test, the second if the library is imported already.
 os.environ["HF_HUB_OFFLINE"] = "1"
 constants.HF_HUB_OFFLINE = True
 
@@ -48,7 +48,7 @@ def save_model(folder, name, change=None):
         network, processor = _dpt(transformers)
     else:
         network, processor = _depth_anything(transformers, "metric" if name == "metric" else "relative")
-    # The usual small weights give maps that are all but constant; these give maps with relief.
+    # The default small weights give nearly constant maps; these weights give maps with relief.
     for parameter in network.parameters():
         if parameter.dim() > 1:
             torch.nn.init.normal_(parameter, std=0.15)
@@ -67,27 +67,27 @@ def break_weights(network, processor):
 
 
 def photo(height, width, seed=0):
-    """(H, W, 3) uint8: smooth colours with relief."""
+    """Return (H, W, 3) uint8: smooth colors with relief."""
     small = np.random.default_rng(seed).integers(0, 255, (4, 5, 3), dtype=np.uint8)
     return np.array(Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC))
 
 
 def write_images(folder):
-    """Five images: JPEG, grey, RGBA in a sub-folder, odd sizes, turned by EXIF. Returns name -> (height, width)."""
+    """Write five images: JPEG, gray, RGBA, odd sizes, turned by EXIF; return name -> (height, width)."""
     (folder / "sub").mkdir(parents=True)
     Image.fromarray(photo(40, 60, 1)).save(folder / "a.jpg", quality=95)
-    Image.fromarray(photo(33, 47, 2)).convert("L").save(folder / "grey.png")
+    Image.fromarray(photo(33, 47, 2)).convert("L").save(folder / "gray.png")
     Image.fromarray(photo(51, 29, 3)).convert("RGBA").save(folder / "sub" / "a.png")
     Image.fromarray(photo(40, 60, 4)).save(folder / "sub" / "frame.v1.jpg", quality=95)
     exif = Image.Exif()
-    exif[274] = 6  # stored lying, to be turned by 90 degrees
+    exif[274] = 6  # stored on its side, to be turned by 90 degrees
     Image.fromarray(photo(32, 48, 5)).save(folder / "turned.jpg", quality=95, exif=exif)
-    return {"a.jpg": (40, 60), "grey.png": (33, 47), "sub/a.png": (51, 29), "sub/frame.v1.jpg": (40, 60),
+    return {"a.jpg": (40, 60), "gray.png": (33, 47), "sub/a.png": (51, 29), "sub/frame.v1.jpg": (40, 60),
             "turned.jpg": (48, 32)}  # fmt: skip
 
 
 def write_json(path, sizes):
-    """A COCO json of images {name: (height, width)}."""
+    """Write a COCO JSON file of images {name: (height, width)}."""
     images = [
         {"id": i, "file_name": name, "height": size[0], "width": size[1]}
         for i, (name, size) in enumerate(sizes.items())
@@ -97,7 +97,7 @@ def write_json(path, sizes):
 
 
 def reference(model, image_file, size, inverted=False):
-    """Depth as it should be, by the plain calls of transformers and Pillow: (height, width) float64."""
+    """Return (height, width) float64: expected depth, by the plain calls of transformers and Pillow."""
     import transformers
     from PIL import ImageOps
 

@@ -1,4 +1,4 @@
-"""Cityscapes in its official folders -> COCO json."""
+"""Conversion of Cityscapes, in its official folders, to a COCO JSON file."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from typing import Any
 from tqdm import tqdm
 
 from ...io.files import atomic_open
-from .frames import Frame, find_frames
-from .instances import CLASSES, read_id_map, regions
+from .frames import CityscapesFrame, find_frames
+from .instances import CLASSES, find_regions, read_id_map
 
-# Objects with fewer visible pixels do not count in the official evaluation.
+# The official evaluation ignores objects with fewer visible pixels.
 OFFICIAL_MIN_AREA = 100
 
 CATEGORIES = [
@@ -31,7 +31,7 @@ CATEGORIES = [
 ]
 _CATEGORY_IDS = {label: number for number, label in enumerate(CLASSES, 1)}
 
-# Seconds between two drawings of the progress bar: many in a terminal, few in a log file.
+# Seconds between two updates of the progress bar: often in a terminal, rarely in a log file.
 _BAR_INTERVAL = 0.1 if sys.stderr.isatty() else 15.0
 
 Record = dict[str, Any]
@@ -39,15 +39,15 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True)
 class FrameRecord:
-    """What one frame contributes: its ``image`` and ``annotations`` less their ids, and what to report.
+    """Image and annotations of one frame without ids, and counts for the report.
 
     Attributes:
         image: file_name, height, width.
-        annotations: of the eight classes.
-        small: objects that were marked as too small to count.
-        dropped: objects and groups of classes that are not evaluated (caravan, trailer).
-        from_polygons: whether it was painted from polygons.
-        consistent: whether instanceIds (or polygons) and labelIds tell the same classes.
+        annotations: objects and groups of the eight classes.
+        small: number of objects that are marked as too small.
+        dropped: number of objects and groups of classes that are not evaluated (caravan, trailer).
+        from_polygons: whether the ids were painted from polygons.
+        consistent: whether instanceIds (or polygons) and labelIds have the same classes.
     """
 
     image: Record
@@ -59,18 +59,18 @@ class FrameRecord:
 
 
 @dataclass(frozen=True)
-class Report:
-    """Counts of a conversion; ``str()`` is a table of them.
+class ConversionReport:
+    """Counts of a conversion; ``str()`` formats them as a table.
 
     Attributes:
-        images: images.
-        without_objects: images without an object that counts.
-        from_polygons: images without instanceIds, painted from polygons.
-        objects: class name -> objects that count.
-        groups: groups of objects, marked ``iscrowd``.
-        small: objects too small to count, marked ``iscrowd``.
-        dropped: objects and groups of classes that are not evaluated.
-        inconsistent: images whose labelIds tell other classes than the objects.
+        images: number of images.
+        without_objects: number of images without an object other than ``iscrowd``.
+        from_polygons: number of images without instanceIds, painted from polygons.
+        objects: class name -> number of objects other than ``iscrowd``.
+        groups: number of groups of objects, marked ``iscrowd``.
+        small: number of objects that are too small, marked ``iscrowd``.
+        dropped: number of objects and groups of classes that are not evaluated.
+        inconsistent: images whose labelIds have other classes than the objects.
     """
 
     images: int
@@ -96,8 +96,8 @@ class Report:
         lines = [f"{name:<28}{count:>8}" for name, count in rows]
         if self.inconsistent:
             lines.append(
-                f"warning: labelIds.png of {len(self.inconsistent)} images, {self.inconsistent[0]} first, does not "
-                "tell the same classes; the objects were kept as they are. Are the files of one release?"
+                f"warning: labelIds.png of {len(self.inconsistent)} images, such as {self.inconsistent[0]}, has other "
+                "classes than the objects, which are kept unchanged. Use files of the same release"
             )
         return "\n".join(lines)
 
@@ -110,33 +110,34 @@ def convert(
     min_area: int | None = None,
     workers: int = 1,
     progress: bool = False,
-) -> Report:
-    """Write a split of Cityscapes as one COCO json.
+) -> ConversionReport:
+    """Write a split of Cityscapes as one COCO JSON file.
 
     ``file_name`` is relative to ROOT/leftImg8bit, the image folder to register. Images are numbered from 1 in the
-    order of their names and objects in the order of Cityscapes' ids, whatever the number of workers. Boxes are
-    those of the visible pixels. Groups and small objects have ``iscrowd`` 1: training leaves them out, and
-    predictions on them are not counted as wrong.
+    order of their names and objects in the order of Cityscapes' ids, for any number of workers. Boxes are
+    those of the visible pixels. Groups and small objects have ``iscrowd`` 1: training leaves them out, and the
+    evaluation ignores predictions on them.
 
     Args:
-        root: the folder of ``leftImg8bit`` and ``gtFine``.
+        root: folder of ``leftImg8bit`` and ``gtFine``.
         split: "train" or "val".
-        output: json to write.
-        boxes_only: write no ``segmentation``, and the box's as ``area``: nothing of the masks is left.
+        output: JSON file to write.
+        boxes_only: write no ``segmentation``, and as ``area`` that of the box, so that the file has no information of
+            the masks.
         min_area: an object with fewer visible pixels is marked as too small; None = the official 100 for val,
-            and 0 for train, where every object teaches.
-        workers: processes; 0 and 1 work in this process.
+            and 0 for train, which uses every object.
+        workers: number of processes; 0 and 1 use this process.
         progress: show a progress bar.
 
     Raises:
-        ValueError: an argument is out of range, or a file is broken or does not fit its image.
+        ValueError: an argument is out of range, or a file is damaged or does not fit its image.
         FileNotFoundError: files are missing.
     """
     output = Path(output)
     if workers < 0 or (min_area is not None and min_area < 0):
         raise ValueError(f"workers and min_area must be >= 0, got {workers} and {min_area}")
     if output.is_dir():
-        raise ValueError(f"{output} is a folder; name the json file to write")
+        raise ValueError(f"{output} is a folder; name the JSON file to write")
     frames = find_frames(root, split)
     if min_area is None:
         min_area = OFFICIAL_MIN_AREA if split == "val" else 0
@@ -146,17 +147,17 @@ def convert(
         records = list(bar)
     info = {"description": "Cityscapes, fine annotations", "split": split, "min_area": min_area}
     with atomic_open(output) as file:
-        file.write(_coco_json(info, records))
-    return _report(records)
+        file.write(_format_coco(info, records))
+    return _count(records)
 
 
-def convert_frame(frame: Frame, boxes_only: bool, min_area: int) -> FrameRecord:
-    """Read one frame; arguments and errors as in ``convert``."""
+def convert_frame(frame: CityscapesFrame, boxes_only: bool, min_area: int) -> FrameRecord:
+    """Convert one frame; arguments and errors as in ``convert``."""
     id_map, consistent = read_id_map(frame)
     height, width = id_map.shape
     annotations: list[Record] = []
     small = dropped = 0
-    for region in regions(id_map, masks=not boxes_only):
+    for region in find_regions(id_map, masks=not boxes_only):
         if region.label not in _CATEGORY_IDS:
             dropped += 1
             continue
@@ -175,12 +176,12 @@ def convert_frame(frame: Frame, boxes_only: bool, min_area: int) -> FrameRecord:
 
 
 @contextmanager
-def _ordered_map(work: Any, frames: Sequence[Frame], workers: int) -> Iterator[Iterable[FrameRecord]]:
-    """A map over processes that keeps the order; the plain map for fewer than two."""
+def _ordered_map(work: Any, frames: Sequence[CityscapesFrame], workers: int) -> Iterator[Iterable[FrameRecord]]:
+    """Yield a map over processes that keeps the order, or the built-in map for fewer than two processes."""
     if min(workers, len(frames)) < 2:
         yield map(work, frames)
         return
-    # Workers only run numpy, so forking is safe and spares each the start of a new interpreter.
+    # Workers only run numpy, so forking is safe and avoids the start of new interpreters.
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
         try:
@@ -190,7 +191,7 @@ def _ordered_map(work: Any, frames: Sequence[Frame], workers: int) -> Iterator[I
             raise
 
 
-def _coco_json(info: Record, records: Sequence[FrameRecord]) -> bytes:
+def _format_coco(info: Record, records: Sequence[FrameRecord]) -> bytes:
     images: list[Record] = []
     annotations: list[Record] = []
     for image_id, record in enumerate(records, 1):
@@ -201,16 +202,16 @@ def _coco_json(info: Record, records: Sequence[FrameRecord]) -> bytes:
     return json.dumps(content).encode()
 
 
-def _report(records: Sequence[FrameRecord]) -> Report:
-    rows = list(itertools.chain.from_iterable(record.annotations for record in records))
-    counts = Counter(row["category_id"] for row in rows if not row["iscrowd"])
+def _count(records: Sequence[FrameRecord]) -> ConversionReport:
+    annotations = list(itertools.chain.from_iterable(record.annotations for record in records))
+    counts = Counter(entry["category_id"] for entry in annotations if not entry["iscrowd"])
     small = sum(record.small for record in records)
-    return Report(
+    return ConversionReport(
         images=len(records),
-        without_objects=sum(all(row["iscrowd"] for row in record.annotations) for record in records),
+        without_objects=sum(all(entry["iscrowd"] for entry in record.annotations) for record in records),
         from_polygons=sum(record.from_polygons for record in records),
         objects={name: counts[number] for number, name in enumerate(CLASSES.values(), 1)},
-        groups=sum(row["iscrowd"] for row in rows) - small,
+        groups=sum(entry["iscrowd"] for entry in annotations) - small,
         small=small,
         dropped=sum(record.dropped for record in records),
         inconsistent=tuple(record.image["file_name"] for record in records if not record.consistent),

@@ -1,4 +1,4 @@
-"""The files of Cityscapes' official folders that belong to one frame."""
+"""Frames of Cityscapes: the files of the official folders that belong together."""
 
 from __future__ import annotations
 
@@ -8,25 +8,26 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SPLITS = ("train", "val")
-IMAGES, TRUTH = "leftImg8bit", "gtFine"
+IMAGES, GROUND_TRUTH = "leftImg8bit", "gtFine"
 IMAGE_SUFFIX = f"_{IMAGES}.png"
 
 _LAYOUT = (
-    f"The folder must hold {IMAGES}/{{split}}/{{city}}/*{IMAGE_SUFFIX} and {TRUTH}/{{split}}/{{city}}/*_{TRUTH}_*: "
-    f"unpack {IMAGES}_trainvaltest.zip and {TRUTH}_trainvaltest.zip of www.cityscapes-dataset.com into it"
+    f"The folder must hold {IMAGES}/{{split}}/{{city}}/*{IMAGE_SUFFIX} and "
+    f"{GROUND_TRUTH}/{{split}}/{{city}}/*_{GROUND_TRUTH}_*: "
+    f"unpack {IMAGES}_trainvaltest.zip and {GROUND_TRUTH}_trainvaltest.zip of www.cityscapes-dataset.com into it"
 )
 
 
 @dataclass(frozen=True)
-class Frame:
-    """One image and its ground truth.
+class CityscapesFrame:
+    """One image and its ground truth; at least one of ``instance_ids`` and ``polygons`` exists.
 
     Attributes:
         name: path of the image below ``leftImg8bit``, with forward slashes: ``val/frankfurt/...png``.
-        image: the image.
-        instance_ids: 16-bit PNG of objects; None where there is none.
-        label_ids: 8-bit PNG of classes; None where there is none.
-        polygons: json of polygons; None where there is none. It or ``instance_ids`` is there.
+        image: image file.
+        instance_ids: 16-bit PNG of objects; None = does not exist.
+        label_ids: 8-bit PNG of classes; None = does not exist.
+        polygons: JSON file of polygons; None = does not exist.
     """
 
     name: str
@@ -36,12 +37,12 @@ class Frame:
     polygons: Path | None
 
 
-def truth_file(image_file: str | os.PathLike[str], kind: str = "instanceIds.png") -> Path:
-    """Where the ground truth of an image lies, whether or not it is there.
+def ground_truth_file(image_file: str | os.PathLike[str], kind: str = "instanceIds.png") -> Path:
+    """Return the ground-truth file of an image, which may not exist.
 
     Args:
         image_file: ``.../leftImg8bit/{split}/{city}/{frame}_leftImg8bit.png``.
-        kind: end of the name: "instanceIds.png", "labelIds.png" or "polygons.json".
+        kind: end of the file name: "instanceIds.png", "labelIds.png" or "polygons.json".
 
     Returns:
         ``.../gtFine/{split}/{city}/{frame}_gtFine_{kind}``.
@@ -53,67 +54,69 @@ def truth_file(image_file: str | os.PathLike[str], kind: str = "instanceIds.png"
     folders = list(path.parent.parts)
     if IMAGES not in folders or not path.name.endswith(IMAGE_SUFFIX):
         raise ValueError(
-            f"{path} is not a Cityscapes image: its ground truth is found only where the path has the form "
+            f"{path} is not a Cityscapes image: its ground truth is found only if the path has the form "
             f".../{IMAGES}/{{split}}/{{city}}/{{frame}}{IMAGE_SUFFIX}; keep the official folders and names"
         )
-    # The last one, so that a folder above the data may have the same name.
-    folders[len(folders) - 1 - folders[::-1].index(IMAGES)] = TRUTH
-    return Path(*folders, f"{path.name.removesuffix(IMAGE_SUFFIX)}_{TRUTH}_{kind}")
+    # The last folder of that name, because a folder above the data may have the same name.
+    folders[len(folders) - 1 - folders[::-1].index(IMAGES)] = GROUND_TRUTH
+    return Path(*folders, f"{path.name.removesuffix(IMAGE_SUFFIX)}_{GROUND_TRUTH}_{kind}")
 
 
-def find_frames(root: str | os.PathLike[str], split: str) -> list[Frame]:
-    """All frames of a split, in the order of their names.
+def find_frames(root: str | os.PathLike[str], split: str) -> list[CityscapesFrame]:
+    """Find all frames of a split, in the order of their names.
 
     Args:
-        root: the folder of ``leftImg8bit`` and ``gtFine``.
+        root: folder of ``leftImg8bit`` and ``gtFine``.
         split: "train" or "val".
 
     Raises:
-        ValueError: another split; the others have no objects annotated.
-        FileNotFoundError: no images, an image without instanceIds and polygons, or a ground truth without image.
+        ValueError: another split, which has no annotated objects.
+        FileNotFoundError: no images, an image without instanceIds and polygons, or ground truth without image.
     """
     if split not in SPLITS:
-        raise ValueError(f"the split is one of {SPLITS}, not '{split}': the others have no objects annotated")
+        raise ValueError(f"the split is one of {SPLITS}, not '{split}': other splits have no annotated objects")
     root = Path(root)
     folder = root / IMAGES / split
-    images = _visible(folder, f"*{IMAGE_SUFFIX}")
+    images = _list_visible(folder, f"*{IMAGE_SUFFIX}")
     if not images:
         raise FileNotFoundError(f"there are no images {folder}/*/*{IMAGE_SUFFIX}. {_LAYOUT}")
-    frames = [_frame(root, image) for image in images]
+    frames = [_find_files(root, image) for image in images]
     bare = [str(frame.image) for frame in frames if not (frame.instance_ids or frame.polygons)]
     if bare:
         raise FileNotFoundError(
-            f"{len(bare)} of {len(frames)} images have neither instanceIds.png nor polygons.json: {_some(bare)}. "
+            f"{len(bare)} of {len(frames)} images have neither instanceIds.png nor polygons.json: {_shorten(bare)}. "
             f"{_LAYOUT}"
         )
-    _check_no_image_is_missing(root / TRUTH / split, frames)
+    _require_images(root / GROUND_TRUTH / split, frames)
     return frames
 
 
-def _frame(root: Path, image: Path) -> Frame:
-    def existing(kind: str) -> Path | None:
-        path = truth_file(image, kind)
+def _find_files(root: Path, image: Path) -> CityscapesFrame:
+    def find(kind: str) -> Path | None:
+        path = ground_truth_file(image, kind)
         return path if path.is_file() else None
 
     name = image.relative_to(root / IMAGES).as_posix()
-    return Frame(name, image, existing("instanceIds.png"), existing("labelIds.png"), existing("polygons.json"))
+    return CityscapesFrame(name, image, find("instanceIds.png"), find("labelIds.png"), find("polygons.json"))
 
 
-def _check_no_image_is_missing(folder: Path, frames: Sequence[Frame]) -> None:
-    known = {truth_file(frame.image, kind) for frame in frames for kind in ("instanceIds.png", "polygons.json")}
-    found = _visible(folder, f"*_{TRUTH}_instanceIds.png") + _visible(folder, f"*_{TRUTH}_polygons.json")
+def _require_images(folder: Path, frames: Sequence[CityscapesFrame]) -> None:
+    known = {ground_truth_file(frame.image, kind) for frame in frames for kind in ("instanceIds.png", "polygons.json")}
+    found = _list_visible(folder, f"*_{GROUND_TRUTH}_instanceIds.png") + _list_visible(
+        folder, f"*_{GROUND_TRUTH}_polygons.json"
+    )
     lost = [str(path) for path in sorted(found) if path not in known]
     if lost:
         raise FileNotFoundError(
-            f"{len(lost)} ground-truth files have no image: {_some(lost)}. Add the images, or remove these files to "
+            f"{len(lost)} ground-truth files have no image: {_shorten(lost)}. Add the images, or remove these files to "
             f"convert a part of the split. {_LAYOUT}"
         )
 
 
-def _visible(folder: Path, pattern: str) -> list[Path]:
-    """Files {folder}/{city}/{pattern}, sorted; archives of other systems bring hidden "._" copies."""
+def _list_visible(folder: Path, pattern: str) -> list[Path]:
+    """List the files {folder}/{city}/{pattern}, sorted, without the hidden "._" copies of some archives."""
     return sorted(path for path in folder.glob(f"*/{pattern}") if not path.name.startswith("."))
 
 
-def _some(paths: Sequence[str]) -> str:
+def _shorten(paths: Sequence[str]) -> str:
     return ", ".join(paths[:3]) + (", ..." if len(paths) > 3 else "")

@@ -1,4 +1,4 @@
-"""Cityscapes' ground truth of one frame as a map of ids, and the objects in it."""
+"""Ground truth of a Cityscapes frame as a map of ids, and the objects in the map."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from .frames import Frame
+from ...io.images import image_size
+from .frames import CityscapesFrame
 
-# Label ids 0, 1, 2, ... of the official definition; those from 24 on tell objects apart.
+# Names of the label ids 0, 1, 2, ... of the official definition; labels from 24 on have separate objects.
 LABELS = (
     *("unlabeled", "ego vehicle", "rectification border", "out of roi", "static", "dynamic", "ground", "road"),
     *("sidewalk", "parking", "rail track", "building", "wall", "fence", "guard rail", "bridge", "tunnel", "pole"),
@@ -24,10 +25,10 @@ LABELS = (
 )
 _FIRST_THING = LABELS.index("person")
 _LABEL_IDS = {name: label for label, name in enumerate(LABELS)}
-_NOT_DRAWN = "license plate"  # it has the id -1
-# An object's pixels hold label id * 1000 + its number.
+_NOT_DRAWN = "license plate"  # its label id is -1
+# Value of the pixels of an object: label id * 1000 + number of the object.
 _FACTOR = 1000
-# The classes that are evaluated: label id -> name.
+# Evaluated classes: label id -> name.
 CLASSES = {label: LABELS[label] for label in (24, 25, 26, 27, 28, 31, 32, 33)}
 
 IdMap = NDArray[np.int32]
@@ -35,14 +36,14 @@ IdMap = NDArray[np.int32]
 
 @dataclass(frozen=True)
 class Region:
-    """The visible pixels of one id.
+    """Visible pixels of one id.
 
     Attributes:
         label: Cityscapes' label id.
         instance_id: value of its pixels: label * 1000 + number, or the label itself for a group.
         box: x, y, width, height in pixels.
         area: number of pixels.
-        rle: COCO RLE of the mask, counts as str; None where it was not asked for.
+        rle: COCO RLE of the mask, counts as str; None if masks were not requested.
     """
 
     label: int
@@ -53,15 +54,15 @@ class Region:
 
     @property
     def is_group(self) -> bool:
-        """Whether it is a group of objects that were not told apart."""
+        """Return whether the region is a group of objects that are not separated."""
         return self.instance_id < _FACTOR
 
 
-def read_id_map(frame: Frame) -> tuple[IdMap, bool]:
-    """The map of ids of a frame: its instanceIds PNG, else its polygons painted one over the other.
+def read_id_map(frame: CityscapesFrame) -> tuple[IdMap, bool]:
+    """Read the map of ids of a frame from its instanceIds PNG, or else paint it from its polygons.
 
     Returns:
-        (H, W) int32, and whether its classes are those of the labelIds PNG (True where there is none).
+        (H, W) int32, and whether its classes are those of the labelIds PNG (True without this file).
 
     Raises:
         ValueError: a file is unreadable, of another kind, or of another size than the image.
@@ -70,26 +71,26 @@ def read_id_map(frame: Frame) -> tuple[IdMap, bool]:
     if source is None:
         raise ValueError(f"{frame.image} has neither instanceIds.png nor polygons.json")
     id_map = read_instance_ids(source) if frame.instance_ids else draw_polygons(source)
-    size = _image_size(frame.image)
+    size = image_size(frame.image)
     _check_size(source, id_map.shape, frame.image, size)
     if frame.label_ids is None:
         return id_map, True
     labels, _ = _read_png(frame.label_ids)
     _check_size(frame.label_ids, labels.shape, frame.image, size)
-    return id_map, np.array_equal(_labels_of(id_map), labels)
+    return id_map, np.array_equal(_to_labels(id_map), labels)
 
 
 def read_instance_ids(path: Path) -> IdMap:
     """Read an instanceIds PNG as (H, W) int32.
 
     Raises:
-        ValueError: the file is unreadable, not 16-bit grey, or holds values that are no ids.
+        ValueError: the file is unreadable, not 16-bit gray, or has values that are not ids.
     """
     pixels, mode = _read_png(path)
-    # Pillow calls a 16-bit grey PNG "I;16", older versions "I".
+    # Pillow calls a 16-bit gray PNG "I;16", older versions "I".
     if not (mode == "I" or mode.startswith("I;16")):
         raise ValueError(
-            f"{path}: an instanceIds PNG is 16-bit grey, this has the mode '{mode}' (8-bit, palette or colour); take "
+            f"{path}: an instanceIds PNG is 16-bit gray, this has the mode '{mode}' (8-bit, palette or color); use "
             "the official *_gtFine_instanceIds.png"
         )
     id_map = pixels.astype(np.int32)
@@ -99,22 +100,22 @@ def read_instance_ids(path: Path) -> IdMap:
     if strange.size:
         raise ValueError(
             f"{path}: the value {strange[0]} is neither a label id (below {len(LABELS)}) nor label id * {_FACTOR} + "
-            "number; take the *_gtFine_instanceIds.png, not one of train ids"
+            "number: use the *_gtFine_instanceIds.png, not a file of train ids"
         )
     return id_map
 
 
 def draw_polygons(path: Path) -> IdMap:
-    """Paint the polygons of a json in their order, as Cityscapes' own preparation tool does.
+    """Paint the polygons of a JSON file in their order, as the official preparation tool.
 
-    Later polygons cover earlier ones; objects are numbered class by class in that order, also those that are
-    covered later; "...group" is a group of objects; deleted polygons are left out.
+    Later polygons cover earlier ones. Objects of each class are numbered in that order, covered ones included.
+    "...group" is a group of objects. Deleted polygons are left out.
 
     Returns:
         (H, W) int32.
 
     Raises:
-        ValueError: the file is unreadable or no json of polygons, or names an unknown class.
+        ValueError: the file is unreadable, is not a JSON file of polygons, or has an unknown class.
     """
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
@@ -133,44 +134,44 @@ def draw_polygons(path: Path) -> IdMap:
             draw.polygon([(x, y) for x, y in thing["polygon"]], fill=value)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
-            f"{path} is no readable json of polygons ({type(error).__name__}: {error}); it must hold imgHeight, "
-            "imgWidth and objects (label, polygon [[x, y], ...]). Take the official *_gtFine_polygons.json"
+            f"{path} is not a JSON file of polygons ({type(error).__name__}: {error}): it must have imgHeight, "
+            "imgWidth and objects (label, polygon [[x, y], ...]). Use the official *_gtFine_polygons.json"
         ) from error
     return np.asarray(canvas, dtype=np.int32)
 
 
-def regions(id_map: IdMap, masks: bool = True) -> list[Region]:
-    """All objects and groups with a visible pixel, in the order of their ids; also of classes not evaluated.
+def find_regions(id_map: IdMap, masks: bool = True) -> list[Region]:
+    """Find all objects and groups with a visible pixel in the order of their ids, including ignored classes.
 
     Args:
         id_map: (H, W) int32.
-        masks: whether to code their masks.
+        masks: whether to encode the masks.
     """
     areas = np.bincount(id_map.ravel(), minlength=_FIRST_THING)
     ids = np.flatnonzero(areas)
     ids = ids[ids >= _FIRST_THING]
     number = np.zeros(len(areas), np.int32)
     number[ids] = np.arange(1, len(ids) + 1)
-    # Column-major, as the coding of the masks wants it.
+    # Column-major for the encoder of masks.
     numbered = np.asfortranarray(number[id_map])
     found = []
     slices = ndimage.find_objects(numbered, max_label=len(ids))
     for index, (value, (rows, columns)) in enumerate(zip(ids.tolist(), slices, strict=True), 1):
         box = (columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start)
-        rle = _rle(numbered == index) if masks else None
+        rle = _encode_mask(numbered == index) if masks else None
         label = value if value < _FACTOR else value // _FACTOR
         found.append(Region(label, value, box, int(areas[value]), rle))
     return found
 
 
-def _rle(mask: NDArray[np.bool_]) -> dict[str, Any]:
+def _encode_mask(mask: NDArray[np.bool_]) -> dict[str, Any]:
     code = mask_util.encode(np.asfortranarray(mask, np.uint8))
     return {"size": [int(length) for length in code["size"]], "counts": code["counts"].decode("ascii")}
 
 
 def _polygon_label(name: str) -> tuple[int, bool]:
-    """Label id of a polygon's class (-1 = not drawn), and whether it is a group."""
-    if name in _LABEL_IDS:  # first, because "polegroup" is a class of its own
+    """Return the label id of a polygon's class (-1 = not drawn), and whether it is a group."""
+    if name in _LABEL_IDS:  # first, because "polegroup" is a class
         return _LABEL_IDS[name], False
     single = name.removesuffix("group")
     if single in (_NOT_DRAWN, *_LABEL_IDS):
@@ -178,35 +179,22 @@ def _polygon_label(name: str) -> tuple[int, bool]:
     raise ValueError(f"unknown label '{name}'")
 
 
-def _labels_of(id_map: IdMap) -> IdMap:
+def _to_labels(id_map: IdMap) -> IdMap:
     return np.where(id_map < _FACTOR, id_map, id_map // _FACTOR)
 
 
-def _image_size(path: Path) -> tuple[int, int]:
-    """(height, width), from the head of the file."""
-    try:
-        with Image.open(path) as image:
-            return image.height, image.width
-    except (OSError, SyntaxError, ValueError) as error:
-        raise _unreadable(path, error) from error
-
-
 def _read_png(path: Path) -> tuple[NDArray, str]:
-    """Pixels and Pillow's mode."""
+    """Return the pixels and Pillow's mode."""
     try:
         with Image.open(path, formats=["PNG"]) as image:
             return np.asarray(image), image.mode
     except (OSError, SyntaxError, ValueError) as error:
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: Exception) -> ValueError:
-    return ValueError(f"{path} cannot be read as a PNG ({error}); unpack it again from the archive")
+        raise ValueError(f"{path} cannot be read as a PNG ({error}): unpack it again from the archive") from error
 
 
 def _check_size(path: Path, shape: tuple[int, ...], image: Path, size: tuple[int, int]) -> None:
     if shape != size:
         raise ValueError(
-            f"{path} is {' x '.join(map(str, shape))} (height x width), its image {image} {size[0]} x {size[1]}: they "
-            "belong together and must be scaled together; unpack both again"
+            f"{path} is {' x '.join(map(str, shape))} (height x width), its image {image} {size[0]} x {size[1]}: both "
+            "must have the same size; unpack both again"
         )

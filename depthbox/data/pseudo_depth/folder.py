@@ -1,11 +1,11 @@
-"""The folder of pseudo depth: its note ``depth_info.json``, and the rule that one folder holds one kind of maps."""
+"""Folder of depth maps, all generated with the same settings, which ``depth_info.json`` records."""
 
 from __future__ import annotations
 
 import json
 import os
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -15,16 +15,16 @@ from .items import DEPTH_SUFFIX, DepthItem
 from .model import ModelInfo, PseudoDepthError
 
 SIDECAR = "depth_info.json"
-CONVENTION = "inverse depth, each map stretched to [0, 1], 1 = near; 16-bit grey PNG, value * 65535"
+CONVENTION = "inverse depth, each map stretched to [0, 1], 1 = near; 16-bit gray PNG, value * 65535"
 _RESIZING = "bilinear with antialiasing, before the stretching"
 
 
 def describe_folder(model: ModelInfo, short_side: int | None, half: bool) -> dict[str, Any]:
-    """What ``depth_info.json`` says.
+    """Return the content of ``depth_info.json``.
 
     Args:
-        model: what the maps are made with.
-        short_side: of the maps in pixels; None = that of each image.
+        model: model that generates the maps.
+        short_side: short side of the maps in pixels; None = that of each image.
         half: whether the network computes in float16.
     """
     packages = ("depthbox", "torch", "torchvision", "transformers", "numpy", "pillow")
@@ -42,7 +42,7 @@ def describe_folder(model: ModelInfo, short_side: int | None, half: bool) -> dic
             "precision": "float16" if half else "float32",
             "resizing": _RESIZING,
         },
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in packages}},
+        "versions": {"python": platform.python_version(), **{name: _find_version(name) for name in packages}},
     }
 
 
@@ -54,30 +54,30 @@ def prepare_folder(
     overwrite: bool = False,
     dry_run: bool = False,
 ) -> None:
-    """Make sure that a folder holds, and will hold, only maps made in one way; write its ``depth_info.json``.
+    """Check that a folder holds maps of the same settings only, and write its ``depth_info.json``.
 
     Args:
-        output: the folder; made if missing.
-        items: all images that get a map in it, not only those of one shard.
-        info: from ``describe_folder``. Names of models and versions of libraries may differ from those in the
+        output: the folder; created if missing.
+        items: all images that get a map in the folder, not only those of one shard.
+        info: output of ``describe_folder``. Names of models and versions of libraries may differ from those in the
             folder; weights, convention and settings may not.
-        overwrite: remove the maps of ``items`` that are there.
+        overwrite: remove existing maps of ``items``.
         dry_run: check only, change nothing.
 
     Raises:
-        PseudoDepthError: the folder holds maps made otherwise. With ``overwrite`` only if some of them belong to
-            other images: those are never removed.
+        PseudoDepthError: the folder holds maps of other settings. With ``overwrite`` only if maps of other images are
+            among them, which are never removed.
     """
     output = Path(output)
-    # In this order: another shard writes the note before its first map, so maps without note are strangers.
+    # In this order: another shard writes depth_info.json before its first map. Maps without it are of unknown origin.
     present = {path for path in output.rglob(f"*{DEPTH_SUFFIX}") if not path.name.startswith(".")}
     known = _read_sidecar(output / SIDECAR)
-    different = _differences(known, info) if known is not None else []
+    different = _find_differences(known, info) if known is not None else []
     if known is None and present:
-        different = [f"no {SIDECAR} that says how they were made"]
+        different = [f"{SIDECAR} is missing"]
     targets = {item.depth for item in items}
     if present and different:
-        _refuse(output, different, [] if not overwrite else sorted(present - targets), overwrite)
+        _refuse(output, different, sorted(present - targets) if overwrite else [], overwrite)
     if dry_run:
         return
     if overwrite:
@@ -88,17 +88,17 @@ def prepare_folder(
             file.write((json.dumps(info, indent=2) + "\n").encode())
 
 
-def _refuse(output: Path, different: Sequence[str], strangers: Sequence[Path], overwrite: bool) -> None:
-    if overwrite and not strangers:
+def _refuse(output: Path, different: Sequence[str], others: Sequence[Path], overwrite: bool) -> None:
+    if overwrite and not others:
         return
     remedy = "Choose another folder, use the same settings as before"
     if overwrite:
-        remedy += f", or remove the maps of other images first ({len(strangers)}, such as {strangers[0]})."
+        remedy += f", or remove the maps of other images first ({len(others)}, such as {others[0]})."
     else:
         remedy += (
-            " (--model, --revision with the commit, --size, --invert, --half), or make them anew with --overwrite."
+            " (--model, --revision with the commit, --size, --invert, --half), or generate them again with --overwrite."
         )
-    raise PseudoDepthError(f"{output} holds depth maps made otherwise: {'; '.join(different)}. {remedy}")
+    raise PseudoDepthError(f"{output} holds depth maps of other settings: {'; '.join(different)}. {remedy}")
 
 
 def _read_sidecar(path: Path) -> dict[str, Any] | None:
@@ -106,37 +106,35 @@ def _read_sidecar(path: Path) -> dict[str, Any] | None:
         return None
     try:
         known = json.loads(path.read_text(encoding="utf-8"))
-        _identity(known)
+        _get_settings(known)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise PseudoDepthError(
-            f"{path} is broken ({type(error).__name__}: {error}); restore it, or remove it and the maps beside it"
+            f"{path} is damaged ({type(error).__name__}: {error}): restore it, or remove it and the maps beside it"
         ) from error
     return known
 
 
-def _identity(info: dict[str, Any]) -> dict[str, Any]:
-    """What must be equal for two maps to be comparable."""
+def _get_settings(info: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings that must be equal for all maps of a folder."""
     model, settings = info["model"], info["settings"]
     return {
-        "convention": info["convention"],
+        "convention": info["convention"].replace("grey", "gray"),  # the spelling of earlier versions
         **{key: model[key] for key in ("weights", "type", "output_inverted")},
         **{key: settings[key] for key in ("size", "precision", "resizing")},
     }
 
 
-def _differences(known: dict[str, Any], info: dict[str, Any]) -> list[str]:
-    there, now = _identity(known), _identity(info)
+def _find_differences(known: dict[str, Any], info: dict[str, Any]) -> list[str]:
+    there, now = _get_settings(known), _get_settings(info)
     names = f" (model {known['model'].get('name')} there, {info['model']['name']} now)"
     return [
-        f"{key} {there[key]} there, {now[key]} now{names if key == 'weights' else ''}" for key in _changed(there, now)
+        f"{key} {there[key]} there, {now[key]} now{names if key == 'weights' else ''}"
+        for key in now
+        if there[key] != now[key]
     ]
 
 
-def _changed(there: dict[str, Any], now: dict[str, Any]) -> Iterable[str]:
-    return (key for key in now if there[key] != now[key])
-
-
-def _version(package: str) -> str:
+def _find_version(package: str) -> str:
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:

@@ -1,7 +1,7 @@
-"""Solids of the synthetic data set: where a ray meets them, and how far a point is from them.
+"""Solids of the synthetic dataset: intersection with rays, and distance of points.
 
-Everything is vectorised over rays. A ray is `origin + t * direction`; origins and directions are float32,
-(3, N), or (3, 1) where all rays share one, in the solid's own frame. A missed ray has t = inf.
+All functions are vectorized over rays. A ray is ``origin + t * direction`` in the frame of the solid. Origins and
+directions are float32, (3, N), or (3, 1) if they are equal for all rays. A ray without intersection has t = inf.
 """
 
 from __future__ import annotations
@@ -17,9 +17,13 @@ _TINY = np.float32(1e-9)
 
 @dataclass(frozen=True)
 class Solid:
-    """A solid: `hit(origin, direction) -> t (N,)` and the signed `distance(points) -> (N,)`.
+    """A solid inside of the convex hull of balls.
 
-    The solid lies in the convex hull of balls of radius `pad` around the points `hull` (M, 3).
+    Attributes:
+        hull: centers of the balls, (M, 3).
+        pad: radius of the balls.
+        hit: ``hit(origin, direction) -> t (N,)``.
+        distance: signed ``distance(points) -> (N,)``.
     """
 
     hull: Array
@@ -29,12 +33,12 @@ class Solid:
 
     @property
     def radius(self) -> float:
-        """Radius of a ball around the origin that holds the solid."""
+        """Return the radius of a ball around the origin that contains the solid."""
         return float(np.sqrt((self.hull**2).sum(1).max()) + self.pad)
 
 
 def surface_normals(solid: Solid, points: Array) -> Array:
-    """Unit outward normals (3, N) at surface points (3, N): the gradient of the distance, numerically."""
+    """Compute unit outward normals (3, N) at surface points (3, N): the numerical gradient of the distance."""
     corners = np.array([[1, -1, -1], [-1, -1, 1], [-1, 1, -1], [1, 1, 1]], np.float32)
     step = np.float32(2e-3 * solid.radius)
     gradient = np.zeros_like(points)
@@ -48,7 +52,7 @@ def _dot(a: Array, b: Array) -> Array:
 
 
 def _roots(a: Array, half_b: Array, c: Array) -> tuple[Array, Array, Array]:
-    """Both roots of a t^2 + 2 half_b t + c = 0 and whether they are real."""
+    """Return both roots of a t^2 + 2 half_b t + c = 0, and whether they are real."""
     discriminant = half_b * half_b - a * c
     root = np.sqrt(np.maximum(discriminant, 0))
     a = np.where(np.abs(a) < _TINY, _TINY, a)
@@ -73,7 +77,7 @@ def _slab_hit(origin: Array, direction: Array, half: Array) -> Array:
 
 
 def _side_hit(origin: Array, direction: Array, mid: float, slope: float, low: float, high: float) -> Array:
-    """First hit of the side x^2 + y^2 = (mid + slope z)^2 between the heights low and high."""
+    """Return the first hit of the side x^2 + y^2 = (mid + slope z)^2 between the heights low and high."""
     (x, y, z), (dx, dy, dz) = origin, direction
     r = mid + slope * z
     a = dx * dx + dy * dy - slope**2 * dz * dz
@@ -100,11 +104,11 @@ def _capsule_hit(origin: Array, direction: Array, half: float, radius: float) ->
     return np.minimum(side, np.minimum(*ends))
 
 
-def _march(distance: Callable[[Array], Array], origin: Array, direction: Array, centre: Array, radius: float) -> Array:
-    """First hit by sphere tracing, inside the ball (centre, radius) that holds the surface."""
+def _march(distance: Callable[[Array], Array], origin: Array, direction: Array, center: Array, radius: float) -> Array:
+    """Return the first hit by sphere tracing, inside the ball (center, radius) that contains the surface."""
     length = np.sqrt(_dot(direction, direction))
     unit, start = direction / length, np.broadcast_to(origin, direction.shape)
-    offset = origin - centre[:, None]
+    offset = origin - center[:, None]
     enter, leave, real = _roots(np.ones_like(length), _dot(offset, unit), _dot(offset, offset) - radius**2)
     result = np.full(length.shape, np.inf, np.float32)
     index = np.flatnonzero(real & (leave > 0))
@@ -130,7 +134,7 @@ def _march(distance: Callable[[Array], Array], origin: Array, direction: Array, 
 
 
 def _round_distance(points: Array, mid: float, slope: float, half: float) -> Array:
-    """Distance (a lower bound away from the surface) to a capped cone frustum around z."""
+    """Return the distance to a capped cone frustum around z (a lower bound away from the surface)."""
     side = (np.hypot(points[0], points[1]) - mid - slope * points[2]) / np.float32(np.sqrt(1 + slope**2))
     return np.maximum(side, np.abs(points[2]) - half)
 
@@ -142,7 +146,7 @@ def _circle(radius: float, height: float, count: int = 16) -> Array:
 
 
 def ball(radius: float) -> Solid:
-    """A ball."""
+    """Build a ball."""
     return Solid(
         np.zeros((1, 3), np.float32),
         radius,
@@ -152,7 +156,7 @@ def ball(radius: float) -> Solid:
 
 
 def cuboid(half: Array) -> Solid:
-    """A box with half side lengths half (3,)."""
+    """Build a box with half side lengths ``half`` (3,)."""
     half = np.asarray(half, np.float32)
     signs = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], np.float32)
 
@@ -163,7 +167,7 @@ def cuboid(half: Array) -> Solid:
 
 
 def frustum(bottom: float, top: float, half: float) -> Solid:
-    """A capped cylinder or cone around z with radius `bottom` at z = -half and `top` at z = half."""
+    """Build a capped cylinder or cone around z with radius ``bottom`` at z = -half and ``top`` at z = half."""
     mid, slope = (bottom + top) / 2, (top - bottom) / (2 * half)
 
     def hit(origin: Array, direction: Array) -> Array:
@@ -175,18 +179,18 @@ def frustum(bottom: float, top: float, half: float) -> Solid:
 
 
 def torus(ring: float, tube: float) -> Solid:
-    """A torus around z: a tube of radius `tube` along a circle of radius `ring`."""
+    """Build a torus around z: a tube of radius ``tube`` along a circle of radius ``ring``."""
 
     def distance(points: Array) -> Array:
         across = np.sqrt(points[0] ** 2 + points[1] ** 2) - ring
         return np.sqrt(across * across + points[2] ** 2) - tube
 
-    centre = np.zeros(3, np.float32)
-    return Solid(_circle(ring, 0.0), tube, lambda o, d: _march(distance, o, d, centre, ring + tube), distance)
+    center = np.zeros(3, np.float32)
+    return Solid(_circle(ring, 0.0), tube, lambda o, d: _march(distance, o, d, center, ring + tube), distance)
 
 
 def capsule(half: float, radius: float) -> Solid:
-    """A round bar along z: all points within `radius` of the segment from -half to half."""
+    """Build a round bar along z: all points within ``radius`` of the segment from -half to half."""
 
     def distance(points: Array) -> Array:
         past = np.maximum(np.abs(points[2]) - half, 0)
@@ -197,7 +201,7 @@ def capsule(half: float, radius: float) -> Solid:
 
 
 def jack(half: float, radius: float) -> Solid:
-    """Three round bars that cross at right angles, as the toy."""
+    """Build three round bars that cross at right angles, the shape of a toy jack."""
     bar = capsule(half, radius)
     turns = ([0, 1, 2], [1, 2, 0], [2, 0, 1])
 
@@ -211,7 +215,7 @@ def jack(half: float, radius: float) -> Solid:
 
 
 def mug(radius: float, half: float, wall: float, ring: float, tube: float) -> Solid:
-    """A cup around z, open at the top, walls `wall` thick, the handle half a torus (`ring`, `tube`) at +x."""
+    """Build an open cup around z, with walls of thickness ``wall`` and half a torus (``ring``, ``tube``) as handle."""
     inner, floor, grip = radius - wall, -half + wall, np.array([radius, 0, 0], np.float32)
 
     def handle(points: Array) -> Array:

@@ -1,4 +1,4 @@
-"""Colours and solid textures of the synthetic data set. Colours are linear RGB in [0, 1]."""
+"""Colors and solid textures of the synthetic dataset. Colors are linear RGB in [0, 1]."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _TILE = 1024
 
 @lru_cache(maxsize=1)
 def _noise_tile() -> Array:
-    """A periodic (1024, 1024) tile of fractal noise, roughly uniform in [0, 1]; always the same."""
+    """Return a fixed periodic tile (1024, 1024) of fractal noise, roughly uniform in [0, 1]."""
     rng = np.random.default_rng(20240301)
     frequency = np.hypot(np.fft.fftfreq(_TILE)[:, None], np.fft.fftfreq(_TILE)[None]) * _TILE
     spectrum = np.fft.fft2(rng.standard_normal((_TILE, _TILE))) / np.maximum(frequency, 4.0) ** 1.3
@@ -23,7 +23,7 @@ def _noise_tile() -> Array:
 
 
 def random_color(rng: np.random.Generator) -> Array:
-    """A random colour (3,), more often muted than vivid."""
+    """Draw a color (3,), more often muted than vivid."""
     hue, saturation, value = rng.random(), rng.beta(1.6, 1.8), rng.uniform(0.3, 0.95)
     ramp = np.clip(np.abs((hue * 6 + np.array([0.0, 4.0, 2.0])) % 6 - 3) - 1, 0, 1)
     return ((value * (1 - saturation + saturation * ramp)) ** 2).astype(np.float32)
@@ -31,10 +31,15 @@ def random_color(rng: np.random.Generator) -> Array:
 
 @dataclass(frozen=True)
 class Texture:
-    """A texture in space: the colour at a point is a mix of two colours (3,), by a pattern of the given kind.
+    """Texture in space: the color at a point is a mix of two colors.
 
-    `frame` (3, 3) turns points into the pattern's own axes, `frequency` is in cycles per length unit, `phase`
-    (3,) shifts it and `grain` is the strength of fine noise on top.
+    Attributes:
+        kind: pattern that determines the mix, one of ``KINDS``.
+        first, second: colors, (3,).
+        frame: rotation of points into the axes of the pattern, (3, 3).
+        frequency: cycles per length unit.
+        phase: shift of the pattern, (3,).
+        grain: strength of additional fine noise.
     """
 
     kind: str
@@ -46,7 +51,7 @@ class Texture:
     grain: float
 
     def color(self, points: Array) -> Array:
-        """Colours (3, N) at points (3, N)."""
+        """Return colors (3, N) at points (3, N)."""
         x, y, z = (
             self.frame[i, 0] * points[0] + self.frame[i, 1] * points[1] + self.frame[i, 2] * points[2] + self.phase[i]
             for i in range(3)
@@ -76,13 +81,13 @@ class Texture:
 
 
 def _noise(u: Array, v: Array, scale: float) -> Array:
-    """The noise tile, `scale` texels per length unit, at (u, v)."""
+    """Sample the noise tile, with ``scale`` texels per length unit, at (u, v)."""
     column, row = (u * np.float32(scale)).astype(np.int32), (v * np.float32(scale)).astype(np.int32)
     return _noise_tile()[row & (_TILE - 1), column & (_TILE - 1)]
 
 
 def random_texture(rng: np.random.Generator, color: Array | None = None, flat: bool = False) -> Texture:
-    """A random texture with `color` (3,) as its first colour; `flat` keeps the pattern's axes on z = 0."""
+    """Draw a texture with ``color`` (3,) as its first color; ``flat`` keeps the axes of the pattern on z = 0."""
     first = random_color(rng) if color is None else color
     contrast = rng.choice([0.08, 0.25, 1.0], p=[0.4, 0.4, 0.2])
     second = first + contrast * (random_color(rng) - first)
@@ -99,7 +104,7 @@ def random_texture(rng: np.random.Generator, color: Array | None = None, flat: b
 
 
 def disguise(rng: np.random.Generator, texture: Texture, exact: bool) -> Texture:
-    """A texture with nearly the colours of the given one; with `exact`, its pattern too."""
+    """Draw a texture with nearly the colors of the given one; with ``exact``, also with its pattern."""
     if exact:
         return replace(texture, phase=rng.uniform(5, 9, 3).astype(np.float32), frame=random_rotation(rng, False))
     color = texture.first if rng.random() < 0.7 else texture.second
@@ -108,9 +113,9 @@ def disguise(rng: np.random.Generator, texture: Texture, exact: bool) -> Texture
 
 
 def random_rotation(rng: np.random.Generator, flat: bool = False) -> Array:
-    """A rotation (3, 3): uniform, or about z alone when `flat`."""
+    """Draw a rotation (3, 3): uniform, or about z only if ``flat``."""
     if flat:
-        return turn_about_z(rng.uniform(0, 2 * np.pi))
+        return rotation_about_z(rng.uniform(0, 2 * np.pi))
     w, x, y, z = (q := rng.standard_normal(4)) / np.sqrt((q**2).sum())
     return np.array(
         [
@@ -122,7 +127,7 @@ def random_rotation(rng: np.random.Generator, flat: bool = False) -> Array:
     )
 
 
-def turn_about_z(angle: float) -> Array:
-    """The rotation (3, 3) by `angle` radians about z."""
+def rotation_about_z(angle: float) -> Array:
+    """Return the rotation (3, 3) by ``angle`` radians about z."""
     c, s = np.cos(angle), np.sin(angle)
     return np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]], np.float32)

@@ -1,4 +1,4 @@
-"""Camera, room and placement of the synthetic data set: z is up, the camera looks along +y and down."""
+"""Camera, background and objects of the synthetic dataset: z is up, the camera points along +y and down."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .shapes import Solid, ball, capsule, cuboid, frustum, jack, mug, torus
-from .textures import Texture, disguise, random_color, random_rotation, random_texture, turn_about_z
+from .textures import Texture, disguise, random_color, random_rotation, random_texture, rotation_about_z
 
 Array = np.ndarray
 CLASS_NAMES = ("sphere", "box", "cylinder", "cone", "torus", "bar", "mug", "jack")
@@ -19,7 +19,14 @@ Rect = tuple[slice, slice]
 
 @dataclass(frozen=True)
 class Camera:
-    """A pinhole camera at `origin`; the rows of `frame` are right, down and forward; `focal` in pixels."""
+    """Pinhole camera.
+
+    Attributes:
+        origin: position, (3,).
+        frame: directions right, down and forward, (3, 3).
+        focal: focal length in pixels.
+        height, width: size of the image in pixels.
+    """
 
     origin: Array
     frame: Array
@@ -29,18 +36,18 @@ class Camera:
 
     @property
     def whole(self) -> Rect:
-        """The rectangle that holds every pixel."""
+        """Return the rectangle of all pixels."""
         return slice(0, self.height), slice(0, self.width)
 
     def rays(self, rect: Rect) -> Array:
-        """Directions (3, h, w) through pixel centres; t is then the distance along the optical axis."""
+        """Return directions (3, h, w) through pixel centers, for which t is the distance along the optical axis."""
         rows, columns = (np.arange(s.start, s.stop, dtype=np.float32) + 0.5 for s in rect)
         down = self.frame[1, :, None] * ((rows - self.height / 2) / self.focal).astype(np.float32)
         right = self.frame[0, :, None] * ((columns - self.width / 2) / self.focal).astype(np.float32)
         return (self.frame[2, :, None] + down)[:, :, None] + right[:, None, :]
 
     def bounds(self, points: Array, pad: float) -> Rect | None:
-        """Pixels that balls of radius `pad` at points (M, 3) can cover; None if too close or out of view."""
+        """Return the pixels that balls of radius ``pad`` at points (M, 3) cover; None if too close or out of view."""
         x, y, z = self.frame @ (points - self.origin).T
         if z.min() < pad + 0.4:
             return None
@@ -57,7 +64,14 @@ class Camera:
 
 @dataclass(frozen=True)
 class Plane:
-    """A flat surface: points with normal . p = offset, with in-plane axes `axes` (2, 3) and its texture."""
+    """Flat surface of the points p with normal . p = offset.
+
+    Attributes:
+        normal: unit normal, (3,).
+        offset: distance from the origin along the normal.
+        axes: in-plane axes, (2, 3).
+        texture: texture of the surface.
+    """
 
     normal: Array
     offset: float
@@ -65,15 +79,24 @@ class Plane:
     texture: Texture
 
     def hit(self, origin: Array, directions: Array) -> Array:
-        """Ray parameter (...) at the plane for directions (3, ...), FAR where its front is not met."""
+        """Return ray parameters (...) at the plane for directions (3, ...), FAR without a hit of its front."""
         facing = np.tensordot(self.normal, directions, 1)
         distance = np.float32(self.offset - self.normal @ origin)
         return np.where(facing < -1e-4, distance / np.minimum(facing, -1e-4), np.float32(FAR))
 
 
 @dataclass(frozen=True)
-class Item:
-    """A placed object: class, solid, rotation (3, 3) from its frame to the world, position (3,) and looks."""
+class SceneObject:
+    """Placed object.
+
+    Attributes:
+        label: index into ``CLASS_NAMES``.
+        solid: shape.
+        rotation: from the frame of the solid to the world, (3, 3).
+        position: position in the world, (3,).
+        texture: texture of the surface.
+        gloss: strength of highlights.
+    """
 
     label: int
     solid: Solid
@@ -82,21 +105,21 @@ class Item:
     texture: Texture
     gloss: float
 
-    def local(self, points: Array) -> Array:
-        """World points (3, N) in the solid's frame."""
-        return self.turned(points - self.position[:, None])
+    def to_local(self, points: Array) -> Array:
+        """Transform points (3, N) from the world to the frame of the solid."""
+        return self.rotate_to_local(points - self.position[:, None])
 
-    def turned(self, vectors: Array) -> Array:
-        """World vectors (3, ...) in the solid's frame."""
+    def rotate_to_local(self, vectors: Array) -> Array:
+        """Rotate vectors (3, ...) from the world to the frame of the solid."""
         return np.einsum("ji,j...->i...", self.rotation, vectors)
 
     def bounds(self, camera: Camera) -> Rect | None:
-        """Pixels that the object can cover."""
+        """Return the pixels that the object can cover."""
         return camera.bounds(self.solid.hull @ self.rotation.T + self.position, self.solid.pad)
 
 
 def random_camera(rng: np.random.Generator, height: int, width: int) -> Camera:
-    """A camera 3.2 to 5.2 units from the middle of the scene, looking down by 8 to 45 degrees."""
+    """Draw a camera 3.2 to 5.2 units from the center of the scene, tilted down by 8 to 45 degrees."""
     pitch, yaw, roll = (
         np.radians(rng.uniform(8, 45)),
         np.radians(rng.uniform(-8, 8)),
@@ -113,10 +136,10 @@ def random_camera(rng: np.random.Generator, height: int, width: int) -> Camera:
     return Camera(origin.astype(np.float32), frame, float(focal), height, width)
 
 
-def random_room(rng: np.random.Generator, camera: Camera) -> list[Plane]:
-    """The ground, and none, one or two walls at right angles, well before the camera."""
+def random_background(rng: np.random.Generator, camera: Camera) -> list[Plane]:
+    """Draw the ground, and none, one or two walls at right angles, at a distance from the camera."""
     up = np.array([0, 0, 1], np.float32)
-    turn = turn_about_z(np.radians(rng.uniform(-35, 35)))
+    turn = rotation_about_z(np.radians(rng.uniform(-35, 35)))
     ground = Plane(up, 0.0, turn[:2], random_texture(rng, flat=True))
     planes, side = [ground], rng.choice([-1.0, 1.0])
     walls = [(turn @ [0, -1, 0], rng.uniform(0.9, 3.5)), (turn @ [side, 0, 0], rng.uniform(1.6, 3.5))]
@@ -130,8 +153,8 @@ def random_room(rng: np.random.Generator, camera: Camera) -> list[Plane]:
     return planes
 
 
-def trace_room(planes: list[Plane], camera: Camera) -> tuple[Array, Array]:
-    """Depth (h, w) and index of the plane (h, w), -1 for the sky."""
+def trace_background(planes: list[Plane], camera: Camera) -> tuple[Array, Array]:
+    """Return depth (h, w) and index of the plane (h, w), -1 for the sky."""
     rays = camera.rays(camera.whole)
     depth = np.full(rays.shape[1:], FAR, np.float32)
     surface = np.full(rays.shape[1:], -1, np.int32)
@@ -143,7 +166,7 @@ def trace_room(planes: list[Plane], camera: Camera) -> tuple[Array, Array]:
 
 
 def random_solid(rng: np.random.Generator, label: int) -> Solid:
-    """A solid of the given class, 0.6 to 1.3 units across."""
+    """Draw a solid of a class with a diameter of 0.6 to 1.3 units."""
     size, ratio = rng.uniform(0.36, 0.66), rng.uniform(0, 1)
     name = CLASS_NAMES[label]
     if name == "sphere":
@@ -170,8 +193,10 @@ def random_solid(rng: np.random.Generator, label: int) -> Solid:
     return jack(size * 0.85, size * (0.13 + 0.1 * ratio))
 
 
-def propose_item(rng: np.random.Generator, camera: Camera, planes: list[Plane], items: list[Item]) -> Item | None:
-    """A random object that rests on the ground or a wall; often behind an earlier one of the same class."""
+def propose_object(
+    rng: np.random.Generator, camera: Camera, planes: list[Plane], items: list[SceneObject]
+) -> SceneObject | None:
+    """Draw an object that rests on the ground or a wall, often behind an earlier one of the same class."""
     partner = items[rng.integers(len(items))] if items and rng.random() < 0.5 else None
     label = int(rng.choice(len(CLASS_NAMES), p=_CLASS_ODDS))
     if partner and rng.random() < 0.7:
@@ -201,11 +226,11 @@ def propose_item(rng: np.random.Generator, camera: Camera, planes: list[Plane], 
         return None
     texture = _pick_texture(rng, planes, surface, partner or (items[-1] if items else None))
     gloss = float(rng.choice([0.0, 0.15, 0.4], p=[0.5, 0.3, 0.2]))
-    return Item(label, solid, rotation, position.astype(np.float32), texture, gloss)
+    return SceneObject(label, solid, rotation, position.astype(np.float32), texture, gloss)
 
 
-def _behind(rng: np.random.Generator, camera: Camera, partner: Item) -> Array:
-    """A spot on the ground behind the partner, at times before it, and a little to the side."""
+def _behind(rng: np.random.Generator, camera: Camera, partner: SceneObject) -> Array:
+    """Draw a spot on the ground behind the partner, or sometimes before it, and slightly to the side."""
     view = partner.position[:2] - camera.origin[:2]
     view = view / np.linalg.norm(view)
     away = partner.solid.radius * rng.uniform(1.2, 3.2) * rng.choice([1, -1], p=[0.7, 0.3])
@@ -213,8 +238,8 @@ def _behind(rng: np.random.Generator, camera: Camera, partner: Item) -> Array:
     return np.append(partner.position[:2] + view * away + np.array([view[1], -view[0]]) * aside, 0.0)
 
 
-def _pick_texture(rng: np.random.Generator, planes: list[Plane], surface: int, other: Item | None) -> Texture:
-    """A texture of its own, or one that looks like the surface behind, or like another object."""
+def _pick_texture(rng: np.random.Generator, planes: list[Plane], surface: int, other: SceneObject | None) -> Texture:
+    """Draw an independent texture, or one similar to the surface behind or to another object."""
     chance = rng.random()
     if chance < 0.5:
         behind = planes[-1] if surface == 0 and rng.random() < 0.4 else planes[surface]

@@ -1,6 +1,6 @@
-"""The embedded data set: ray-cast scenes with exact masks and imperfect depth, written as ordinary COCO data.
+"""Synthetic dataset: ray-cast scenes with exact masks and imperfect depth, written as COCO data.
 
-Seed, index, size and the generator's version determine a scene; each split draws from a stream of its own.
+Seed, index, size and the version of the generator determine a scene; each split has a separate stream.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ..depth_io import DEPTH_SUFFIXES, write_depth
 from .scene import GENERATOR_VERSION, Scene, render_scene
 from .world import CLASS_NAMES
 
-# Seconds between two drawings of the progress bar: many in a terminal, few in a log file.
+# Seconds between two updates of the progress bar: often in a terminal, rarely in a log file.
 _BAR_INTERVAL = 0.1 if sys.stderr.isatty() else 15.0
 
 __all__ = ["CLASS_NAMES", "GENERATOR_VERSION", "Scene", "render_scene", "split_seed", "write_dataset"]
@@ -35,7 +35,7 @@ Record = dict[str, Any]
 
 
 def split_seed(seed: int, split: str) -> int:
-    """The seed of a split's scenes, so that no two splits share a scene."""
+    """Return the seed of the scenes of a split, so that no two splits share a scene."""
     return zlib.crc32(f"{split}:{seed}".encode())
 
 
@@ -50,24 +50,24 @@ def write_dataset(
     depth_format: str = "png",
     progress: bool = False,
 ) -> Path:
-    """Write `count` scenes as COCO data and return the path of the json, which is written last.
+    """Write ``count`` scenes as COCO data and return the path of the JSON file, which is written last.
 
-    Makes OUTPUT/{split}/000000.png (RGB), OUTPUT/depth_{split}/000000.png (16 bits, 65535 = near; or .npy,
-    float32 in [0, 1]) and OUTPUT/instances_{split}.json. Scenes that an earlier, interrupted call finished
-    are kept; the result has the same bytes for any number of workers.
+    The files are OUTPUT/{split}/000000.png (RGB), OUTPUT/depth_{split}/000000.png (16 bits, 65535 = near; or .npy,
+    float32 in [0, 1]) and OUTPUT/instances_{split}.json. Scenes that an interrupted call finished are kept. The files
+    have the same bytes for any number of workers.
 
     Args:
-        output: folder, made if missing.
+        output: folder, created if missing.
         count: number of scenes; a larger count than before adds scenes.
-        seed: any integer >= 0; one seed gives different scenes for different splits.
+        seed: any integer >= 0; equal seeds give different scenes for different splits.
         height, width: image size in pixels, at least 32.
-        split: name of the split, as "train" or "val".
-        workers: processes; 0 and 1 render in this process.
+        split: name of the split, such as "train" or "val".
+        workers: number of processes; 0 and 1 use this process.
         depth_format: "png" or "npy".
         progress: show a progress bar.
 
     Raises:
-        ValueError: an argument is out of range, or the folder holds other scenes under this split's name.
+        ValueError: an argument is out of range, or the folder holds other scenes of a split of this name.
     """
     if count < 1 or seed < 0 or workers < 0:
         raise ValueError(f"count must be >= 1, seed and workers >= 0, got {count}, {seed} and {workers}")
@@ -76,9 +76,9 @@ def write_dataset(
     output = Path(output)
     info: Record = {"description": "DepthBox synthetic scenes", "version": str(GENERATOR_VERSION)}
     info |= {"seed": seed, "split": split, "height": height, "width": width}
-    # A scene's note is written after its files; the notes make way for the json of the whole.
+    # The note of a scene is written after its files; the JSON file of the split replaces all notes.
     target, notes = output / f"instances_{split}.json", output / f".unfinished_{split}"
-    records = _finished(target, notes, info)
+    records = _read_finished(target, notes, info)
     files = {i: _paths(output, split, i, depth_format) for i in range(count)}
     todo = [i for i in range(count) if i not in records or not all(path.is_file() for path in files[i])]
     write = partial(_write_scene, output=output, notes=notes, info=info, depth_format=depth_format)
@@ -89,7 +89,7 @@ def write_dataset(
         ):
             records[index] = record
     with atomic_open(target) as file:
-        file.write(_coco_json(info, [records[i] for i in range(count)], width, height))
+        file.write(_format_coco(info, [records[i] for i in range(count)], width, height))
     shutil.rmtree(notes, ignore_errors=True)
     return target
 
@@ -100,17 +100,17 @@ def _paths(output: Path, split: str, index: int, depth_format: str) -> tuple[Pat
 
 @contextmanager
 def _parallel_map(workers: int) -> Iterator[Callable[..., Any]]:
-    """A map over `workers` processes that yields in order of completion; the plain map for fewer than two."""
+    """Yield a map over processes in the order of completion, or the built-in map for fewer than two processes."""
     if workers < 2:
         yield map
         return
-    # Workers only run numpy, so forking is safe and spares each the start of a new interpreter.
+    # Workers only run numpy, so forking is safe and avoids the start of new interpreters.
     with multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn").Pool(workers) as pool:
         yield partial(pool.imap_unordered, chunksize=4)
 
 
 def _write_scene(index: int, output: Path, notes: Path, info: Record, depth_format: str) -> tuple[int, Record]:
-    """Render one scene and write its files, the record that tells that they are complete last."""
+    """Render one scene and write its files; the record, which marks them as complete, is written last."""
     scene = render_scene(index, split_seed(info["seed"], info["split"]), info["height"], info["width"])
     image_path, depth_path = _paths(output, info["split"], index, depth_format)
     with atomic_open(image_path) as file:
@@ -119,7 +119,7 @@ def _write_scene(index: int, output: Path, notes: Path, info: Record, depth_form
     record = {
         "file_name": image_path.name,
         "annotations": [
-            _annotation(scene.instance_map == number, int(label)) for number, label in enumerate(scene.classes, 1)
+            _make_annotation(scene.instance_map == number, int(label)) for number, label in enumerate(scene.classes, 1)
         ],
     }
     with atomic_open(notes / f"{index:06d}.json") as file:
@@ -127,8 +127,8 @@ def _write_scene(index: int, output: Path, notes: Path, info: Record, depth_form
     return index, record
 
 
-def _annotation(mask: np.ndarray, label: int) -> Record:
-    """The COCO annotation, less its ids, of a visible mask (H, W) bool."""
+def _make_annotation(mask: np.ndarray, label: int) -> Record:
+    """Return the COCO annotation, without ids, of a visible mask (H, W) bool."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     box = [int(v) for v in (columns[0], rows[0], columns[-1] + 1 - columns[0], rows[-1] + 1 - rows[0])]
     code = coco_mask.encode(np.asfortranarray(mask, np.uint8))
@@ -142,15 +142,15 @@ def _annotation(mask: np.ndarray, label: int) -> Record:
     }
 
 
-def _finished(target: Path, notes: Path, info: Record) -> dict[int, Record]:
-    """Records of scenes that earlier calls finished: from the json of the whole or the notes of a part."""
+def _read_finished(target: Path, notes: Path, info: Record) -> dict[int, Record]:
+    """Read the records of finished scenes from the JSON file of the split or the notes of a part."""
     records: dict[int, Record] = {}
     for path in [target] * target.is_file() + sorted(notes.glob("*.json")):
         content = json.loads(path.read_bytes())
         if content["info"] != info:
             raise ValueError(
-                f"{path} belongs to another data set ({content['info']}, wanted {info}): choose another "
-                "output folder or delete that one"
+                f"{path} belongs to another dataset ({content['info']}, not {info}): choose another "
+                "output folder or delete this one"
             )
         if path != target:
             records[content["index"]] = content["record"]
@@ -163,7 +163,7 @@ def _finished(target: Path, notes: Path, info: Record) -> dict[int, Record]:
     return records
 
 
-def _coco_json(info: Record, records: list[Record], width: int, height: int) -> bytes:
+def _format_coco(info: Record, records: list[Record], width: int, height: int) -> bytes:
     images: list[Record] = []
     annotations: list[Record] = []
     for image_id, record in enumerate(records, 1):

@@ -32,7 +32,7 @@ def write_frame(root, split, city, number, ids):
 
 
 def street():
-    """Two cars, one behind the other; a person of 6 pixels; a group of bicycles; a caravan; a group of trailers."""
+    """Return two overlapping cars, a person of 6 pixels, groups of bicycles and trailers, and a caravan."""
     ids = np.full((HEIGHT, WIDTH), 7)
     ids[:3] = 23
     ids[5:17, 2:22] = CAR * 1000
@@ -45,7 +45,7 @@ def street():
 
 
 def random_ids(seed):
-    """Random rectangles of all things, as objects and as groups, some of them in pieces."""
+    """Return random rectangles of all things, as objects and as groups, some of them in pieces."""
     rng = np.random.default_rng(seed)
     ids = rng.integers(0, 24, (HEIGHT, WIDTH))
     for label in rng.permutation(np.arange(24, 34)):
@@ -72,7 +72,7 @@ def run(root, split="val", **options):
 
 
 def reference(ids, min_area):
-    """(category, id, box, area, crowd, mask) of every object, by looking at each id's pixels."""
+    """Return (category, id, box, area, crowd, mask) of every object, from the pixels of each id."""
     rows = []
     for value in sorted(set(ids.ravel().tolist())):
         label = value if value < 1000 else value // 1000
@@ -112,9 +112,9 @@ def test_the_street_by_hand(root):
     rows = [a for a in data["annotations"] if a["image_id"] == 4]
     found = {a["instance_id"]: (a["category_id"], a["bbox"], a["area"], a["iscrowd"]) for a in rows}
     assert found == {
-        33: (8, [5, 20, 28, 10], 60, 1),  # one region of two pieces, whatever its size
+        33: (8, [5, 20, 28, 10], 60, 1),  # one region of two pieces, of any size
         24000: (1, [40, 10, 2, 3], 6, 1),  # too small
-        26000: (3, [2, 5, 20, 12], 12 * 20 - 8 * 7, 0),  # less what the other car hides
+        26000: (3, [2, 5, 20, 12], 12 * 20 - 8 * 7, 0),  # without the pixels of the other car
         26001: (3, [15, 9, 15, 11], 11 * 15, 0),
     }
 
@@ -126,14 +126,14 @@ def test_categories():
     assert [c["name"] for c in CATEGORIES] == names
 
 
-def test_in_training_small_objects_teach_too(tmp_path):
+def test_small_objects_are_used_in_training(tmp_path):
     write_frame(tmp_path, "train", "bonn", 0, street())
     data, report = run(tmp_path, "train")
     assert {a["instance_id"]: a["iscrowd"] for a in data["annotations"]} == {33: 1, 24000: 0, 26000: 0, 26001: 0}
     assert report.small == 0 and report.objects["person"] == 1
 
 
-def test_boxes_only_keeps_nothing_of_the_masks(root):
+def test_boxes_only_has_no_information_of_the_masks(root):
     full, _ = run(root)
     bare, _ = run(root, boxes_only=True)
     assert "segmentation" not in json.dumps(bare)
@@ -160,15 +160,15 @@ def test_report(tmp_path):
     assert "warning" not in str(report) and "small objects (iscrowd)            1" in str(report)
 
 
-def test_labels_that_tell_other_classes_are_reported(tmp_path):
+def test_labels_of_other_classes_are_reported(tmp_path):
     write_frame(tmp_path, "val", "bonn", 0, street())
     Image.new("L", (WIDTH, HEIGHT), 7).save(paths(tmp_path, "val", "bonn", 0)[2])
     _, report = run(tmp_path)
     assert len(report.inconsistent) == 1
-    assert "warning: labelIds.png of 1 images, val/bonn/bonn_000000_000019_leftImg8bit.png" in str(report)
+    assert "warning: labelIds.png of 1 images, such as val/bonn/bonn_000000_000019_leftImg8bit.png" in str(report)
 
 
-def test_polygons_are_drawn_where_there_are_no_instance_ids(tmp_path):
+def test_polygons_are_painted_without_instance_ids(tmp_path):
     write_frame(tmp_path, "val", "bonn", 0, street())
     _, instance_ids, label_ids, polygons = paths(tmp_path, "val", "bonn", 0)
     instance_ids.unlink()
@@ -224,7 +224,7 @@ def no_image(root):
         (small_image, r"bonn_000000.*instanceIds\.png is 32 x 64 .*its image .*leftImg8bit\.png 31 x 64"),
         (small_labels, r"bonn_000000.*labelIds\.png is 16 x 32"),
         (cut_off, r"bonn_000000.*instanceIds\.png cannot be read .* unpack it again"),
-        (no_image, r"bonn_000000.*leftImg8bit\.png cannot be read"),
+        (no_image, r"bonn_000000.*leftImg8bit\.png is empty"),
     ],
 )
 def test_broken_files_are_named_and_the_old_json_stays(root, damage, message, workers):

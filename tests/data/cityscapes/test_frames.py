@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from depthbox.data.cityscapes.frames import find_frames, truth_file
+from depthbox.data.cityscapes.frames import find_frames, ground_truth_file
 
 
 def touch(root, *names):
@@ -20,14 +20,14 @@ def complete(root, split="val", city="bonn", number=0):
 def test_truth_of_an_image():
     image = Path("leftImg8bit", "data", "leftImg8bit", "val", "ulm", "ulm_000001_000019_leftImg8bit.png")
     expected = Path("leftImg8bit", "data", "gtFine", "val", "ulm", "ulm_000001_000019_gtFine_instanceIds.png")
-    assert truth_file(image) == expected
-    assert truth_file(str(image), "polygons.json").name == "ulm_000001_000019_gtFine_polygons.json"
+    assert ground_truth_file(image) == expected
+    assert ground_truth_file(str(image), "polygons.json").name == "ulm_000001_000019_gtFine_polygons.json"
 
 
 @pytest.mark.parametrize("name", ["a/b_leftImg8bit.png", "leftImg8bit/val/ulm/b.png", "x/y.jpg"])
 def test_other_images_have_no_truth(name):
     with pytest.raises(ValueError, match=r"is not a Cityscapes image.*keep the official folders"):
-        truth_file(name)
+        ground_truth_file(name)
 
 
 def test_frames_are_sorted_and_hidden_files_left_out(tmp_path):
@@ -39,7 +39,7 @@ def test_frames_are_sorted_and_hidden_files_left_out(tmp_path):
     assert [frame.name for frame in found] == [f"{name}_leftImg8bit.png" for name in reversed(frames)]
     assert [bool(frame.polygons) for frame in found] == [False, False, True]
     assert [bool(frame.label_ids) for frame in found] == [False, True, False]
-    assert all(frame.instance_ids == truth_file(frame.image) for frame in found)
+    assert all(frame.instance_ids == ground_truth_file(frame.image) for frame in found)
 
 
 def test_no_images_tells_the_layout(tmp_path):

@@ -5,7 +5,7 @@ import pycocotools.mask as mask_util
 import pytest
 from PIL import Image
 
-from depthbox.data.cityscapes.instances import CLASSES, LABELS, draw_polygons, read_instance_ids, regions
+from depthbox.data.cityscapes.instances import CLASSES, LABELS, draw_polygons, find_regions, read_instance_ids
 
 HEIGHT, WIDTH = 32, 64
 
@@ -97,7 +97,7 @@ def test_labels_are_the_official_ones():
 )
 def test_broken_polygons_are_named(tmp_path, text, problem):
     (tmp_path / "broken.json").write_text(text)
-    with pytest.raises(ValueError, match=rf"broken\.json is no readable json of polygons.*{problem}"):
+    with pytest.raises(ValueError, match=rf"broken\.json is not a JSON file of polygons.*{problem}"):
         draw_polygons(tmp_path / "broken.json")
 
 
@@ -110,7 +110,7 @@ def test_regions_equal_a_loop_over_pixels(seed):
     for (y, x), value in np.ndenumerate(ids):
         if value >= 24:
             pixels.setdefault(int(value), []).append((y, x))
-    found = regions(ids)
+    found = find_regions(ids)
     assert [region.instance_id for region in found] == sorted(pixels)
     for region in found:
         rows, columns = zip(*pixels[region.instance_id], strict=True)
@@ -119,30 +119,30 @@ def test_regions_equal_a_loop_over_pixels(seed):
         assert region.area == len(rows) and region.is_group == (region.instance_id < 100)
         assert region.label == int(str(region.instance_id)[:2])
         assert np.array_equal(mask_util.decode(region.rle), ids == region.instance_id)
-    assert [region.rle for region in regions(ids, masks=False)] == [None] * len(found)
+    assert [region.rle for region in find_regions(ids, masks=False)] == [None] * len(found)
 
 
 @pytest.mark.parametrize("value", [0, 23])
 def test_no_things(value):
-    assert regions(np.full((5, 7), value, np.int32)) == []
+    assert find_regions(np.full((5, 7), value, np.int32)) == []
 
 
 @pytest.mark.parametrize("value", [34, 255, 999, 11000, 23999, 34000, 65535])
-def test_values_that_are_no_ids(tmp_path, value):
+def test_values_that_are_not_ids(tmp_path, value):
     Image.fromarray(np.full((4, 5), value, np.uint16)).save(tmp_path / "x.png")
-    with pytest.raises(ValueError, match=rf"x\.png: the value {value} is neither .* not one of train ids"):
+    with pytest.raises(ValueError, match=rf"x\.png: the value {value} is neither .* not a file of train ids"):
         read_instance_ids(tmp_path / "x.png")
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "RGB", "1"])
 def test_other_kinds_of_png(tmp_path, mode):
     Image.new(mode, (5, 4)).save(tmp_path / "x.png")
-    with pytest.raises(ValueError, match=rf"x\.png: an instanceIds PNG is 16-bit grey, this has the mode '{mode}'"):
+    with pytest.raises(ValueError, match=rf"x\.png: an instanceIds PNG is 16-bit gray, this has the mode '{mode}'"):
         read_instance_ids(tmp_path / "x.png")
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"\xff\xd8\xff\xe0"])
-def test_no_png(tmp_path, content):
+def test_files_that_are_not_png(tmp_path, content):
     (tmp_path / "x.png").write_bytes(content)
     with pytest.raises(ValueError, match=r"x\.png cannot be read as a PNG .* unpack it again"):
         read_instance_ids(tmp_path / "x.png")

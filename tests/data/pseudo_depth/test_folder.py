@@ -20,7 +20,7 @@ def item(output, name):
 
 @pytest.fixture
 def filled(tmp_path):
-    """A folder with the maps of a and sub/b, and the items of these."""
+    """Return a folder with the maps of a and sub/b, and their items."""
     items = [item(tmp_path, "a"), item(tmp_path, "sub/b")]
     prepare_folder(tmp_path, items, INFO)
     for one in items:
@@ -32,7 +32,7 @@ def maps(output):
     return sorted(str(path.relative_to(output)) for path in output.rglob("*.png"))
 
 
-def test_note_says_what_a_reader_needs(tmp_path):
+def test_the_sidecar_records_model_settings_and_versions(tmp_path):
     prepare_folder(tmp_path / "new", [], INFO)
     note = json.loads((tmp_path / "new" / SIDECAR).read_text())
     assert "1 = near" in note["convention"] and "65535" in note["convention"]
@@ -44,7 +44,7 @@ def test_note_says_what_a_reader_needs(tmp_path):
     assert describe_folder(MODEL, None, True)["settings"]["size"] == "original"
 
 
-def test_same_settings_go_on_and_keep_the_note(filled):
+def test_same_settings_keep_the_sidecar(filled):
     output, items = filled
     before = (output / SIDECAR).read_bytes()
     other = describe_folder(replace(MODEL, name="/downloaded/dpt", revision="main"), 320, False)
@@ -73,7 +73,7 @@ def test_other_settings_are_refused_unless_overwritten(filled, info, problem):
     assert maps(output) == [] and json.loads((output / SIDECAR).read_text()) == info
 
 
-def test_overwriting_never_leaves_two_kinds_nor_removes_strangers(filled):
+def test_overwriting_never_mixes_settings_nor_removes_maps_of_other_images(filled):
     output, items = filled
     other = describe_folder(MODEL, 240, False)
     with pytest.raises(PseudoDepthError, match=r"remove the maps of other images first \(1, such as .*b\.png"):
@@ -83,15 +83,15 @@ def test_overwriting_never_leaves_two_kinds_nor_removes_strangers(filled):
     assert maps(output) == ["sub/b.png"], "the same settings: only the map of the item is made anew"
 
 
-def test_maps_without_note_are_refused(filled):
+def test_maps_without_sidecar_are_refused(filled):
     output, items = filled
     (output / SIDECAR).unlink()
-    with pytest.raises(PseudoDepthError, match=f"no {SIDECAR}"):
+    with pytest.raises(PseudoDepthError, match=f"{SIDECAR} is missing"):
         prepare_folder(output, items, INFO)
     assert not (output / SIDECAR).exists()
 
 
-def test_a_note_without_maps_is_replaced(tmp_path):
+def test_a_sidecar_without_maps_is_replaced(tmp_path):
     prepare_folder(tmp_path, [], INFO)
     other = describe_folder(MODEL, 240, False)
     prepare_folder(tmp_path, [], other)
@@ -99,11 +99,21 @@ def test_a_note_without_maps_is_replaced(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"model": {}, "settings": {}, "convention": ""}'])
-def test_a_broken_note_is_an_error(filled, text):
+def test_a_damaged_sidecar_is_an_error(filled, text):
     output, items = filled
     (output / SIDECAR).write_text(text)
-    with pytest.raises(PseudoDepthError, match=f"{SIDECAR} is broken"):
+    with pytest.raises(PseudoDepthError, match=f"{SIDECAR} is damaged"):
         prepare_folder(output, items, INFO)
+
+
+def test_the_spelling_of_earlier_versions_is_accepted(filled):
+    output, items = filled
+    earlier = json.loads((output / SIDECAR).read_text())
+    assert "16-bit gray PNG" in earlier["convention"]
+    earlier["convention"] = earlier["convention"].replace("gray", "grey")
+    (output / SIDECAR).write_text(json.dumps(earlier))
+    prepare_folder(output, items, INFO)
+    assert maps(output) == ["a.png", "sub/b.png"]
 
 
 def test_dry_run_makes_no_folder(tmp_path):

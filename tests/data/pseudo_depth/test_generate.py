@@ -4,10 +4,11 @@ import torch
 from PIL import Image
 
 from depthbox.data.depth_io import read_depth
-from depthbox.data.pseudo_depth import generate as pseudo_depth
-from depthbox.data.pseudo_depth.generate import DepthSettings, choose_devices, generate
+from depthbox.data.pseudo_depth import worker
+from depthbox.data.pseudo_depth.generate import choose_devices, generate
 from depthbox.data.pseudo_depth.items import DepthItem, list_items, output_size
 from depthbox.data.pseudo_depth.model import DepthModel, PseudoDepthError, describe_model
+from depthbox.data.pseudo_depth.worker import DepthSettings, GeneratedDepth
 
 pytest.importorskip("transformers")
 from pseudo_depth_toy import MODELS, break_weights, reference, save_model, write_images
@@ -32,10 +33,10 @@ def settings(model, **options):
 @pytest.mark.parametrize("short_side", [None, 20])
 def test_maps_equal_a_direct_forward(models, images, tmp_path, name, short_side):
     folder, sizes = images
-    items = list_items(folder, tmp_path)
-    assert generate(items, settings(models[name], short_side=short_side), progress=False) == []
+    items = list_items(folder, tmp_path).items
+    assert generate(items, settings(models[name], short_side=short_side), progress=False) == GeneratedDepth()
     assert sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*.*")) == [
-        "a.png", "grey.png", "sub/a.png", "sub/frame.v1.png", "turned.png",
+        "a.png", "gray.png", "sub/a.png", "sub/frame.v1.png", "turned.png",
     ]  # fmt: skip
     for item in items:
         size = sizes[str(item.image.relative_to(folder))]
@@ -50,7 +51,7 @@ def test_maps_equal_a_direct_forward(models, images, tmp_path, name, short_side)
 def test_batches_do_not_change_the_maps(models, images, tmp_path, batch_size):
     sets = []
     for size, output in ((batch_size, tmp_path / "a"), (2, tmp_path / "b")):
-        items = list_items(images[0], output)
+        items = list_items(images[0], output).items
         generate(items, settings(models["depth_anything"], batch_size=size), progress=False)
         sets.append([np.asarray(Image.open(item.depth)).astype(int) for item in items])
     assert max(np.abs(one - two).max() for one, two in zip(*sets, strict=True)) <= 8
@@ -61,19 +62,24 @@ def test_broken_images_are_reported_and_leave_nothing(models, images, tmp_path):
     write_images(folder)
     whole = (folder / "a.jpg").read_bytes()
     (folder / "a.jpg").write_bytes(whole[: len(whole) // 2])
-    (folder / "grey.png").write_bytes(b"no picture")
-    items = [*list_items(folder, tmp_path / "depth"), DepthItem(folder / "gone.jpg", tmp_path / "depth" / "gone.png")]
-    failures = generate(items, settings(models["dpt"]), progress=False)
-    assert [failure.image.name for failure in failures] == ["a.jpg", "gone.jpg", "grey.png"]
-    assert all(failure.problem for failure in failures)
+    (folder / "gray.png").write_bytes(b"no image")
+    items = [
+        *list_items(folder, tmp_path / "depth").items,
+        DepthItem(folder / "gone.jpg", tmp_path / "depth" / "gone.png"),
+    ]
+    failures = generate(items, settings(models["dpt"]), progress=False).failures
+    assert [failure.image.name for failure in failures] == ["a.jpg", "gone.jpg", "gray.png"]
+    problems = [failure.problem for failure in failures]
+    assert problems[0].startswith("the image is truncated or damaged") and "does not exist" in problems[1]
+    assert "not an image file of a known format" in problems[2] and not any("\n" in problem for problem in problems)
     made = sorted(path.name for path in (tmp_path / "depth").rglob("*") if path.is_file())
     assert made == ["a.png", "frame.v1.png", "turned.png"]
 
 
 def test_nan_names_the_image_and_leaves_nothing(images, tmp_path):
     model = save_model(tmp_path / "nan", "dpt", break_weights)
-    items = list_items(images[0], tmp_path / "depth")
-    failures = generate(items, settings(model), progress=False)
+    items = list_items(images[0], tmp_path / "depth").items
+    failures = generate(items, settings(model), progress=False).failures
     assert [failure.image for failure in failures] == sorted(item.image for item in items)
     assert all("NaN" in failure.problem for failure in failures)
     assert not (tmp_path / "depth").exists()
@@ -81,7 +87,7 @@ def test_nan_names_the_image_and_leaves_nothing(images, tmp_path):
 
 def test_one_image_that_the_network_refuses_does_not_take_its_batch_along(models, images, tmp_path, monkeypatch):
     folder, _ = images
-    items = [item for item in list_items(folder, tmp_path) if item.image.suffix == ".jpg"]
+    items = [item for item in list_items(folder, tmp_path).items if item.image.suffix == ".jpg"]
     plain = DepthModel.predict
 
     def predict(self, inputs):
@@ -90,7 +96,7 @@ def test_one_image_that_the_network_refuses_does_not_take_its_batch_along(models
         return plain(self, inputs)
 
     monkeypatch.setattr(DepthModel, "predict", predict)
-    failures = generate(items, settings(models["dpt"], batch_size=3), progress=False)
+    failures = generate(items, settings(models["dpt"], batch_size=3), progress=False).failures
     assert [(failure.image.name, failure.problem) for failure in failures] == [("turned.jpg", "RuntimeError: too tall")]
     assert items[0].depth.exists() and not (tmp_path / "turned.png").exists()
 
@@ -106,9 +112,9 @@ def test_a_full_disk_stops_the_run(models, images, tmp_path, monkeypatch):
     def write(path, depth):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(pseudo_depth, "write_depth", write)
+    monkeypatch.setattr(worker, "write_depth", write)
     with pytest.raises(OSError, match="No space left"):
-        generate(list_items(images[0], tmp_path), settings(models["dpt"]), progress=False)
+        generate(list_items(images[0], tmp_path).items, settings(models["dpt"]), progress=False)
 
 
 @pytest.mark.slow
@@ -116,9 +122,9 @@ def test_two_processes_make_the_maps_of_one(models, images, tmp_path, monkeypatc
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     sets = []
     for devices, output in ((["cpu"], tmp_path / "one"), (["cpu", "cpu"], tmp_path / "two")):
-        items = list_items(images[0], output)
+        items = list_items(images[0], output).items
         lost = DepthItem(images[0] / "gone.jpg", output / "gone.png")
-        failures = generate([*items, lost], settings(models["dpt"], batch_size=1), devices, progress=False)
+        failures = generate([*items, lost], settings(models["dpt"], batch_size=1), devices, progress=False).failures
         assert [failure.image.name for failure in failures] == ["gone.jpg"]
         sets.append([item.depth.read_bytes() for item in items])
     assert sets[0] == sets[1]
@@ -136,7 +142,7 @@ def test_an_error_in_a_process_reaches_the_caller(models, images, tmp_path):
 def test_nothing_to_do_loads_no_model(tmp_path, models):
     info = describe_model(models["dpt"])
     missing = DepthSettings(type(info)(str(tmp_path / "gone"), None, info.weights, "dpt", False))
-    assert generate([], missing, progress=False) == []
+    assert generate([], missing, progress=False) == GeneratedDepth()
 
 
 def test_devices(monkeypatch):
@@ -152,7 +158,7 @@ def test_devices(monkeypatch):
     assert choose_devices("cuda:1", 1) == ["cuda:1"]
     for device, count, problem in (
         ("cuda", 3, "need 3 GPUs, there are 2"), ("cuda:2", 1, "need 3 GPUs"), ("cuda:0", 2, "cannot share"),
-        ("gpu", 1, "no device"), ("cpu", 0, "at least 1"),
+        ("gpu", 1, "is not a device"), ("cpu", 0, "at least 1"),
     ):  # fmt: skip
         with pytest.raises(PseudoDepthError, match=problem):
             choose_devices(device, count)
@@ -163,6 +169,6 @@ def test_half_precision_is_close(models, images, tmp_path):
     maps = []
     for half in (False, True):
         items = list_items(images[0], tmp_path / str(half))
-        assert generate(items, settings(models["dpt"], half=half), ["cuda"], progress=False) == []
+        assert generate(items, settings(models["dpt"], half=half), ["cuda"], progress=False) == GeneratedDepth()
         maps.append(np.asarray(Image.open(items[0].depth)).astype(float) / 65535)
     assert np.abs(maps[0] - maps[1]).max() < 0.02

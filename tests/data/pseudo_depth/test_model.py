@@ -119,8 +119,8 @@ def test_zoedepth_loses_its_padding_and_is_inverted(tmp_path):
     network = transformers.ZoeDepthForDepthEstimation.from_pretrained(tmp_path)
     with torch.no_grad():
         outputs = network(**processor(images=image, return_tensors="pt"))
-    metres = processor.post_process_depth_estimation(outputs, source_sizes=[(40, 60)])[0]["predicted_depth"]
-    torch.testing.assert_close(depth, 1 / metres, rtol=1e-4, atol=1e-5)
+    meters = processor.post_process_depth_estimation(outputs, source_sizes=[(40, 60)])[0]["predicted_depth"]
+    torch.testing.assert_close(depth, 1 / meters, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("shape", [(3, 50, 3), (1, 1, 3), (50, 3, 3)])

@@ -1,4 +1,4 @@
-"""The synthetic scenes: exact masks, imperfect depth, equal bytes for equal arguments."""
+"""Synthetic scenes: exact masks, imperfect depth, equal bytes for equal arguments."""
 
 import json
 import time
@@ -21,23 +21,23 @@ FROZEN_CLASSES = ["sphere", "cone", "bar", "cylinder", "torus", "cylinder", "mug
 
 @pytest.fixture(scope="module")
 def scenes() -> list[Scene]:
-    """Forty small scenes."""
+    """Render forty small scenes."""
     return [render_scene(index, 3, HEIGHT, WIDTH) for index in range(40)]
 
 
 def masks(scene: Scene) -> list[np.ndarray]:
-    """The visible mask of each instance."""
+    """Return the visible mask of each instance."""
     return [scene.instance_map == number for number in range(1, len(scene.classes) + 1)]
 
 
 def box(mask: np.ndarray) -> tuple[int, int, int, int]:
-    """(x0, y0, x1, y1) of a mask, the end exclusive."""
+    """Return (x0, y0, x1, y1) of a mask, the end exclusive."""
     rows, columns = np.nonzero(mask)
     return columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Every file below a folder, by name."""
+    """Return the content of every file below a folder, by name."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
@@ -66,7 +66,7 @@ def test_same_arguments_same_bytes(scenes: list[Scene]) -> None:
 
 
 def test_version_1_is_frozen() -> None:
-    """When this fails, raise GENERATOR_VERSION: scenes have changed. Loose: processors round differently."""
+    """Raise GENERATOR_VERSION if this fails: scenes have changed. Loose bounds: processors round differently."""
     assert GENERATOR_VERSION == 1
     scene = render_scene(2, 0, HEIGHT, WIDTH)
     assert [CLASS_NAMES[label] for label in scene.classes] == FROZEN_CLASSES
@@ -100,7 +100,7 @@ def test_every_object_is_visible(scenes: list[Scene]) -> None:
 
 @pytest.mark.parametrize("label", range(len(CLASS_NAMES)))
 def test_rays_meet_the_surface_that_the_distance_describes(label: int) -> None:
-    """Where a ray hits, the distance is zero; before that, or along a miss, it is not negative."""
+    """Compare hits, whose distance is zero, and points before a hit, whose distance is not negative."""
     rng = np.random.default_rng(label)
     for _ in range(3):
         solid = random_solid(rng, label)
@@ -141,7 +141,7 @@ def test_masks_fill_clearly_less_than_their_boxes(scenes: list[Scene]) -> None:
 
 
 def test_objects_occlude_others_of_their_class(scenes: list[Scene]) -> None:
-    """Masks of two objects of one class touch in many scenes, at different depths."""
+    """Require touching masks of two objects of one class, at different depths, in many scenes."""
     touching = 0
     for scene in scenes:
         a, b = scene.instance_map[:, :-1], scene.instance_map[:, 1:]
@@ -150,8 +150,8 @@ def test_objects_occlude_others_of_their_class(scenes: list[Scene]) -> None:
     assert touching >= len(scenes) // 5
 
 
-def test_pseudo_depth_is_like_a_predictors(scenes: list[Scene]) -> None:
-    """It keeps the order of inverse depth for the most part, and is not inverse depth itself."""
+def test_pseudo_depth_resembles_that_of_an_estimator(scenes: list[Scene]) -> None:
+    """Require most of the order of inverse depth, but not inverse depth itself."""
     ranks, errors = [], []
     for scene in scenes:
         inverse = 1 / scene.depth
@@ -162,8 +162,8 @@ def test_pseudo_depth_is_like_a_predictors(scenes: list[Scene]) -> None:
     assert 0.02 < np.mean(errors) < 0.3
 
 
-def test_colour_alone_misleads(scenes: list[Scene]) -> None:
-    """Many objects have nearly the colour of what is next to them, yet not all: colour says something."""
+def test_color_alone_is_not_sufficient(scenes: list[Scene]) -> None:
+    """Require that many objects, but not all, have nearly the color of their surroundings."""
     differences = []
     for scene in scenes:
         smooth = scene.image.astype(np.float32)
@@ -178,7 +178,7 @@ def test_colour_alone_misleads(scenes: list[Scene]) -> None:
 
 
 def test_render_is_fast() -> None:
-    """Far more than 20 a second at 240 x 320 on an idle core; a loose bound for busy machines."""
+    """Require a loose bound, for busy machines; an idle core renders far more than 20 scenes a second."""
     render_scene(0)
     start = time.process_time()
     for index in range(10):
@@ -244,16 +244,16 @@ def test_bytes_do_not_depend_on_workers_or_interruptions(tmp_path: Path, monkeyp
     assert contents(parts) == expected and rendered == [1, 4, 5, 3]
 
 
-def test_more_scenes_extend_a_data_set(tmp_path: Path) -> None:
+def test_more_scenes_extend_a_dataset(tmp_path: Path) -> None:
     write_dataset(tmp_path / "a", 1, 1, HEIGHT, WIDTH)
     write_dataset(tmp_path / "a", 3, 1, HEIGHT, WIDTH)
     write_dataset(tmp_path / "b", 3, 1, HEIGHT, WIDTH)
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
 
 
-def test_another_data_set_is_not_overwritten(tmp_path: Path) -> None:
+def test_another_dataset_is_not_overwritten(tmp_path: Path) -> None:
     write_dataset(tmp_path, 1, 1, HEIGHT, WIDTH)
-    with pytest.raises(ValueError, match=r"instances_train\.json belongs to another data set"):
+    with pytest.raises(ValueError, match=r"instances_train\.json belongs to another dataset"):
         write_dataset(tmp_path, 1, 2, HEIGHT, WIDTH)
 
 
