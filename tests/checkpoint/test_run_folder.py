@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from depthbox.checkpoint.divergence import check_finite, divergence_advice
+from depthbox.checkpoint.divergence import check_finite, format_divergence_advice
 from depthbox.checkpoint.earlier_runs import complete_set_aside, follow_weights, is_run, restore_run, set_aside_run
 from depthbox.checkpoint.load_report import LoadReport
 from depthbox.checkpoint.run_weights import find_weights
@@ -110,7 +110,7 @@ def test_the_first_weight_that_diverged_is_named(tmp_path: Path, value: float) -
         check_finite(bad, None)
     with pytest.raises(FloatingPointError, match=r"The last good checkpoint is .*model_0000004.pth"):
         check_finite(bad, tmp_path / "model_0000004.pth")
-    assert "a lower SOLVER.BASE_LR" in divergence_advice(None)
+    assert "a lower SOLVER.BASE_LR" in format_divergence_advice(None)
 
 
 def test_a_store_refuses_diverged_weights_and_keeps_the_good_ones(tmp_path: Path) -> None:

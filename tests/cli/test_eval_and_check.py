@@ -135,7 +135,9 @@ def test_the_report_of_an_evaluation_is_json_without_nan(tmp_path, monkeypatch, 
 
 
 def test_the_table_has_a_block_for_each_dataset_and_names_missing_truth():
-    shown = evaluate.table({"one": {"bbox": {"AP": 1}}, "two": {"bbox": {"AP": 2}, "segm": {"AP": 3}}, "three": {}})
+    shown = evaluate.format_metrics(
+        {"one": {"bbox": {"AP": 1}}, "two": {"bbox": {"AP": 2}, "segm": {"AP": 3}}, "three": {}}
+    )
     blocks = re.split(r"(?m)^(?=\w)", shown)[1:]
     assert [block.split()[0] for block in blocks] == ["one", "two", "three"]
     assert "box AP only" in blocks[0] and "box AP only" not in blocks[1]

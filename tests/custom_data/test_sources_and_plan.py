@@ -11,7 +11,8 @@ from PIL import Image
 from depthbox.config import ConfigError
 from depthbox.custom_data import plan
 from depthbox.custom_data.models import choose_model
-from depthbox.custom_data.plan import OwnTraining, choose_device, configure_own, gpu_gigabytes, table
+from depthbox.custom_data.plan import OwnTraining, choose_device, configure_own, gpu_gigabytes
+from depthbox.custom_data.plan_table import format_plan
 from depthbox.custom_data.recipe import choose_batch
 from depthbox.custom_data.sources import OwnData, OwnDataError, read_sources, shared_images
 
@@ -185,7 +186,7 @@ def test_the_plan_states_what_the_config_does(tmp_path):
     own = OwnData(data, data.parent / "images", val_share=0.25)
     training = OwnTraining(own, str(tmp_path / "out"), "tiny", device="cpu", batch_size=2, iterations=90, size=64)
     run = configure_own(training, ["SOLVER.BASE_LR", "0.25"], check=False)
-    rows = rows_of(table(run))
+    rows = rows_of(format_plan(run))
     assert rows["data"] == f"{run.data.train.annotated} images with {run.data.train.objects} objects"
     assert rows["classes"] == "6: a, b, c, d, ..." and rows["device"] == "cpu"
     assert rows["test on"].startswith(f"{run.data.val.count} images: box AP only")
@@ -202,10 +203,10 @@ def test_the_plan_without_validation_and_with_masks(tmp_path):
     data = write_coco(tmp_path / "coco", range(4), segmentation=[[5, 5, 45, 5, 45, 35]])
     own = OwnData(data, data.parent / "images", val_share=0)
     training = OwnTraining(own, str(tmp_path / "out"), "tiny", device="cpu", weights="none", iterations=9)
-    rows = rows_of(table(configure_own(training, check=False)))
+    rows = rows_of(format_plan(configure_own(training, check=False)))
     assert rows["test on"] == "nothing" and rows["tested"] == "never" and "random weights" in rows["network"]
     training = dataclasses.replace(training, own=dataclasses.replace(own, val_share=0.5))
-    assert rows_of(table(configure_own(training, check=False)))["test on"] == "2 images: box AP and mask AP"
+    assert rows_of(format_plan(configure_own(training, check=False)))["test on"] == "2 images: box AP and mask AP"
 
 
 def test_mistakes_in_overrides_come_before_the_data_are_read(tmp_path):

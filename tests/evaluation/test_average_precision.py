@@ -18,9 +18,9 @@ from depthbox.evaluation.average_precision import (
     AveragePrecision,
     compute_average_precision,
     convert_detections,
-    no_garbage_collection,
 )
 from depthbox.evaluation.coco_results import fill_boxes, instances_to_results
+from depthbox.io.annotations.json_file import without_garbage_collection
 
 SIZE = (60, 80)
 BOX = (10.0, 10.0, 20.0, 20.0)
@@ -181,7 +181,7 @@ def test_the_garbage_collector_is_restored(enabled: bool) -> None:
     before = gc.isenabled()
     try:
         (gc.enable if enabled else gc.disable)()
-        with contextlib.suppress(RuntimeError), no_garbage_collection():
+        with contextlib.suppress(RuntimeError), without_garbage_collection():
             assert not gc.isenabled()
             raise RuntimeError
         assert gc.isenabled() is enabled

@@ -12,13 +12,13 @@ from PIL import Image
 
 from depthbox.inference.classes import ClassList
 from depthbox.inference.outputs import OverlayWriter, open_coco_stream, overlay_path, write_cutouts
-from depthbox.io.media import MediaFrame, Source
+from depthbox.io.media import MediaFrame, MediaSource
 
 CLASSES = ClassList(("cat", "big dog/wolf"), (3, "id7"))
 
 
 def frame(name: str = "a.jpg", kind: str = "image", index: int = 0, value: int = 90) -> MediaFrame:
-    return MediaFrame(Source(kind, name, name), index, np.full((40, 60, 3), value, dtype=np.uint8), 8.0)
+    return MediaFrame(MediaSource(kind, name, name), index, np.full((40, 60, 3), value, dtype=np.uint8), 8.0)
 
 
 def instances(count: int, depth: bool = False) -> Instances:
