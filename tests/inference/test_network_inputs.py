@@ -95,7 +95,7 @@ def test_missing_files_are_named_with_the_option(tmp_path) -> None:
         find_config("https://x/a.pth")
     assert find_config("https://x/a.pth", "own.yaml") == "own.yaml"
     (tmp_path / "a.pth").write_bytes(b"x")
-    with pytest.raises(FileNotFoundError, match=r"config.yaml: name the config of the training run"):
+    with pytest.raises(FileNotFoundError, match=r"config.yaml does not exist: name the config of the training run"):
         find_config(str(tmp_path / "a.pth"))
 
 
