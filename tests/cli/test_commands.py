@@ -54,7 +54,7 @@ def test_visualize_draws_the_data(scenes, tmp_path, capsys):
         ([], "--run or a config"),
         (["--run", "gone"], "gone is not the folder of a training run"),
         (["--config-file", "a.yaml", "--weights", "gone.pth"], "no checkpoint gone.pth"),
-        (["--config-file", CONFIG, "--data", "x.json"], "there is no x.json"),
+        (["--config-file", CONFIG, "--data", "x.json"], " x.json: correct --data"),
         (["--config-file", "gone.yaml"], "no config file gone.yaml"),
     ],
 )

@@ -1,3 +1,5 @@
+"""Samples of the mapper: image, depth, boxes and masks under one augmentation."""
+
 import pickle
 
 import numpy as np
@@ -5,18 +7,11 @@ import pycocotools.mask as mask_util
 import pytest
 import torch
 from detectron2.config import get_cfg
-from detectron2.data import detection_utils
 from detectron2.data import transforms as T
-from detectron2.data.detection_utils import SizeMismatchError
-from detectron2.structures import BoxMode
-from PIL import Image
+from mapper_toy import HEIGHT, RANDOM, SQUARE, WIDTH, annotation, mapper, rectangle, write_scene
 
 from depthbox.config.defaults import add_depthbox_config
-from depthbox.data import BoxDepthMapper, DepthFileError, write_depth
-from depthbox.io.images import ImageError
-
-HEIGHT, WIDTH = 48, 64
-SQUARE = [10.0, 12.0, 20.0, 16.0]  # x, y, width, height
+from depthbox.data import BoxDepthMapper
 
 
 class Poison:
@@ -28,51 +23,9 @@ class Poison:
     __getattribute__ = __len__ = __iter__ = __bool__ = __getitem__ = __eq__ = __hash__ = __reduce_ex__ = _fail
 
 
-def rectangle(x, y, w, h):
-    return [[x, y, x + w, y, x + w, y + h, x, y + h]]
-
-
-def annotation(box=SQUARE, label=2, **more):
-    return {
-        "bbox": list(box),
-        "bbox_mode": BoxMode.XYWH_ABS,
-        "category_id": label,
-        "iscrowd": 0,
-        "id": 7,
-        **more,
-    }
-
-
 @pytest.fixture
 def scene(tmp_path):
-    """Write an image whose channels equal its depth (an 8-bit gradient), and depth at half size."""
-    rng = np.random.default_rng(0)
-    low = Image.fromarray(rng.integers(0, 256, (6, 8), dtype=np.uint8))
-    small = np.asarray(low.resize((WIDTH // 2, HEIGHT // 2), Image.Resampling.BILINEAR))
-    gray = np.asarray(Image.fromarray(small).resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR))
-    Image.fromarray(np.stack([gray] * 3, -1)).save(tmp_path / "image.png")
-    write_depth(tmp_path / "depth.png", small.astype(np.float32) / 255)
-    return {
-        "file_name": str(tmp_path / "image.png"),
-        "depth_file_name": str(tmp_path / "depth.png"),
-        "image_id": 3,
-        "height": HEIGHT,
-        "width": WIDTH,
-        "annotations": [annotation()],
-    }
-
-
-def mapper(*augmentations, mode="box", depth=False, is_train=True):
-    return BoxDepthMapper(
-        is_train, augmentations=augmentations, image_format="BGR", mask_supervision=mode, read_depth=depth
-    )
-
-
-RANDOM = (
-    T.RandomCrop("relative_range", (0.5, 0.5)),
-    T.ResizeShortestEdge((40, 90), 120, "range"),
-    T.RandomFlip(),
-)
+    return write_scene(tmp_path)
 
 
 def test_output(scene):
@@ -87,15 +40,6 @@ def test_output(scene):
     assert instances.gt_boxes.tensor.tolist() == [[20, 24, 60, 56]]
     assert instances.gt_classes.dtype == torch.int64 and instances.gt_classes.tolist() == [2]
     assert set(instances.get_fields()) == {"gt_boxes", "gt_classes"}
-
-
-def test_channel_order(scene):
-    pixels = np.zeros((HEIGHT, WIDTH, 3), dtype=np.uint8)
-    pixels[..., 0] = 200
-    Image.fromarray(pixels).save(scene["file_name"])
-    for image_format, red in (("BGR", 2), ("RGB", 0)):
-        image = BoxDepthMapper(True, augmentations=[], image_format=image_format)(scene)["image"]
-        assert image[red].min() == 200 and image.sum() == image[red].sum()
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -229,84 +173,6 @@ def test_mixed_mode_marks_objects_with_a_mask(scene):
         False,
     ]
     assert instances.gt_masks.tensor.flatten(1).any(1).tolist() == [True, False, False]
-
-
-def test_mask_mode_needs_every_mask(scene):
-    with pytest.raises(ValueError, match=r"annotation 7 of .*image\.png.*MODEL\.MASK_SUPERVISION mixed"):
-        mapper(mode="mask")(scene)
-
-
-@pytest.mark.parametrize(
-    "segmentation",
-    [[[1, 2, 3, 4]], [[1, 2, 3, 4, 5, 6, 7]], {"size": [4, 4], "counts": [16]}, {"size": [4, 4]}, "text"],
-)
-def test_malformed_segmentation_is_named(scene, segmentation):
-    scene["annotations"] = [annotation(segmentation=segmentation)]
-    with pytest.raises(ValueError, match=r"annotation 7 of .*image\.png"):
-        mapper(mode="mixed")(scene)
-
-
-def test_wrong_image_size_is_named(scene):
-    scene["width"] += 1
-    with pytest.raises(SizeMismatchError, match=r"image\.png"):
-        mapper()(scene)
-
-
-@pytest.mark.parametrize("content", [None, b"", b"no image", b"\x89PNG\r\n\x1a\n"])
-def test_unreadable_image_is_named(scene, content, tmp_path):
-    scene["file_name"] = str(tmp_path / "other.png")
-    if content is not None:
-        (tmp_path / "other.png").write_bytes(content)
-    with pytest.raises(ImageError, match=r"other\.png"):
-        mapper()(scene)
-
-
-@pytest.mark.parametrize(("mode", "name"), [("RGB", "a.png"), ("L", "a.png"), ("RGBA", "a.png"), ("P", "a.png"),
-                                            ("LA", "a.png"), ("1", "a.png"), ("RGB", "a.jpg"), ("CMYK", "a.jpg"),
-                                            ("RGB", "a.bmp"), ("RGB", "a.webp"), ("RGB", "a.gif")])  # fmt: skip
-@pytest.mark.parametrize("orientation", [1, 3, 6])
-def test_images_of_8_bits_equal_those_of_detectron2(scene, tmp_path, mode, name, orientation):
-    exif = Image.Exif()
-    exif[274] = orientation
-    pixels = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
-    Image.fromarray(pixels).convert(mode).save(tmp_path / name, exif=exif)
-    scene["file_name"] = str(tmp_path / name)
-    for image_format in ("BGR", "RGB"):
-        expected = detection_utils.read_image(scene["file_name"], image_format)
-        scene["height"], scene["width"] = expected.shape[:2]
-        image = BoxDepthMapper(True, augmentations=[], image_format=image_format)(scene)["image"]
-        assert np.array_equal(image.permute(1, 2, 0).numpy(), expected)
-
-
-def test_images_of_16_bits_are_scaled_by_their_range(scene):
-    values = np.linspace(1000, 3000, HEIGHT * WIDTH).reshape(HEIGHT, WIDTH).astype(np.uint16)
-    Image.fromarray(values).save(scene["file_name"])
-    image = mapper()(scene)["image"]
-    assert image.min() == 0 and image.max() == 255 and 126 <= image.float().mean() <= 129
-
-
-def test_unknown_channel_order():
-    with pytest.raises(ValueError, match=r"INPUT\.FORMAT.*'YUV'"):
-        BoxDepthMapper(True, augmentations=[], image_format="YUV")
-
-
-def test_truncated_image_is_named(scene):
-    with open(scene["file_name"], "r+b") as file:
-        file.truncate(300)
-    with pytest.raises(ImageError, match=r"image\.png"):
-        mapper()(scene)
-
-
-def test_depth_of_another_image_is_named(scene):
-    write_depth(scene["depth_file_name"], np.zeros((WIDTH, HEIGHT), dtype=np.float32))
-    with pytest.raises(DepthFileError, match=r"depth\.png.*64 x 48.*48 x 64"):
-        mapper(depth=True)(scene)
-
-
-def test_depth_that_is_enabled_but_not_registered_is_named(scene):
-    del scene["depth_file_name"]
-    with pytest.raises(ValueError, match=r"image\.png has no depth file"):
-        mapper(depth=True)(scene)
 
 
 def test_inference_needs_neither_annotations_nor_depth(scene):
