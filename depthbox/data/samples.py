@@ -148,10 +148,16 @@ class SampleBatches:
     def __iter__(self) -> Iterator[list[Record]]:
         """Iterate over lists of records.
 
+        The workers start, and the seed of a ``DataLoader`` is drawn from torch's generator, in this call and not with
+        the first batch: a resumed run restores the generator in between.
+
         Raises:
             SampleError: a sample cannot be loaded, or ``MAX_UNREADABLE`` images in a row cannot be read.
         """
-        for batch in self._loader:
+        return self._take(iter(self._loader))
+
+    def _take(self, batches: Iterator[Sequence[LoadedSample]]) -> Iterator[list[Record]]:
+        for batch in batches:
             for sample in batch:
                 self._log(sample)
             records = [sample.record for sample in batch if sample.record is not None]
