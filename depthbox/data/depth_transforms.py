@@ -66,7 +66,7 @@ def register_depth_transform(cls: type[_Transform], fn: Callable[[_Transform, De
 def _apply(transform: Any, depth: Depth) -> Depth:
     name = f"{type(transform).__module__}.{type(transform).__qualname__}"
     raise TypeError(
-        f"{name} has no rule for depth maps. Register one before training: depthbox.data.register_depth_transform("
+        f"no depth rule is registered for {name}. Add one before training: depthbox.data.register_depth_transform("
         f"{type(transform).__qualname__}, lambda transform, depth: ...), which transforms the (H, W) float32 map as "
         "the image, or returns it unchanged if only colors change."
     )

@@ -148,6 +148,9 @@ class SampleBatches:
     def __iter__(self) -> Iterator[list[Record]]:
         """Iterate over lists of records.
 
+        The workers start, and the seed of a ``DataLoader`` is drawn from torch's generator, in this call and not with
+        the first batch: a resumed run restores the generator in between.
+
         Raises:
             SampleError: a sample cannot be loaded, or ``MAX_UNREADABLE`` images in a row cannot be read.
         """

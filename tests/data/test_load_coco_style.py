@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from dataset_toy import coco, load, new_name, write_files
+from dataset_toy import coco, load, new_name, regular_coco, write_files
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import load_coco_json
 from PIL import Image
@@ -68,28 +68,6 @@ def test_other_formats_are_read(name, root):
     first, second = DatasetCatalog.get(name)
     assert first["annotations"][0]["bbox"] == pytest.approx([12, 6, 6, 8]) and second["annotations"] == []
     assert MetadataCatalog.get(name).thing_classes == ["first", "second"]
-
-
-def regular_coco(images=12, objects=60):
-    """Return random COCO content with outlines and crowds; images and categories are not in the order of ids."""
-    rng = np.random.default_rng(0)
-    content = {
-        "images": [{"id": int(n), "file_name": f"{n}.jpg", "height": 40, "width": 60, "license": 3}
-                   for n in rng.permutation(5 * np.arange(1, images + 1))],
-        "categories": [{"id": int(n), "name": f"class {n}", "supercategory": "x"}
-                       for n in rng.permutation([1, 4, 9, 70])],
-        "annotations": [],
-    }  # fmt: skip
-    for number in range(1, objects + 1):
-        (x, y), (w, h) = rng.uniform(0, 20, 2).round(2).tolist(), rng.uniform(2, 20, 2).round(2).tolist()
-        crowd = int(number % 9 == 0)
-        runs = {"size": [40, 60], "counts": [100, 30, 2270]}
-        content["annotations"].append({
-            "id": 1000 - number, "image_id": int(rng.choice(content["images"])["id"]),
-            "category_id": int(rng.choice([1, 4, 9, 70])), "iscrowd": crowd, "bbox": [x, y, w, h], "area": w * h / 2,
-            "segmentation": runs if crowd else [[x, y, x + w, y, x + w, y + h]],
-        })  # fmt: skip
-    return content
 
 
 def test_regular_files_load_as_with_detectron2(name, root):

@@ -97,6 +97,14 @@ def test_replacements_are_the_same_after_a_resume(photos):
     assert ids(train(name, count=2, start=5)) == ids(train(name, count=7))[5:]
 
 
+def test_random_numbers_are_drawn_when_the_iteration_starts_and_not_with_the_first_batch(photos):
+    mapper = BoxDepthMapper(True, augmentations=[], image_format="BGR")
+    batches = iter(build_train_loader(config(photos[0]), mapper))
+    before = torch.get_rng_state()
+    next(batches)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_a_replacement_has_the_random_numbers_of_its_position():
     def load(record):
         draw()

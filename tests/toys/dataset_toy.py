@@ -48,3 +48,25 @@ def new_name():
 def load(name, root, depth=True):
     register_coco_style(name, root / "truth.json", root / "images", root / "depth" if depth else None)
     return DatasetCatalog.get(name)
+
+
+def regular_coco(images=12, objects=60):
+    """Return random COCO content with outlines and crowds; images and categories are not in the order of ids."""
+    rng = np.random.default_rng(0)
+    content = {
+        "images": [{"id": int(n), "file_name": f"{n}.jpg", "height": 40, "width": 60, "license": 3}
+                   for n in rng.permutation(5 * np.arange(1, images + 1))],
+        "categories": [{"id": int(n), "name": f"class {n}", "supercategory": "x"}
+                       for n in rng.permutation([1, 4, 9, 70])],
+        "annotations": [],
+    }  # fmt: skip
+    for number in range(1, objects + 1):
+        (x, y), (w, h) = rng.uniform(0, 20, 2).round(2).tolist(), rng.uniform(2, 20, 2).round(2).tolist()
+        crowd = int(number % 9 == 0)
+        runs = {"size": [40, 60], "counts": [100, 30, 2270]}
+        content["annotations"].append({
+            "id": 1000 - number, "image_id": int(rng.choice(content["images"])["id"]),
+            "category_id": int(rng.choice([1, 4, 9, 70])), "iscrowd": crowd, "bbox": [x, y, w, h], "area": w * h / 2,
+            "segmentation": runs if crowd else [[x, y, x + w, y, x + w, y + h]],
+        })  # fmt: skip
+    return content

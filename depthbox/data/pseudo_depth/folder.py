@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
@@ -118,7 +119,7 @@ def _get_settings(info: dict[str, Any]) -> dict[str, Any]:
     """Return the settings that must be equal for all maps of a folder."""
     model, settings = info["model"], info["settings"]
     return {
-        "convention": info["convention"].replace("grey", "gray"),  # the spelling of earlier versions
+        "convention": re.sub("gr[ae]y", "gray", info["convention"]),  # earlier versions spelled it differently
         **{key: model[key] for key in ("weights", "type", "output_inverted")},
         **{key: settings[key] for key in ("size", "precision", "resizing")},
     }

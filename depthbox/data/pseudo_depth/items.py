@@ -66,7 +66,7 @@ def list_items(
         split: split of a divided dataset.
 
     Raises:
-        PseudoDepthError: the folder does not exist, there is no image, the output folder is inside of the image
+        PseudoDepthError: the folder does not exist or has no images, the output folder is inside of the image
             folder, or images would share a depth map (a.jpg and a.png in one folder).
         AnnotationError: the annotations cannot be read.
     """
