@@ -27,7 +27,7 @@ $(STAMP): setup.py constraints.txt scripts/install_detectron2.py scripts/detectr
 	@test -x $(BIN)/pip || { echo "[venv] creating $(VENV)"; $(PYTHON) -m venv $(VENV); }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pip<26.3' # newer versions reject detectron2-cdo
 	@echo "[venv] installing DepthBox and its dependencies (takes minutes; torch is a download of 2.5 GB)"
-	@$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev,depth,cityscapes,formats,export,bench,wandb,app,browser,docs]' | awk '\
+	@$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev,depth,cityscapes,export,bench,wandb,app,browser,docs]' | awk '\
 	  /^Collecting/ && ++n % 20 == 0 { print "[venv]   " n " packages found"; fflush() } \
 	  /^Installing collected/ { print "[venv]   unpacking " NF - 3 " packages"; fflush() }'
 	@echo "[venv] installing Detectron2"

@@ -56,7 +56,6 @@ setup(
         "export": ["onnx>=1.16", "onnxscript", "onnxruntime"],  # depthbox export
         "wandb": ["wandb>=0.19"],  # WANDB.ENABLED
         "bench": ["scikit-image"],  # baselines of tools/benchmark.py
-        "formats": ["supervision>=0.31"],  # depthbox train --data: YOLO and Pascal VOC folders
         "app": ["gradio>=6"],  # depthbox app
         "docs": ["mkdocs-material>=9.6"],  # make docs
         "browser": ["playwright>=1.50"],  # tests of the pages in an installed Chromium

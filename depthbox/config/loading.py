@@ -39,7 +39,7 @@ def load_config(add_keys: Callable[[CfgNode], None], config_file: str = "", over
 
 def _merge_file(cfg: CfgNode, config_file: str) -> None:
     if not os.path.isfile(config_file):
-        raise ConfigError(f"there is no config file {config_file}")
+        raise ConfigError(f"the config file {config_file} does not exist: correct --config-file")
     try:
         tree = CfgNode.load_yaml_with_base(config_file)
     except Exception as error:

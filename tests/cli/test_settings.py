@@ -126,7 +126,7 @@ def test_files_that_hold_something_else_are_named(tmp_path, content, message):
 
 def test_a_missing_file_and_a_folder_are_named(tmp_path):
     for path in (tmp_path / "gone.yaml", tmp_path):
-        with pytest.raises(ValueError, match=r"there is no settings file .*: correct --settings"):
+        with pytest.raises(ValueError, match=r"the settings file .* does not exist: correct --settings"):
             read_settings(path)
 
 

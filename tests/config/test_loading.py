@@ -48,5 +48,5 @@ def test_wrong_files(tmp_path, text, message):
 
 
 def test_missing_file(tmp_path):
-    with pytest.raises(ConfigError, match=r"there is no config file .*none\.yaml"):
+    with pytest.raises(ConfigError, match=r"config file .*none\.yaml"):
         load_config(add_toy_config, str(tmp_path / "none.yaml"))
