@@ -201,3 +201,7 @@ def test_files_that_cannot_be_parsed_are_named(
     with pytest.raises(SystemExit):
         report.main(["--root", str(root)])
     assert f"{root}/depthbox/broken.py:2 cannot be parsed" in capsys.readouterr().err
+
+
+def test_the_repository_keeps_all_bounds(report: types.ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    assert report.main(["--check"]) == 0, capsys.readouterr().out
