@@ -14,9 +14,11 @@ from ..io.annotations.canonical import canonicalize
 from ..io.annotations.classes import remap_classes
 from ..io.annotations.detect import read_raw, splits_of
 from ..io.annotations.records import AnnotationSet, Note, RawAnnotations
+from ..io.images import image_size
 
 # A larger share of missing images means that the image folder is wrong.
 MOST_MISSING = 0.5
+_OTHER_SIZE = ("image_size_differs", "image_turned")
 _VAL_SPLITS = ("val", "test", "train")
 
 
@@ -135,7 +137,22 @@ def _to_source(raw: RawAnnotations, option: str) -> OwnSource:
             f"{missing} of {count} images of {raw.source} do not exist in {raw.image_root} (such as {example}): "
             f"correct {option}"
         )
-    return OwnSource(annotations.without_missing(), annotations)
+    return OwnSource(_without_other_sizes(annotations.without_missing()), annotations)
+
+
+def _without_other_sizes(annotations: AnnotationSet) -> AnnotationSet:
+    """Leave out images whose file has another size than the annotations state: their boxes do not fit.
+
+    ``depthbox check`` reports them as errors, so they are only left out in runs without a check.
+    """
+    if not any(note.rule in _OTHER_SIZE for note in annotations.notes):
+        return annotations
+    root = Path(annotations.image_root)
+    images = annotations.content["images"]
+    other = {
+        image["id"] for image in images if image_size(root / image["file_name"]) != (image["height"], image["width"])
+    }
+    return dataclasses.replace(annotations, missing=frozenset(other)).without_missing()
 
 
 def _with_classes(source: OwnSource, train: AnnotationSet) -> OwnSource:

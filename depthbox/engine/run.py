@@ -22,6 +22,7 @@ from detectron2.utils.collect_env import collect_env_info
 from ..checkpoint.store import CheckpointStore
 from ..checkpoint.weights import load_weights
 from ..data.datasets import register_from_config
+from ..data.loader import SampleError
 from ..io.files import atomic_open
 from ..modeling.build import build_network
 from ..reports.run_folder import note_run
@@ -144,6 +145,9 @@ def setup_logging(rank: int = 0) -> None:
         console.setLevel(logging.INFO)
         console.setFormatter(_ConsoleFormatter(sys.stdout.isatty()))
         handlers.append(console)
+    train_loop = logging.getLogger("detectron2.engine.train_loop")
+    if not any(isinstance(known, _ExpectedErrors) for known in train_loop.filters):
+        train_loop.addFilter(_ExpectedErrors())
     for name in LOGGED:
         logger = logging.getLogger(name)
         logger.setLevel(logging.DEBUG)
@@ -171,6 +175,13 @@ def open_log(cfg: CfgNode) -> None:
         handler.close()  # hands the records over
         for name in LOGGED:
             logging.getLogger(name).removeHandler(handler)
+
+
+class _ExpectedErrors(logging.Filter):
+    """Filter of the traceback that Detectron2 logs for errors which end a run with one line."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not (record.exc_info and isinstance(record.exc_info[1], (SampleError, FloatingPointError)))
 
 
 class _HeldRecords(logging.handlers.MemoryHandler):

@@ -135,6 +135,15 @@ def test_missing_and_unreadable_images_are_left_out(data, tmp_path):
         prepare(own(data, val_share=0), tmp_path / "out")
 
 
+def test_images_of_another_size_are_left_out_without_a_check(data, tmp_path):
+    Image.fromarray(np.zeros((30, 40, 3), np.uint8)).save(data / "images" / "0.png")
+    prepared = prepare(own(data, val_share=0), tmp_path / "out", check=False)
+    assert prepared.train.count == COUNT - 1
+    assert "0.png" not in {image["file_name"] for image in prepared.train.content["images"]}
+    with pytest.raises(OwnDataError, match="1 kind of errors"):
+        prepare(own(data, val_share=0), tmp_path / "out")
+
+
 def test_validation_images_have_objects(data, tmp_path):
     content = json.loads((data / "boxes.json").read_text())
     content["annotations"] = [row for row in content["annotations"] if row["image_id"] in (1, 15, 29)]
