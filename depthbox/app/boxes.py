@@ -80,7 +80,7 @@ def make_box(
         names, size, label: see ``parse_boxes``.
 
     Raises:
-        ValueError: the box is not four finite numbers, has no area or lies outside the image, or the class is unknown.
+        ValueError: the box is not four finite numbers, has no area or is not inside the image, or an unknown class.
     """
     if len(sides) != 4 or not all(isinstance(v, (int, float)) and math.isfinite(v) for v in sides):
         raise ValueError(f"{where}: a box must be four numbers, {FORM}")
@@ -90,7 +90,9 @@ def make_box(
         raise ValueError(f"{where}: the box {written} has no area; write {FORM}")
     corners = clip_box(values, size)
     if corners is None:
-        raise ValueError(f"{where}: the box {written} lies outside the image of {size[1]} x {size[0]} pixels")
+        raise ValueError(
+            f"{where}: less than half a pixel of the box {written} is inside the image of {size[1]} x {size[0]} pixels"
+        )
     if name and name not in names:
         known = ", ".join(names[:10]) + (" ..." if len(names) > 10 else "")
         raise ValueError(f"{where}: the network has no class '{name}'; its classes: {known}")

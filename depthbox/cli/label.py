@@ -87,7 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
     if len(summary.problems) > MAX_LINES:
         print(f"not labeled: {len(summary.problems) - MAX_LINES} more", file=sys.stderr)
     if summary.unlabeled:
-        print(f"{summary.unlabeled} annotations are not labeled", file=sys.stderr)
+        print(f"annotations that are not labeled: {summary.unlabeled}", file=sys.stderr)
     return 1 if summary.unlabeled else 0
 
 

@@ -231,4 +231,4 @@ def _add_labels(summary: LabelSummary, partial: PartialResults) -> None:
             summary.labels[positions[entry["id"]]] = label
         elif label is not None:
             where = f"annotation {ids[entry['id']]} of {names[entry['image_id']]}"
-            summary.problems.append(f"{where}: the box lies outside the image")
+            summary.problems.append(f"{where}: less than half a pixel of the box is inside the image")

@@ -69,7 +69,7 @@ def test_boxes_are_clipped_to_the_image() -> None:
         ("cat 1 2 3 4", "^line 1: 'cat 1 2 3 4' is not a box"),
         ("1 2 0 4", "^line 1: the box 1 2 0 4 has no area"),
         ("1 2 3 -4", "has no area"),
-        ("1 2 3 4\n500 2 3 4", "^line 2: the box 500 2 3 4 lies outside the image of 200 x 100"),
+        ("1 2 3 4\n500 2 3 4", "^line 2: less than half a pixel of the box 500 2 3 4 is inside the image of 200 x 100"),
         ("1 2 3 4 dog", "^line 1: the network has no class 'dog'; its classes: cat, traffic light$"),
         ("1 2 3 4 5", "no class '5'"),
         ("[[1, 2, 3, 4], [1, 2, 3]]", "^box 2: a box must be four numbers"),

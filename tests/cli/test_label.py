@@ -138,7 +138,7 @@ def test_other_class_names_and_findings_are_reported(
     shown = capsys.readouterr()
     assert "are not classes of the network" in shown.err and "labeling does not depend on classes" in shown.err
     assert "left out: 1 boxes whose width or height is not positive" in shown.err
-    assert "1 annotations are not labeled" in shown.err and "1 crowds (iscrowd 1) are unchanged" in shown.out
+    assert "annotations that are not labeled: 1" in shown.err and "1 crowds (iscrowd 1) are unchanged" in shown.out
 
 
 def test_help_fits_80_columns_and_has_examples(capsys: pytest.CaptureFixture[str]) -> None:

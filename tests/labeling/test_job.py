@@ -122,7 +122,7 @@ def test_bad_images_and_boxes_are_named_and_the_others_are_labeled(folder: Path)
     assert list(summary.labels) == [0] and summary.unlabeled == 6
     lines = "\n".join(summary.problems)
     for part in (
-        "annotation 11 of 1.png: the box lies outside",
+        "annotation 11 of 1.png: less than half a pixel of the box is inside",
         "2.png is not an image file",
         "3.png is 40 x 60 (height x width), but",
         "says 40 x 61",
