@@ -97,6 +97,7 @@ def label(arguments: argparse.Namespace) -> LabelSummary:
     from ..config import load_config
     from ..inference.classes import find_classes
     from ..inference.predictor import find_config
+    from ..io.pages import describe_pages
     from ..labeling.job import LabelJob, check_job, find_finished, label_dataset
     from ..labeling.loading import job_fingerprint, load_annotations, load_box_labeler
 
@@ -118,6 +119,7 @@ def label(arguments: argparse.Namespace) -> LabelSummary:
     classes = find_classes(cfg)
     for line in [
         *map(format_note, annotations.notes),
+        describe_pages(annotations.image_root, [image["file_name"] for image in annotations.content["images"]]),
         compare_classes(annotations, classes.names if classes.known else ()),
     ]:
         if line:

@@ -79,9 +79,12 @@ def run(arguments: argparse.Namespace) -> int:
     from ..inference.pipeline import predict_sources
     from ..inference.predictor import find_config, load_batch_predictor
     from ..io.media import find_sources
+    from ..io.pages import describe_pages
 
     check_arguments(arguments)
     sources = find_sources(arguments.inputs)
+    if pages := describe_pages("", [source.path for source in sources if source.kind == "image"]):
+        print(pages, file=sys.stderr)
     config_file = find_config(arguments.weights, arguments.config_file)
     cfg = load_config(add_depthbox_config, config_file, arguments.overrides)
     if arguments.color_by == "depth" and not cfg.MODEL.DEPTH.LAYER:

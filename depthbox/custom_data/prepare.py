@@ -19,6 +19,7 @@ from ..data.check.report import WIDTH, summary
 from ..io.annotations.canonical import repaired_coco, write_coco
 from ..io.annotations.json_file import load_json
 from ..io.annotations.records import CocoContent, Note, format_note
+from ..io.pages import describe_pages
 from .sources import OwnData, OwnDataError, OwnSource, read_sources, shared_images
 from .split import split_content
 
@@ -89,6 +90,9 @@ def prepare(
             check_or_stop(_check_settings(own, place, min_size, max_size), source)
         else:
             log_notes(source, sources[:place])
+        names = [image["file_name"] for image in source.annotations.content["images"]]
+        if pages := describe_pages(source.annotations.image_root, names):
+            logging.getLogger(__name__).warning("%s", pages)
     contents = [repaired_coco(source.annotations) for source in sources]
     if len(sources) == 2:
         if (shared := shared_images(sources)) is not None:
