@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from coco_toy import HEIGHT, WIDTH, instances, make_truth
+from coco_evaluation_toy import HEIGHT, WIDTH, instances, make_truth
 from detectron2.config import get_cfg
 from detectron2.evaluation import DatasetEvaluator
 from PIL import Image
