@@ -4,7 +4,7 @@
 The network is not trained here; by default it is that of `make demo`, with its test scenes:
 
   scripts/make_readme_image.py
-  scripts/make_readme_image.py --indices 3 8 21 40 --output docs/assets/boxes_to_masks.png
+  scripts/make_readme_image.py --indices 3 8 21 40 --output docs/assets/boxes_to_masks.jpg
   scripts/make_readme_image.py --weights RUN/model_final.pth --json instances_val.json --images val
 """
 
