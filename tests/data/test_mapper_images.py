@@ -82,7 +82,7 @@ def test_depth_of_another_image_is_named(scene):
         mapper(depth=True)(scene)
 
 
-def test_depth_wanted_but_not_registered(scene):
+def test_depth_that_is_enabled_but_not_registered_is_named(scene):
     del scene["depth_file_name"]
     with pytest.raises(ValueError, match=r"image\.png has no depth file"):
         mapper(depth=True)(scene)

@@ -82,7 +82,7 @@ def test_mask_mode_needs_every_mask(scene):
     "segmentation",
     [[[1, 2, 3, 4]], [[1, 2, 3, 4, 5, 6, 7]], {"size": [4, 4], "counts": [16]}, {"size": [4, 4]}, "text"],
 )
-def test_broken_segmentation_is_named(scene, segmentation):
+def test_malformed_segmentation_is_named(scene, segmentation):
     scene["annotations"] = [annotation(segmentation=segmentation)]
     with pytest.raises(ValueError, match=r"annotation 7 of .*image\.png"):
         mapper(mode="mixed")(scene)
