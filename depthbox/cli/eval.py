@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import functools
 import json
 import math
@@ -186,9 +185,7 @@ def _data_words(arguments: argparse.Namespace, cfg: CfgNode) -> list[str]:
     annotations = annotations.without_missing()
     classes = find_classes(cfg)
     if classes.known:
-        annotations = remap_classes(annotations, classes.names)
-        ids = dataclasses.replace(annotations.ids, categories=dict(enumerate(classes.ids, 1)))
-        annotations = dataclasses.replace(annotations, ids=ids)
+        annotations = remap_classes(annotations, classes.names, dict(enumerate(classes.ids, 1)))
     elif len(annotations.content["categories"]) != len(classes):
         raise ValueError(
             f"{arguments.data} has {len(annotations.content['categories'])} classes, the network has {len(classes)}, "

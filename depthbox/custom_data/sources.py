@@ -157,9 +157,8 @@ def _without_other_sizes(annotations: AnnotationSet) -> AnnotationSet:
 
 def _with_classes(source: OwnSource, train: AnnotationSet) -> OwnSource:
     """Give a set the classes of the training set, and their ids."""
-    remapped = remap_classes(source.annotations, [entry["name"] for entry in train.content["categories"]])
-    ids = dataclasses.replace(remapped.ids, categories=train.ids.categories)
-    return dataclasses.replace(source, annotations=dataclasses.replace(remapped, ids=ids))
+    names = [entry["name"] for entry in train.content["categories"]]
+    return dataclasses.replace(source, annotations=remap_classes(source.annotations, names, train.ids.categories))
 
 
 def _paths(annotations: AnnotationSet) -> Iterable[str]:

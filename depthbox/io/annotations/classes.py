@@ -58,7 +58,9 @@ def match_classes(names_of_run: Sequence[str], names_of_data: Sequence[str]) -> 
     )
 
 
-def remap_classes(annotations: AnnotationSet, names: Sequence[str]) -> AnnotationSet:
+def remap_classes(
+    annotations: AnnotationSet, names: Sequence[str], ids: Mapping[int, Any] | None = None
+) -> AnnotationSet:
     """Give annotations the classes of a run, in its order.
 
     Classes of the data that the run does not have are left out if they have no objects.
@@ -66,10 +68,11 @@ def remap_classes(annotations: AnnotationSet, names: Sequence[str]) -> Annotatio
     Args:
         annotations: canonical.
         names: names of the run's classes, K different ones.
+        ids: ids of the run's classes outside, from 1 to K; None = those of the data.
 
     Returns:
-        Annotations whose categories are the K names with the ids 1 to K. ``ids.categories`` has the classes of the data
-        only.
+        Annotations whose categories are the K names with the ids 1 to K. ``ids.categories`` is ``ids``; without it, it
+        has the classes of the data only.
 
     Raises:
         AnnotationError: objects have a class that the run does not have, or no class fits. The message has both lists.
@@ -86,9 +89,9 @@ def remap_classes(annotations: AnnotationSet, names: Sequence[str]) -> Annotatio
         "annotations": _renumber(annotations.content["annotations"], new_ids),
     }
     known = annotations.ids.categories
-    original = {new: known[old] for old, new in new_ids.items() if old in known}
-    ids = OriginalIds(annotations.ids.images, annotations.ids.annotations, original)
-    return dataclasses.replace(annotations, content=content, ids=ids, notes=(*annotations.notes, *_notes(match)))
+    original = {new: known[old] for old, new in new_ids.items() if old in known} if ids is None else ids
+    outside = OriginalIds(annotations.ids.images, annotations.ids.annotations, original)
+    return dataclasses.replace(annotations, content=content, ids=outside, notes=(*annotations.notes, *_notes(match)))
 
 
 def _renumber(entries: list[dict[str, Any]], new_ids: Mapping[int, int]) -> list[dict[str, Any]]:
