@@ -14,11 +14,9 @@ from ..io.annotations.canonical import canonicalize
 from ..io.annotations.classes import remap_classes
 from ..io.annotations.detect import read_raw, splits_of
 from ..io.annotations.records import AnnotationSet, Note, RawAnnotations
-from ..io.images import image_size
 
 # A larger share of missing images means that the image folder is wrong.
 MOST_MISSING = 0.5
-_OTHER_SIZE = ("image_size_differs", "image_turned")
 _VAL_SPLITS = ("val", "test", "train")
 
 
@@ -53,7 +51,7 @@ class OwnSource:
     """Training or validation set of a user's data.
 
     Attributes:
-        annotations: canonical annotations without the images that do not exist.
+        annotations: canonical annotations without the images that do not exist or have another size.
         all_annotations: all canonical annotations, the input of ``depthbox check``.
     """
 
@@ -137,22 +135,8 @@ def _to_source(raw: RawAnnotations, option: str) -> OwnSource:
             f"{missing} of {count} images of {raw.source} do not exist in {raw.image_root} (such as {example}): "
             f"correct {option}"
         )
-    return OwnSource(_without_other_sizes(annotations.without_missing()), annotations)
-
-
-def _without_other_sizes(annotations: AnnotationSet) -> AnnotationSet:
-    """Leave out images whose file has another size than the annotations state: their boxes do not fit.
-
-    ``depthbox check`` reports them as errors, so they are only left out in runs without a check.
-    """
-    if not any(note.rule in _OTHER_SIZE for note in annotations.notes):
-        return annotations
-    root = Path(annotations.image_root)
-    images = annotations.content["images"]
-    other = {
-        image["id"] for image in images if image_size(root / image["file_name"]) != (image["height"], image["width"])
-    }
-    return dataclasses.replace(annotations, missing=frozenset(other)).without_missing()
+    # `depthbox check` reports other sizes as errors, so these images are only left out in runs without a check.
+    return OwnSource(annotations.without_images(annotations.missing | annotations.other_size), annotations)
 
 
 def _with_classes(source: OwnSource, train: AnnotationSet) -> OwnSource:

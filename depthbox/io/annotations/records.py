@@ -145,6 +145,7 @@ class AnnotationSet:
         positions: canonical annotation id -> its index in ``original["annotations"]``.
         original: COCO content with the user's ids and keys, unchanged; labels are written into it.
         missing: canonical ids of the images whose file does not exist.
+        other_size: canonical ids of the images whose file has another size, if ``canonicalize`` checked the sizes.
         notes: repairs, omissions and contradictions.
     """
 
@@ -156,13 +157,23 @@ class AnnotationSet:
     positions: Mapping[int, int]
     original: CocoContent
     missing: frozenset[int] = frozenset()
+    other_size: frozenset[int] = frozenset()
     notes: tuple[Note, ...] = field(default=())
 
     def without_missing(self) -> AnnotationSet:
         """Return the set without the images whose file does not exist, and without their annotations."""
-        if not self.missing:
+        return self.without_images(self.missing)
+
+    def without_images(self, left_out: frozenset[int]) -> AnnotationSet:
+        """Return the set without some images and their annotations.
+
+        Args:
+            left_out: canonical ids of images.
+        """
+        if not left_out:
             return self
-        images = [entry for entry in self.content["images"] if entry["id"] not in self.missing]
-        objects = [entry for entry in self.content["annotations"] if entry["image_id"] not in self.missing]
+        images = [entry for entry in self.content["images"] if entry["id"] not in left_out]
+        objects = [entry for entry in self.content["annotations"] if entry["image_id"] not in left_out]
         content = {**self.content, "images": images, "annotations": objects}
-        return dataclasses.replace(self, content=content, missing=frozenset())
+        missing, other_size = self.missing - left_out, self.other_size - left_out
+        return dataclasses.replace(self, content=content, missing=missing, other_size=other_size)

@@ -68,6 +68,7 @@ def _build(raw: RawAnnotations, check_files: bool, check_sizes: bool) -> Annotat
         NumberedValues(objects.positions),
         raw.content,
         images.missing,
+        images.other_size,
         (*raw.notes, *notes.notes()),
     )
 

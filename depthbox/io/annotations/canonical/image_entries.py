@@ -24,6 +24,7 @@ class ImageTable:
         original_ids: N ids in the user's file.
         lookup: id in the user's file -> number; ids of merged images have the same number.
         missing: numbers of the images whose file does not exist.
+        other_size: numbers of the images whose file has another size, if sizes were checked.
         merged: numbers of the images that are listed under several ids.
         left_out: ids of images that are not used.
     """
@@ -32,6 +33,7 @@ class ImageTable:
     original_ids: list[Id]
     lookup: IdLookup
     missing: frozenset[int]
+    other_size: frozenset[int]
     merged: frozenset[int]
     left_out: frozenset[Id]
 
@@ -45,6 +47,7 @@ class _ListedImage:
     ids: list[Id]
     size: Size | None = None
     sizes: set[Size] = field(default_factory=set)
+    has_other_size: bool = False
 
 
 class ImageReader:
@@ -174,6 +177,7 @@ class ImageReader:
             return
         self._note_text_size(image)
         if size != on_disk:
+            image.has_other_size = True
             rule = "image_turned" if size == on_disk[::-1] else "image_size_differs"
             detail = (
                 f"{size[1]} x {size[0]} in the annotations, {on_disk[1]} x {on_disk[0]} in the file (width x height)"
@@ -199,6 +203,7 @@ class ImageReader:
             [image.ids[0] for image in images],
             IdLookup(numbers),
             frozenset(number for number, image in enumerate(images, 1) if image.name.state == "missing"),
+            frozenset(number for number, image in enumerate(images, 1) if image.has_other_size),
             frozenset(number for number, image in enumerate(images, 1) if len(image.ids) > 1),
             frozenset(self._left_out),
         )
