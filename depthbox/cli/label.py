@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..io.annotations.records import AnnotationSet, Note
+    from ..io.annotations.records import AnnotationSet
     from ..labeling.job import LabelSummary
 
 SUMMARY = "Compute a mask for each box of a dataset with a trained network."
@@ -97,6 +97,7 @@ def label(arguments: argparse.Namespace) -> LabelSummary:
     from ..config import load_config
     from ..inference.classes import find_classes
     from ..inference.predictor import find_config
+    from ..io.annotations.records import format_note
     from ..io.pages import describe_pages
     from ..labeling.job import LabelJob, check_job, find_finished, label_dataset
     from ..labeling.loading import job_fingerprint, load_annotations, load_box_labeler
@@ -118,22 +119,13 @@ def label(arguments: argparse.Namespace) -> LabelSummary:
     check_job(job)
     classes = find_classes(cfg)
     for line in [
-        *map(format_note, annotations.notes),
+        *(format_note(note) for note in annotations.notes if note.rule not in _UNREPORTED),
         describe_pages(annotations.image_root, [image["file_name"] for image in annotations.content["images"]]),
         compare_classes(annotations, classes.names if classes.known else ()),
     ]:
         if line:
             print(line, file=sys.stderr)
     return label_dataset(job, load_box_labeler(cfg, arguments.weights, **options))
-
-
-def format_note(note: Note) -> str:
-    """Format a finding about the input as one line; "" for findings that the summary reports."""
-    if note.rule in _UNREPORTED:
-        return ""
-    example = f", such as {note.examples[0]}" if note.examples else ""
-    remedy = f"; {note.remedy}" if note.remedy else ""
-    return f"{note.kind}: {note.count} {note.text}{example}{remedy}"
 
 
 def compare_classes(annotations: AnnotationSet, names: tuple[str, ...]) -> str:
