@@ -10,12 +10,11 @@ import torch
 from detectron2.config import get_cfg
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from PIL import Image
-from torch.utils.data import DataLoader
 
 from depthbox.data import BoxDepthMapper
 from depthbox.data.loader import build_test_loader, build_train_loader
 from depthbox.data.sampler import Sample
-from depthbox.data.samples import LoadedSample, SampleBatches, SampleDataset, SampleError, seeded
+from depthbox.data.samples import SampleBatches, SampleDataset, SampleError, seeded
 from depthbox.io.images import ImageError
 
 
@@ -97,14 +96,6 @@ def test_replacements_are_the_same_after_a_resume(photos):
     assert ids(train(name, count=2, start=5)) == ids(train(name, count=7))[5:]
 
 
-def test_random_numbers_are_drawn_when_the_iteration_starts_and_not_with_the_first_batch(photos):
-    mapper = BoxDepthMapper(True, augmentations=[], image_format="BGR")
-    batches = iter(build_train_loader(config(photos[0]), mapper))
-    before = torch.get_rng_state()
-    next(batches)
-    assert torch.equal(torch.get_rng_state(), before)
-
-
 def test_a_replacement_has_the_random_numbers_of_its_position():
     def load(record):
         draw()
@@ -164,11 +155,3 @@ def test_other_errors_end_the_run_with_one_line_and_the_traceback_in_the_log(cap
     assert "in load" in caplog.text
     with pytest.raises(SampleError, match="returned None for image number 0"):
         list(SampleBatches([[SampleDataset([{}], nothing)[Sample(0, 0)]]]))
-
-
-def test_the_loader_draws_its_random_numbers_before_the_first_batch():
-    loader = DataLoader(range(4), collate_fn=lambda values: [LoadedSample({"value": value}) for value in values])
-    batches = iter(SampleBatches(loader))
-    state = torch.get_rng_state()
-    assert next(batches) == [{"value": 0}]
-    assert torch.equal(torch.get_rng_state(), state)
