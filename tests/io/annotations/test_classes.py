@@ -1,18 +1,12 @@
 """Classes matched by name."""
 
-import sys
-from pathlib import Path
-
 import pytest
+from coco_toy import canonical, coco, rules
 from hypothesis import given
 from hypothesis import strategies as st
 
 from depthbox.io.annotations.classes import match_classes, remap_classes
 from depthbox.io.annotations.records import AnnotationError
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from coco_toy import canonical, coco, rules
 
 
 def test_equal_names_match_in_any_order() -> None:

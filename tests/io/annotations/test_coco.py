@@ -1,18 +1,14 @@
 """COCO JSON files and folders of them."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from coco_toy import coco, write_images, write_json
 
 from depthbox.io.annotations.coco import read_coco
 from depthbox.io.annotations.readers.coco_files import find_coco_files
 from depthbox.io.annotations.records import AnnotationError
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from coco_toy import coco, write_images, write_json
 
 
 def test_a_json_file_is_read_unchanged(tmp_path: Path) -> None:

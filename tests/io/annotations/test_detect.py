@@ -6,11 +6,6 @@ import types
 from pathlib import Path
 
 import pytest
-
-from depthbox.io.annotations.detect import find_format, read_raw, splits_of
-from depthbox.io.annotations.records import AnnotationError, RawAnnotations
-
-sys.path.insert(0, str(Path(__file__).parent / "readers"))
 from reader_toy import (
     BOXES,
     files_of,
@@ -22,6 +17,9 @@ from reader_toy import (
     write_voc,
     write_yolo,
 )
+
+from depthbox.io.annotations.detect import find_format, read_raw, splits_of
+from depthbox.io.annotations.records import AnnotationError, RawAnnotations
 
 COCO = {"images": [], "annotations": [], "categories": []}
 LABELME = {"shapes": [], "imagePath": "000.png", "imageHeight": 1, "imageWidth": 1}

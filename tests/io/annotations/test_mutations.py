@@ -4,16 +4,13 @@ import json
 import math
 import random
 import re
-import sys
 from pathlib import Path
 
 import pytest
+from reader_toy import save_image, write_text, write_voc, write_yolo
 
 from depthbox.io.annotations.detect import read_raw
 from depthbox.io.annotations.records import AnnotationError
-
-sys.path.insert(0, str(Path(__file__).parent / "readers"))
-from reader_toy import save_image, write_text, write_voc, write_yolo
 
 TOKENS = (
     "nan", "inf", "-1", "1e999", "999999", "", "abc", "9" * 400, "null", "[]", "{}", "0", "-0.5", "1e308", "<b>", "&x;",

@@ -2,21 +2,17 @@
 
 import json
 import os
-import sys
-from pathlib import Path
 
 import pytest
-
-from depthbox.io.annotations.detect import find_format, read_raw
-from depthbox.io.annotations.records import AnnotationError
-
-sys.path.insert(0, str(Path(__file__).parent / "readers"))
 from reader_toy import (
     save_image,
     write_text,
     write_voc,
     write_yolo,
 )
+
+from depthbox.io.annotations.detect import find_format, read_raw
+from depthbox.io.annotations.records import AnnotationError
 
 
 def dump(path, content):

@@ -1,16 +1,11 @@
 """The list of categories in canonical form."""
 
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
+from coco_toy import canonical, coco, rules
 
 from depthbox.io.annotations.records import AnnotationError
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from coco_toy import canonical, coco, rules
 
 
 def with_categories(categories: Any, used: list[Any], objects: int = 2) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 import copy
 import json
 import math
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,16 +10,13 @@ from typing import Any
 
 import pycocotools.mask as mask_util
 import pytest
+from coco_toy import SQUARE, canonical, coco, raw, rules, write_images
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from depthbox.io.annotations.canonical import canonicalize
 from depthbox.io.annotations.coco import read_coco
 from depthbox.io.annotations.records import AnnotationError, AnnotationSet, Note, RawAnnotations
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from coco_toy import SQUARE, canonical, coco, raw, rules, write_images
 
 JSON = st.recursive(
     st.none()

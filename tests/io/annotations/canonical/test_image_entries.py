@@ -1,19 +1,15 @@
 """The list of images in canonical form."""
 
-import sys
 import unicodedata
 from pathlib import Path
 from typing import Any
 
 import pytest
+from coco_toy import HEIGHT, WIDTH, canonical, coco, raw, rules, write_images
 from PIL import Image
 
 from depthbox.io.annotations.canonical import canonicalize
 from depthbox.io.annotations.records import AnnotationError
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from coco_toy import HEIGHT, WIDTH, canonical, coco, raw, rules, write_images
 
 
 def names_of(result: Any) -> list[str]:

@@ -1,13 +1,10 @@
 """Files of all images together."""
 
-import sys
 from pathlib import Path
 
-from depthbox.io.annotations.canonical.names import ResolvedName, resolve_names
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
 from coco_toy import write_images
+
+from depthbox.io.annotations.canonical.names import ResolvedName, resolve_names
 
 
 def resolve(root: Path, *names: str) -> dict[str, tuple[str, str]]:

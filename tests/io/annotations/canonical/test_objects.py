@@ -1,16 +1,11 @@
 """The list of annotations in canonical form."""
 
 import math
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pycocotools.mask as mask_util
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
 from coco_toy import HEIGHT, SQUARE, WIDTH, canonical, coco, rules
 
 

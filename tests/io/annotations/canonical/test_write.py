@@ -2,18 +2,14 @@
 
 import json
 import math
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from coco_toy import SQUARE, canonical, coco, raw, rules
 
 from depthbox.io.annotations.canonical import canonicalize, repaired_coco, write_coco
 from depthbox.io.annotations.coco import read_coco
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from coco_toy import SQUARE, canonical, coco, raw, rules
 
 
 def test_written_content_is_read_back(tmp_path: Path) -> None:

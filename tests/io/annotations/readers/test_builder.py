@@ -1,17 +1,12 @@
 """Assembly of COCO content: ids, sizes that contradict the image, classes, and errors that name the cause."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
+from reader_toy import HEIGHT, WIDTH, rules_of, save_image, write_text
 
 from depthbox.io.annotations.readers.builder import ContentBuilder, compare_sizes
 from depthbox.io.annotations.readers.shapes import LabeledShape, box_shape, mask_shape, polygon_shape
 from depthbox.io.annotations.records import AnnotationError
-
-sys.path.insert(0, str(Path(__file__).parent))
-from reader_toy import HEIGHT, WIDTH, rules_of, save_image, write_text
 
 
 def box(x0, y0, x1, y1, label="a", **extra):

@@ -1,16 +1,11 @@
 """CVAT for images 1.1."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
+from reader_toy import HEIGHT, WIDTH, boxes_of, files_of, rules_of, save_image, write_text
 
 from depthbox.io.annotations.readers.cvat import cvat_splits, find_cvat_file, read_cvat
 from depthbox.io.annotations.records import AnnotationError
-
-sys.path.insert(0, str(Path(__file__).parent))
-from reader_toy import HEIGHT, WIDTH, boxes_of, files_of, rules_of, save_image, write_text
 
 BOX = '<box label="a" source="manual" occluded="0" xtl="1.00" ytl="2.00" xbr="30.00" ybr="40.00" z_order="0"></box>'
 META = (

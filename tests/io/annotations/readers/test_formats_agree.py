@@ -3,17 +3,14 @@
 import contextlib
 import json
 import os
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from reader_toy import BOXES, HEIGHT, NAMES, WIDTH, save_image, voc_text, write_text, yolo_line
 
 from depthbox.io.annotations.canonical import canonicalize, repaired_coco, write_coco
 from depthbox.io.annotations.detect import find_format, read_raw
-
-sys.path.insert(0, str(Path(__file__).parent))
-from reader_toy import BOXES, HEIGHT, NAMES, WIDTH, save_image, voc_text, write_text, yolo_line
 
 FILES = ("000.jpg", "001.jpg", "002.jpg")
 EMPTY = "002.jpg"  # an image that shows no object

@@ -1,10 +1,9 @@
 """Listing of image folders, and the search by the names of annotations."""
 
 import os
-import sys
-from pathlib import Path
 
 import pytest
+from reader_toy import save_image
 
 from depthbox.io.annotations.readers.image_files import (
     ImageFolder,
@@ -15,9 +14,6 @@ from depthbox.io.annotations.readers.image_files import (
     measure_image,
 )
 from depthbox.io.annotations.records import AnnotationError
-
-sys.path.insert(0, str(Path(__file__).parent))
-from reader_toy import save_image
 
 
 def scan(tmp_path, *names):

@@ -3,18 +3,14 @@
 import base64
 import io
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from reader_toy import HEIGHT, WIDTH, boxes_of, files_of, rules_of, save_image, write_text
 
 from depthbox.io.annotations.readers.labelme import labelme_splits, read_labelme
 from depthbox.io.annotations.records import AnnotationError
-
-sys.path.insert(0, str(Path(__file__).parent))
-from reader_toy import HEIGHT, WIDTH, boxes_of, files_of, rules_of, save_image, write_text
 
 
 def shape(points, label="a", kind="rectangle", **more):

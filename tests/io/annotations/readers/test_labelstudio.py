@@ -1,17 +1,13 @@
 """Label Studio: JSON and JSON-MIN."""
 
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from reader_toy import HEIGHT, WIDTH, boxes_of, files_of, rules_of, save_image, write_text
 
 from depthbox.io.annotations.readers.labelstudio import is_label_studio, read_label_studio
 from depthbox.io.annotations.records import AnnotationError
-
-sys.path.insert(0, str(Path(__file__).parent))
-from reader_toy import HEIGHT, WIDTH, boxes_of, files_of, rules_of, save_image, write_text
 
 BOX = (12, 16, 24, 32)  # x, y, width, height in pixels
 

@@ -1,10 +1,8 @@
 """Open Images tables."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
+from reader_toy import BOXES, HEIGHT, WIDTH, boxes_of, files_of, rules_of, save_image, write_text
 
 from depthbox.io.annotations.readers.openimages import (
     is_open_images_table,
@@ -12,9 +10,6 @@ from depthbox.io.annotations.readers.openimages import (
     read_open_images,
 )
 from depthbox.io.annotations.records import AnnotationError
-
-sys.path.insert(0, str(Path(__file__).parent))
-from reader_toy import BOXES, HEIGHT, WIDTH, boxes_of, files_of, rules_of, save_image, write_text
 
 HEADER = (
     "ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax,IsOccluded,IsTruncated,IsGroupOf,IsDepiction,IsInside\n"

@@ -1,15 +1,11 @@
 """Class lists of the readers: every split of a divided dataset has the same one."""
 
 import json
-import sys
-from pathlib import Path
 
 import pytest
+from reader_toy import BOXES, HEIGHT, WIDTH, boxes_of, rules_of, save_image, voc_object, voc_text, write_text
 
 from depthbox.io.annotations.detect import read_raw, splits_of
-
-sys.path.insert(0, str(Path(__file__).parent))
-from reader_toy import BOXES, HEIGHT, WIDTH, boxes_of, rules_of, save_image, voc_object, voc_text, write_text
 
 BOX = [[1, 2], [31, 22]]
 PARTS = ("train", "valid", "test")

@@ -1,19 +1,16 @@
 """CSV tables read line by line, and the COCO JSON files of a folder by their split."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
+from reader_toy import write_text
 
 from depthbox.io.annotations.readers import coco_files
 from depthbox.io.annotations.readers.coco_files import find_coco_files, is_coco_file, split_of
 from depthbox.io.annotations.readers.rules import shorten
 from depthbox.io.annotations.readers.tables import peek_columns, read_rows
 from depthbox.io.annotations.records import AnnotationError
-
-sys.path.insert(0, str(Path(__file__).parent))
-from reader_toy import write_text
 
 COCO = json.dumps({"images": [], "annotations": [], "categories": []})
 

@@ -1,18 +1,12 @@
 """Pascal VOC: the images of annotation files, and sizes that differ from the annotation."""
 
 import re
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-
-from depthbox.io.annotations.readers.voc import read_voc
-from depthbox.io.annotations.records import AnnotationError
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 from reader_toy import (
     BOXES,
+    FILES,
     HEIGHT,
     WIDTH,
     boxes_of,
@@ -22,23 +16,20 @@ from reader_toy import (
     save_image,
     voc_object,
     voc_text,
+    write_edited_voc,
     write_text,
     write_voc,
 )
 
-FILES = ["000.jpg", "001.jpg", "002.jpg"]
-
-
-def edited(folder, change):
-    """Write a dataset whose second file is changed."""
-    return write_voc(folder, edit=lambda text, number: change(text) if number == 1 else text)
+from depthbox.io.annotations.readers.voc import read_voc
+from depthbox.io.annotations.records import AnnotationError
 
 
 @pytest.mark.parametrize(
     "filename", ["", "001.png", "001.JPG", r"C:\data\001.jpg", "../x/001.jpg", "001", "old name.jpg", "/etc/passwd"]
 )
 def test_the_image_of_the_same_stem(tmp_path, filename):
-    raw = read_voc(edited(tmp_path, lambda text: text.replace("<filename>001.jpg", f"<filename>{filename}")))
+    raw = read_voc(write_edited_voc(tmp_path, lambda text: text.replace("<filename>001.jpg", f"<filename>{filename}")))
     require_boxes(raw, FILES)
     assert not raw.notes
 
@@ -52,7 +43,7 @@ def test_the_image_that_filename_names(tmp_path):
 
 
 def test_filename_of_another_image_is_noted(tmp_path):
-    raw = read_voc(edited(tmp_path, lambda text: text.replace("001.jpg", "002.jpg")))
+    raw = read_voc(write_edited_voc(tmp_path, lambda text: text.replace("001.jpg", "002.jpg")))
     require_boxes(raw, FILES)
     assert rules_of(raw) == {"filename_names_other_image": 1} and raw.notes[0].kind == "contradiction"
 
@@ -123,14 +114,14 @@ def test_images_of_another_shape_are_left_out(tmp_path):
 
 
 def test_a_wrong_size_is_used_if_the_boxes_prove_it(tmp_path):
-    raw = read_voc(edited(tmp_path, lambda text: text.replace("<width>96</width>", "<width>64</width>")))
+    raw = read_voc(write_edited_voc(tmp_path, lambda text: text.replace("<width>96</width>", "<width>64</width>")))
     require_boxes(raw, FILES)
     assert rules_of(raw) == {"annotated_size_differs": 1} and raw.notes[0].kind == "contradiction"
 
 
 @pytest.mark.parametrize("size", ["<width>0</width><height>0</height>", "<width>x</width>", ""])
 def test_a_missing_size(tmp_path, size):
-    raw = read_voc(edited(tmp_path, lambda text: re.sub("<size>.*</size>", f"<size>{size}</size>", text)))
+    raw = read_voc(write_edited_voc(tmp_path, lambda text: re.sub("<size>.*</size>", f"<size>{size}</size>", text)))
     require_boxes(raw, FILES)
     assert not raw.notes
 

@@ -1,15 +1,10 @@
 """Splits of Pascal VOC datasets."""
 
-import sys
-from pathlib import Path
-
 import pytest
+from reader_toy import BOXES, boxes_of, files_of, require_boxes, rules_of, voc_object, voc_text, write_text, write_voc
 
 from depthbox.io.annotations.readers.voc import read_voc, voc_splits
 from depthbox.io.annotations.records import AnnotationError
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from reader_toy import BOXES, boxes_of, files_of, require_boxes, rules_of, voc_object, voc_text, write_text, write_voc
 
 LISTS = "ImageSets/Main"
 

@@ -1,18 +1,13 @@
 """Pascal VOC folders: layouts, objects and files that cannot be read."""
 
 import re
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-
-from depthbox.io.annotations.readers.voc import read_voc
-from depthbox.io.annotations.records import AnnotationError
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 from reader_toy import (
     BOXES,
+    FILES,
     HEIGHT,
     WIDTH,
     boxes_of,
@@ -21,16 +16,13 @@ from reader_toy import (
     rules_of,
     voc_object,
     voc_text,
+    write_edited_voc,
     write_text,
     write_voc,
 )
 
-FILES = ["000.jpg", "001.jpg", "002.jpg"]
-
-
-def edited(folder, change):
-    """Write a dataset whose second file is changed."""
-    return write_voc(folder, edit=lambda text, number: change(text) if number == 1 else text)
+from depthbox.io.annotations.readers.voc import read_voc
+from depthbox.io.annotations.records import AnnotationError
 
 
 def test_content_is_that_of_coco(tmp_path):
@@ -101,7 +93,9 @@ def test_parts_are_not_objects(tmp_path):
 
 
 def test_decimals(tmp_path):
-    raw = read_voc(edited(tmp_path, lambda text: text.replace("</xmin>", ".25</xmin>").replace("</ymax>", ".5</ymax>")))
+    raw = read_voc(
+        write_edited_voc(tmp_path, lambda text: text.replace("</xmin>", ".25</xmin>").replace("</ymax>", ".5</ymax>"))
+    )
     assert boxes_of(raw)[3][2] == [10.25, 12, 29.75, 24.5]
 
 
@@ -109,18 +103,18 @@ def test_exchanged_corners_are_put_in_order(tmp_path):
     def swap(text):
         return text.replace("xmin", "q").replace("xmax", "xmin").replace("q>", "xmax>")
 
-    raw = read_voc(edited(tmp_path, swap))
+    raw = read_voc(write_edited_voc(tmp_path, swap))
     require_boxes(raw, FILES, tolerance=0)
     assert rules_of(raw) == {"coordinates_swapped": 3} and raw.notes[0].examples[0].startswith("001.xml, object 1")
 
 
 def test_a_minimum_of_zero_stays_in_the_image(tmp_path):
-    raw = read_voc(edited(tmp_path, lambda text: text.replace("<xmin>1<", "<xmin>0<")))
+    raw = read_voc(write_edited_voc(tmp_path, lambda text: text.replace("<xmin>1<", "<xmin>0<")))
     require_boxes(raw, FILES)
 
 
 def test_difficult_objects_are_ignored(tmp_path):
-    raw = read_voc(edited(tmp_path, lambda text: text.replace("<difficult>0", "<difficult>1", 1)))
+    raw = read_voc(write_edited_voc(tmp_path, lambda text: text.replace("<difficult>0", "<difficult>1", 1)))
     require_boxes(raw, FILES)
     assert [entry.get("ignore") for entry in raw.content["annotations"]].index(1) == 3
     assert sum("ignore" in entry for entry in raw.content["annotations"]) == 1
@@ -128,7 +122,7 @@ def test_difficult_objects_are_ignored(tmp_path):
 
 def test_polygons(tmp_path):
     corners = "<polygon><x1>11</x1><y1>13</y1><x2>41</x2><y2>13</y2><x3>41</x3><y3>37</y3></polygon>"
-    raw = read_voc(edited(tmp_path, lambda text: text.replace("<bndbox>", corners + "<bndbox>", 1)))
+    raw = read_voc(write_edited_voc(tmp_path, lambda text: text.replace("<bndbox>", corners + "<bndbox>", 1)))
     require_boxes(raw, FILES, tolerance=0)
     outlined = [entry for entry in raw.content["annotations"] if "segmentation" in entry]
     assert [entry["segmentation"] for entry in outlined] == [[[10, 12, 40, 12, 40, 36]]] and outlined[0]["area"] == 360

@@ -1,15 +1,10 @@
 """Pascal VOC boxes in CSV tables."""
 
-import sys
-from pathlib import Path
-
 import pytest
+from reader_toy import BOXES, HEIGHT, NAMES, WIDTH, boxes_of, require_boxes, rules_of, save_image, write_text
 
 from depthbox.io.annotations.readers.voc import is_voc_table, read_voc_table, voc_table_splits
 from depthbox.io.annotations.records import AnnotationError
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from reader_toy import BOXES, HEIGHT, NAMES, WIDTH, boxes_of, require_boxes, rules_of, save_image, write_text
 
 HEADER = "filename,width,height,class,xmin,ymin,xmax,ymax\n"
 

@@ -1,30 +1,15 @@
 """Folders of YOLO datasets: splits, lists of images and image folders."""
 
-import sys
-from pathlib import Path
-
 import pytest
+from reader_toy import FILES, require_boxes, rules_of, with_yaml, write_text, write_yolo, write_yolo_splits
 
 from depthbox.io.annotations.readers.yolo import read_yolo, yolo_splits
 from depthbox.io.annotations.records import AnnotationError
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from reader_toy import require_boxes, rules_of, write_text, write_yolo
-
-FILES = ["000.jpg", "001.jpg", "002.jpg"]
-
 
 @pytest.fixture
 def both(tmp_path):
-    """Training and validation images."""
-    write_yolo(tmp_path, yaml="path: .\ntrain: images/train\nval: images/val\nnames: {0: a, 1: b}\n")
-    write_yolo(tmp_path, "images/val", names=["v.jpg"], yaml=None)
-    return tmp_path
-
-
-def with_yaml(folder, text):
-    write_text(folder / "data.yaml", text)
-    return folder
+    return write_yolo_splits(tmp_path)
 
 
 def test_splits(both):

@@ -1,18 +1,11 @@
 """YOLO datasets: labels, images and what does not fit together."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 from PIL import Image
-
-from depthbox.io.annotations.readers.yolo import read_yolo
-from depthbox.io.annotations.records import AnnotationError
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 from reader_toy import (
     BOXES,
+    FILES,
     HEIGHT,
     WIDTH,
     boxes_of,
@@ -26,7 +19,8 @@ from reader_toy import (
     yolo_line,
 )
 
-FILES = ["000.jpg", "001.jpg", "002.jpg"]
+from depthbox.io.annotations.readers.yolo import read_yolo
+from depthbox.io.annotations.records import AnnotationError
 
 
 def note(raw, rule):

@@ -11,6 +11,7 @@ from depthbox.io.annotations.records import RawAnnotations
 WIDTH, HEIGHT = 96, 64
 BOXES = ((10, 12, 30, 24), (0, 0, 8, 6), (60, 20, 36, 44))  # x, y, width, height
 NAMES = ("a", "b", "a")
+FILES = ["000.jpg", "001.jpg", "002.jpg"]
 
 Box = Sequence[float]
 
@@ -120,3 +121,21 @@ def require_boxes(raw: RawAnnotations | None, files: Sequence[str], tolerance: f
     found = boxes_of(raw)
     assert [entry[:2] for entry in found] == [(file, name) for file in files for name in NAMES]
     assert np.allclose([entry[2] for entry in found], BOXES * len(files), atol=tolerance)
+
+
+def write_edited_voc(folder: Path, change: Callable[[str], str]) -> Path:
+    """Write a VOC dataset whose second file is changed."""
+    return write_voc(folder, edit=lambda text, number: change(text) if number == 1 else text)
+
+
+def write_yolo_splits(folder: Path) -> Path:
+    """Write a YOLO dataset with training and validation images."""
+    write_yolo(folder, yaml="path: .\ntrain: images/train\nval: images/val\nnames: {0: a, 1: b}\n")
+    write_yolo(folder, "images/val", names=["v.jpg"], yaml=None)
+    return folder
+
+
+def with_yaml(folder: Path, text: str) -> Path:
+    """Replace the data.yaml of a YOLO dataset."""
+    write_text(folder / "data.yaml", text)
+    return folder
