@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from check_toy import FAULTS, NOTED, WIDTH, change, coco, rectangle, write_clean
+from check_toy import FAULTS, NOTED, WIDTH, change, check, coco, rectangle
 from PIL import Image
 
 from depthbox.data.check.check import CheckError, CheckSettings, check_dataset
@@ -15,19 +15,6 @@ from depthbox.data.check.rules import RULES, rule_of_note
 from depthbox.io.annotations import canonical, detect
 from depthbox.io.annotations.notes import RULES as NOTE_RULES
 from depthbox.io.annotations.readers.rules import READER_RULES
-
-
-@pytest.fixture
-def data(tmp_path):
-    write_clean(tmp_path)
-    return tmp_path
-
-
-def check(data, content=None, annotations=None, **options):
-    if content is not None:
-        (data / "boxes.json").write_text(json.dumps(content))
-    options = {"depth": data / "depth", "workers": 2, "progress": False, **options}
-    return check_dataset(CheckSettings(data / "boxes.json", data / "images", **options), annotations)
 
 
 def kinds(report):

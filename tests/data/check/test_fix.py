@@ -4,16 +4,10 @@ import json
 import math
 
 import pytest
-from check_toy import add, as_corners, as_fractions, change, coco, sensor_depth, write_clean
+from check_toy import add, as_corners, as_fractions, change, coco, sensor_depth
 
 from depthbox.data.check.check import CheckSettings, check_dataset
 from depthbox.data.check.fix import write_fixed
-
-
-@pytest.fixture
-def data(tmp_path):
-    write_clean(tmp_path)
-    return tmp_path
 
 
 def check(data, content=None, name="boxes.json", **options):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from check_toy import HEIGHT, WIDTH, change, coco, write_clean
+from check_toy import HEIGHT, WIDTH, change, coco
 from PIL import Image
 
 from depthbox.data import write_depth
@@ -18,12 +18,6 @@ from depthbox.data.check.report import printable, report_json, shorten_path, sum
 from depthbox.data.check.rules import RULES, Rule
 
 IMAGE = ImageRecord(1, "sub/a.png", (HEIGHT, WIDTH))
-
-
-@pytest.fixture
-def data(tmp_path):
-    write_clean(tmp_path)
-    return tmp_path
 
 
 def check(data, content=None, **options):

@@ -3,24 +3,9 @@
 import json
 import math
 
-import pytest
-from check_toy import coco, write_clean
+from check_toy import check, coco
 
-from depthbox.data.check.check import CheckSettings, check_dataset
 from depthbox.data.check.report import summary, write_report
-
-
-@pytest.fixture
-def data(tmp_path):
-    write_clean(tmp_path)
-    return tmp_path
-
-
-def check(data, content=None, annotations=None, **options):
-    if content is not None:
-        (data / "boxes.json").write_text(json.dumps(content))
-    options = {"depth": data / "depth", "workers": 2, "progress": False, **options}
-    return check_dataset(CheckSettings(data / "boxes.json", data / "images", **options), annotations)
 
 
 def test_the_written_report_is_json_whatever_the_boxes_hold(data):
