@@ -1,14 +1,13 @@
 """scripts/config_reference.py: docs/config.md lists the keys, defaults and comments of the config."""
 
 import ast
-import importlib.util
 import re
-import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 from detectron2.config import CfgNode, get_cfg
+from script_toy import load_script
 
 from depthbox import add_depthbox_config
 
@@ -17,11 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.fixture(scope="module")
 def reference() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("config_reference", ROOT / "scripts" / "config_reference.py")
-    assert spec is not None and spec.loader is not None
-    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(ROOT / "scripts" / "config_reference.py")
 
 
 def test_config_reference_is_up_to_date(reference: ModuleType) -> None:

@@ -1,12 +1,12 @@
 """Rows of the benchmark with tiny inputs, and tools/benchmark.py."""
 
-import importlib.util
 import json
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
+from script_toy import load_script
 
 from depthbox.benchmark.comparison import Options, run_comparison
 from depthbox.benchmark.inputs import Setting
@@ -19,10 +19,7 @@ QUICK = Options(torch.device("cpu"), quick=True, repeat=1)
 
 @pytest.fixture(scope="module")
 def tool():
-    spec = importlib.util.spec_from_file_location("benchmark_tool", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(SCRIPT)
 
 
 @pytest.mark.parametrize(

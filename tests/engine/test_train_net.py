@@ -1,19 +1,16 @@
 """The command line of tools/train_net.py."""
 
-import importlib.util
 from pathlib import Path
 
 import pytest
+from script_toy import load_script
 
 SCRIPT = Path(__file__).parents[2] / "tools" / "train_net.py"
 
 
 @pytest.fixture(scope="module")
 def train_net():
-    spec = importlib.util.spec_from_file_location("train_net", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(SCRIPT)
 
 
 def test_options_and_overrides_in_any_order(train_net):

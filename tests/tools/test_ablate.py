@@ -1,6 +1,5 @@
 """tools/ablate.py: options, list, collection of results, and (slow) real training runs."""
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -9,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from script_toy import load_script
 
 from depthbox.data.synthetic.write import write_dataset
 
@@ -39,10 +39,7 @@ SOLVER:
 
 @pytest.fixture(scope="module")
 def tool():
-    spec = importlib.util.spec_from_file_location("ablate", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(SCRIPT)
 
 
 @pytest.fixture(scope="module")

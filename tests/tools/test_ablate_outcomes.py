@@ -1,6 +1,5 @@
 """tools/ablate.py after its runs: lines of failed runs, exit status, interruption, and runs to resume."""
 
-import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -8,6 +7,7 @@ from typing import Any
 
 import pytest
 from ablation_toy import calls, fake, lab, plan  # noqa: F401 (lab is a fixture)
+from script_toy import load_script
 
 from depthbox.config import ConfigError
 from depthbox.experiments.ablation.runner import execute
@@ -18,10 +18,7 @@ SCRIPT = Path(__file__).parents[2] / "tools" / "ablate.py"
 @pytest.fixture
 def tool(monkeypatch: pytest.MonkeyPatch, lab: Path) -> ModuleType:  # noqa: F811
     """Import the tool with a quick script in the place of training."""
-    spec = importlib.util.spec_from_file_location("ablate", SCRIPT)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = load_script(SCRIPT)
     command = fake(lab)
 
     def execute_quickly(runs: Any, devices: Any, given: list[str], after_run: Any) -> Any:

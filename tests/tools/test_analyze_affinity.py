@@ -1,11 +1,11 @@
 """tools/analyze_affinity.py: files, printed tables, messages."""
 
-import importlib.util
 import json
 from pathlib import Path
 
 import pytest
 from PIL import Image
+from script_toy import load_script
 
 from depthbox.data.synthetic.write import write_dataset
 
@@ -14,10 +14,7 @@ SCRIPT = Path(__file__).parents[2] / "tools" / "analyze_affinity.py"
 
 @pytest.fixture(scope="module")
 def tool():
-    spec = importlib.util.spec_from_file_location("analyze_affinity", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(SCRIPT)
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """tools/check_data.py as it is called, and its page."""
 
-import importlib.util
 import json
 import re
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from script_toy import load_script
 
 from depthbox.data import write_depth
 from depthbox.data.check.check import CheckSettings, check_dataset
@@ -19,10 +19,7 @@ NASTY = "<img src=x onerror=alert(1)>&\"'.png"
 
 @pytest.fixture(scope="module")
 def tool():
-    spec = importlib.util.spec_from_file_location("check_data", ROOT / "tools" / "check_data.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(ROOT / "tools" / "check_data.py")
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """tools/coco_test_dev.py: packed predictions are readable, and predictions that the server would refuse are errors."""
 
-import importlib.util
 import json
 import math
 import zipfile
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
+from script_toy import load_script
 
 SCRIPT = Path(__file__).parents[2] / "tools" / "coco_test_dev.py"
 NAME = "detections_test-dev2017_depthbox_results"
@@ -17,10 +17,7 @@ NAME = "detections_test-dev2017_depthbox_results"
 
 @pytest.fixture(scope="module")
 def tool():
-    spec = importlib.util.spec_from_file_location("coco_test_dev", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(SCRIPT)
 
 
 def prediction(image_id=7, category_id=3, size=(6, 8), **more):

@@ -1,12 +1,12 @@
 """tools/compare_labels.py on two scenes with a random network."""
 
-import importlib.util
 import json
 from pathlib import Path
 
 import pytest
 import torch
 from detectron2.modeling import build_model
+from script_toy import load_script
 
 from depthbox import add_depthbox_config
 from depthbox.config import load_config
@@ -16,10 +16,7 @@ TOOL = Path("tools/compare_labels.py")
 
 
 def load_tool():
-    spec = importlib.util.spec_from_file_location("compare_labels", TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(TOOL)
 
 
 def test_three_ways_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

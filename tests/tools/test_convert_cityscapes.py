@@ -1,22 +1,19 @@
 """tools/convert_cityscapes.py: options, both splits, messages."""
 
-import importlib.util
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from script_toy import load_script
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
 def tool():
-    spec = importlib.util.spec_from_file_location("convert_cityscapes", ROOT / "tools" / "convert_cityscapes.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(ROOT / "tools" / "convert_cityscapes.py")
 
 
 @pytest.fixture

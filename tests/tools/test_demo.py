@@ -1,10 +1,10 @@
 """tools/demo.py: settings of the command line, printed lines, messages."""
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from script_toy import load_script
 
 from depthbox.config import ConfigError
 from depthbox.experiments.demo import (
@@ -20,11 +20,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def tool() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("demo_tool", ROOT / "tools" / "demo.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(ROOT / "tools" / "demo.py")
 
 
 def test_the_default_is_the_whole_demo(tool: ModuleType) -> None:

@@ -1,13 +1,12 @@
 """tools/generate_pseudo_depth.py as it is called, with tiny networks."""
 
-import importlib.util
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from script_toy import load_script
 
 from depthbox.data.depth_io import read_depth, write_depth
 from depthbox.visualization.depth_sheet import make_depth_sheet
@@ -20,11 +19,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def tool():
-    spec = importlib.util.spec_from_file_location("generate_pseudo_depth", ROOT / "tools" / "generate_pseudo_depth.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+    return load_script(ROOT / "tools" / "generate_pseudo_depth.py")
 
 
 @pytest.fixture(scope="module")

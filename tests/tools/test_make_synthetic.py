@@ -1,6 +1,5 @@
 """tools/make_synthetic.py: splits, repetition, messages."""
 
-import importlib.util
 import json
 import re
 from pathlib import Path
@@ -8,6 +7,7 @@ from types import ModuleType
 
 import pytest
 from PIL import Image
+from script_toy import load_script
 
 ROOT = Path(__file__).parents[2]
 SMALL = ("--height", "48", "--width", "64", "--workers", "0")
@@ -15,11 +15,7 @@ SMALL = ("--height", "48", "--width", "64", "--workers", "0")
 
 @pytest.fixture(scope="module")
 def tool() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("make_synthetic", ROOT / "tools" / "make_synthetic.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(ROOT / "tools" / "make_synthetic.py")
 
 
 def test_splits_have_their_own_counts(tool: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

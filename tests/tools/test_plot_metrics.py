@@ -1,6 +1,5 @@
 """tools/plot_metrics.py: the written PNG, its panels, and messages about files that cannot be drawn."""
 
-import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -10,17 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from script_toy import load_script
 
 SCRIPT = Path(__file__).parents[2] / "tools" / "plot_metrics.py"
 
 
 @pytest.fixture(scope="module")
 def tool() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("plot_metrics", SCRIPT)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(SCRIPT)
 
 
 @pytest.fixture

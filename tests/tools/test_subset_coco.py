@@ -1,20 +1,17 @@
 """tools/subset_coco.py as it is called."""
 
-import importlib.util
 import json
 from pathlib import Path
 
 import pytest
+from script_toy import load_script
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
 def tool():
-    spec = importlib.util.spec_from_file_location("subset_coco", ROOT / "tools" / "subset_coco.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(ROOT / "tools" / "subset_coco.py")
 
 
 @pytest.fixture

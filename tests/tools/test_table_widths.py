@@ -1,35 +1,16 @@
 """Tables of the tools: they fit into a terminal of 80 columns, and their columns are aligned."""
 
-import importlib.util
 import re
-import sys
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import pytest
+from script_toy import load_script
 
 from depthbox.benchmark.summary import format_row
 from depthbox.experiments.ablation.results import format_table
 from depthbox.labeling.review import MaskQuality
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def load(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Return a function that imports a script by its path in the project."""
-
-    def load(name: str) -> ModuleType:
-        monkeypatch.syspath_prepend(ROOT / "scripts")
-        spec = importlib.util.spec_from_file_location(Path(name).stem, ROOT / name)
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        monkeypatch.setitem(sys.modules, spec.name, module)
-        spec.loader.exec_module(module)
-        return module
-
-    return load
 
 
 def ends(lines: list[str], cells: int) -> set[tuple[int, ...]]:
@@ -50,8 +31,8 @@ def test_ablations_with_names_of_15_characters_fit() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 99_999])
-def test_the_comparison_of_labels_fits(load: Any, count: int) -> None:
-    tool = load("tools/compare_labels.py")
+def test_the_comparison_of_labels_fits(count: int) -> None:
+    tool = load_script(ROOT / "tools/compare_labels.py")
     names = ["detection at 1600 pixels, matched", "depthbox label"]
     fields = {"count": count, "filled": 0.7, "masks": 0.8125, "poor": 0.125, "agreement": None}
     known = {key: value for key, value in fields.items() if key in MaskQuality.__dataclass_fields__}
@@ -63,8 +44,8 @@ def test_the_comparison_of_labels_fits(load: Any, count: int) -> None:
     assert {line.index("81.2") + 4 for line in others} == {filled.index("70.0") + 4}
 
 
-def test_the_table_of_the_style_report_fits(load: Any) -> None:
-    report = load("scripts/style_report.py")
+def test_the_table_of_the_style_report_fits() -> None:
+    report = load_script(ROOT / "scripts/style_report.py")
     rules = [report.Rule("docstrings_percent", 99.126, 98, True), report.Rule("prefix_families", 3, 0)]
     head, first, second = report.format_table(rules).splitlines()
     assert first.split() == ["docstrings_percent", "99.13", ">=", "98", "ok"]

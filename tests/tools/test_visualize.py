@@ -1,6 +1,5 @@
 """tools/visualize.py and tools/demo.py on the command line."""
 
-import importlib.util
 import json
 import re
 import subprocess
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from script_toy import load_script
 
 from depthbox.data.synthetic.write import write_dataset
 from depthbox.experiments.demo import DemoSettings, format_summary_line, make_config, prepare_output
@@ -19,10 +19,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def visualize():
-    spec = importlib.util.spec_from_file_location("visualize", ROOT / "tools" / "visualize.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(ROOT / "tools" / "visualize.py")
 
 
 @pytest.fixture(scope="module")

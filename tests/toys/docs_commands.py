@@ -3,17 +3,15 @@
 import argparse
 import ast
 import contextlib
-import importlib.util
 import io
 import itertools
 import re
 import shlex
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+from script_toy import load_script
 
 from depthbox import add_depthbox_config
 from depthbox.cli.main import CommandError, import_command, parse
@@ -142,7 +140,7 @@ def check_file(name: str, words: list[str] | None) -> None:
 
 
 def _parse_file(path: Path, words: list[str]) -> argparse.Namespace:
-    module = load(path)
+    module = load_script(path)
     if hasattr(module, "parse_arguments"):
         return module.parse_arguments(words)
     ours = argparse.ArgumentParser.parse_args
@@ -154,16 +152,6 @@ def _parse_file(path: Path, words: list[str]) -> argparse.Namespace:
         patch.setattr(argparse.ArgumentParser, "parse_args", parse_and_leave)
         module.main()
     return left.value.args[0]
-
-
-def load(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"docs_{path.stem}", path)
-    assert spec is not None and spec.loader is not None
-    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(path.parent)
-        spec.loader.exec_module(module)
-    return module
 
 
 def check_arguments(arguments: argparse.Namespace | None) -> None:
