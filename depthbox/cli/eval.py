@@ -172,11 +172,10 @@ def _data_words(arguments: argparse.Namespace, cfg: CfgNode) -> list[str]:
     from ..inference.classes import find_classes
     from ..io.annotations.canonical import canonicalize, repaired_coco, write_coco
     from ..io.annotations.classes import remap_classes
-    from ..io.annotations.detect import read_raw, splits_of
+    from ..io.annotations.detect import choose_split, read_raw, splits_of
     from ..io.annotations.records import format_note
 
-    splits = splits_of(arguments.data)
-    split = next((name for name in ("test", "val", "train") if name in splits), "test")
+    split = choose_split(arguments.data, ("test", "val", "train"))
     raw = read_raw(arguments.data, arguments.images, split)
     assert raw is not None  # a split of the dataset
     annotations = canonicalize(raw, check_files=True, check_sizes=True)
@@ -195,7 +194,7 @@ def _data_words(arguments: argparse.Namespace, cfg: CfgNode) -> list[str]:
         if note.kind != "repaired":
             print(format_note(note), file=sys.stderr)
     stem = raw.source.resolve().stem or "data"  # the source may be "." or ".."
-    name = f"{stem}_{split}" if splits else stem
+    name = f"{stem}_{split}" if splits_of(arguments.data) else stem
     file = Path(cfg.OUTPUT_DIR) / "inference" / name / "ground_truth.json"
     file.parent.mkdir(parents=True, exist_ok=True)
     write_coco(repaired_coco(annotations), file)

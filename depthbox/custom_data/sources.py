@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..io.annotations.canonical import canonicalize
 from ..io.annotations.classes import remap_classes
-from ..io.annotations.detect import read_raw, splits_of
+from ..io.annotations.detect import choose_split, read_raw, splits_of
 from ..io.annotations.records import AnnotationSet, Note, RawAnnotations
 
 # A larger share of missing images means that the image folder is wrong.
@@ -120,9 +120,7 @@ def _read_validation(own: OwnData, progress: bool) -> RawAnnotations | None:
 
 
 def _read_split(data: Path, images: Path | None, names: Sequence[str], progress: bool) -> RawAnnotations | None:
-    known = splits_of(data)
-    name = next((name for name in names if name in known), names[0])
-    return read_raw(data, images, name, progress=progress)
+    return read_raw(data, images, choose_split(data, names), progress=progress)
 
 
 def _to_source(raw: RawAnnotations, option: str) -> OwnSource:

@@ -8,7 +8,6 @@ import numpy as np
 from PIL import Image
 
 from depthbox.data import write_depth
-from depthbox.data.check.check import CheckSettings, check_dataset
 
 HEIGHT, WIDTH = 48, 64
 BOXES = [[4, 6, 20, 12], [30, 8, 16, 30], [40.5, 2, 20.5, 9], [8, 28, 12, 14]]
@@ -245,11 +244,3 @@ NOTED = [
     ("image_turned", "error", write(IMAGE, turned)),
     ("image_size_differs", "error", write(IMAGE, NOISE.resize((32, 24)).save)),
 ]
-
-
-def check(data, content=None, annotations=None, **options):
-    """Check the dataset in a folder with its depth, after replacing the content of its JSON file if it is given."""
-    if content is not None:
-        (data / "boxes.json").write_text(json.dumps(content))
-    options = {"depth": data / "depth", "workers": 2, "progress": False, **options}
-    return check_dataset(CheckSettings(data / "boxes.json", data / "images", **options), annotations)

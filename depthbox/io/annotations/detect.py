@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from .coco import read_coco
 from .locate import LocatedAnnotations, is_table, locate_annotations
 from .readers.coco_files import find_coco_files
 from .readers.cvat import cvat_splits, read_cvat
@@ -53,6 +54,12 @@ def splits_of(source: str | os.PathLike[str]) -> tuple[str, ...]:
         if found.kind == "coco":
             return tuple(split for split in find_coco_files(found.path) if split)
         return ()
+
+
+def choose_split(source: str | os.PathLike[str], preferred: Sequence[str]) -> str:
+    """Return the first of the preferred splits that a dataset has; the first one for a dataset without splits."""
+    known = splits_of(source)
+    return next((split for split in preferred if split in known), preferred[0])
 
 
 def read_raw(
@@ -102,13 +109,7 @@ def _read(found: LocatedAnnotations, images: Path | None, split: str, progress: 
         return read_open_images(path, images, split, progress)
     files = find_coco_files(path)
     file = files.get("") or files.get(split)
-    return None if file is None else _read_coco(file, images, split)
-
-
-def _read_coco(file: Path, images: Path | None, split: str) -> RawAnnotations | None:
-    from .coco import read_coco
-
-    return read_coco(file, images, split)
+    return None if file is None else read_coco(file, images, split)
 
 
 @contextmanager

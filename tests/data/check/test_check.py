@@ -1,20 +1,29 @@
 """The dataset check as a whole: each planted fault is found and named, a clean dataset passes."""
 
 import json
+import math
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
-from check_toy import FAULTS, NOTED, WIDTH, change, check, coco, rectangle
+from check_toy import FAULTS, NOTED, WIDTH, change, coco, rectangle
 from PIL import Image
 
 from depthbox.data.check.check import CheckError, CheckSettings, check_dataset
-from depthbox.data.check.report import report_json, summary
+from depthbox.data.check.report import report_json, summary, write_report
 from depthbox.data.check.rules import RULES, rule_of_note
 from depthbox.io.annotations import canonical, detect
 from depthbox.io.annotations.notes import RULES as NOTE_RULES
 from depthbox.io.annotations.readers.rules import READER_RULES
+
+
+def check(data, content=None, annotations=None, **options):
+    """Check the dataset in a folder with its depth, after replacing the content of its JSON file if it is given."""
+    if content is not None:
+        (data / "boxes.json").write_text(json.dumps(content))
+    options = {"depth": data / "depth", "workers": 2, "progress": False, **options}
+    return check_dataset(CheckSettings(data / "boxes.json", data / "images", **options), annotations)
 
 
 def kinds(report):
@@ -217,3 +226,24 @@ def test_paths_that_do_not_exist_are_mistakes_of_the_call(data):
     ):
         with pytest.raises(CheckError, match=message):
             check_dataset(settings)
+
+
+def test_the_written_report_is_json_whatever_the_boxes_hold(data):
+    content = coco()
+    content["annotations"][0]["bbox"] = [math.inf, 0, 1, 1]
+    content["annotations"][1]["bbox"] = [1e308, 1e308, 1e308, 1e308]
+    content["images"][1]["file_name"] = "\ud800\x1b[31m.png"
+    report = check(data, content, depth=None)
+    write_report({"": report}, data / "out" / "report.json")
+    read = json.loads((data / "out" / "report.json").read_text())
+    assert {"box_not_finite", "file_outside_images"} <= {f["kind"] for f in read["findings"]} and read[
+        "format"
+    ] == "coco"
+    assert "\x1b" not in summary(report) and summary(report).encode()
+
+
+def test_the_report_of_several_splits_is_ok_if_all_are(data):
+    good, bad = check(data), check(data, {}, depth=None)
+    write_report({"train": good, "val": bad}, data / "report.json")
+    read = json.loads((data / "report.json").read_text())
+    assert (read["ok"], read["splits"]["train"]["ok"], read["splits"]["val"]["ok"]) == (False, True, False)

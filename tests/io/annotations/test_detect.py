@@ -2,8 +2,6 @@
 
 import json
 import sys
-import types
-from pathlib import Path
 
 import pytest
 from reader_toy import (
@@ -18,8 +16,9 @@ from reader_toy import (
     write_yolo,
 )
 
-from depthbox.io.annotations.detect import find_format, read_raw, splits_of
-from depthbox.io.annotations.records import AnnotationError, RawAnnotations
+from depthbox.io.annotations.coco import read_coco
+from depthbox.io.annotations.detect import choose_split, find_format, read_raw, splits_of
+from depthbox.io.annotations.records import AnnotationError
 
 COCO = {"images": [], "annotations": [], "categories": []}
 LABELME = {"shapes": [], "imagePath": "000.png", "imageHeight": 1, "imageWidth": 1}
@@ -34,16 +33,14 @@ def dump(path, content):
 
 @pytest.fixture
 def coco_calls(monkeypatch):
-    """A stand-in for the reader of COCO that records how it is called."""
+    """Record how the reader of COCO is called."""
     calls = []
 
-    def read_coco(path, images, split):
+    def record(path, images, split):
         calls.append((path, images, split))
-        return RawAnnotations(path, "coco", Path(), dict(COCO))
+        return read_coco(path, images, split)
 
-    module = types.ModuleType("depthbox.io.annotations.coco")
-    module.read_coco = read_coco
-    monkeypatch.setitem(sys.modules, "depthbox.io.annotations.coco", module)
+    monkeypatch.setattr("depthbox.io.annotations.detect.read_coco", record)
     return calls
 
 
@@ -155,7 +152,9 @@ def test_a_broken_file_keeps_its_format(tmp_path, coco_calls):
         assert find_format(write_text(tmp_path / "boxes.json", text)) == "coco", (
             "the reader of the format reports the fault"
         )
-    assert read_raw(tmp_path / "boxes.json").kind == "coco" and len(coco_calls) == 1
+    with pytest.raises(AnnotationError, match=r"boxes\.json is not a COCO JSON file"):
+        read_raw(tmp_path / "boxes.json")
+    assert len(coco_calls) == 1
     for text, kind in (("<annotation>", "voc"), ("<annotations><image", "cvat")):
         file = write_text(tmp_path / "boxes.xml", text)
         assert find_format(file) == kind
@@ -167,3 +166,12 @@ def test_objects_without_a_class_do_not_hide_others(tmp_path):
     write_voc(tmp_path, edit=lambda text, number: voc_text("", [voc_object("", BOXES[0]), voc_object("a", BOXES[0])]))
     raw = read_raw(tmp_path)
     assert len(raw.content["annotations"]) == 3 and raw.notes[0].count == 3
+
+
+def test_the_first_preferred_split_that_exists_is_chosen(tmp_path):
+    write_yolo(tmp_path, yaml="train: images/train\nval: images/val\nnames: [a, b]\n")
+    write_yolo(tmp_path, "images/val", names=["v.jpg"], yaml=None)
+    assert choose_split(tmp_path, ("test", "val", "train")) == "val"
+    assert choose_split(tmp_path, ("test",)) == "test", "reading it says that it does not exist"
+    whole = write_text(tmp_path / "boxes.json", '{"images": [], "annotations": [], "categories": []}')
+    assert choose_split(whole, ("test", "val")) == "test", "without splits"
