@@ -13,6 +13,15 @@ PAGED_SUFFIXES = frozenset({".tif", ".tiff", ".gif", ".webp", ".png"})
 _SHOWN = 3
 
 
+def count_pages(path: str | os.PathLike[str]) -> int:
+    """Return the number of pages or frames of an image file; files of formats without pages are not opened.
+
+    Raises:
+        ImageError: the image file cannot be read.
+    """
+    return page_count(path) if os.path.splitext(path)[1].lower() in PAGED_SUFFIXES else 1
+
+
 def describe_pages(folder: str | os.PathLike[str], names: Iterable[str]) -> str:
     """Describe image files with several pages or frames, of which ``read_image`` reads the first, as one line.
 
@@ -25,10 +34,9 @@ def describe_pages(folder: str | os.PathLike[str], names: Iterable[str]) -> str:
     """
     found = []
     for name in names:
-        if os.path.splitext(name)[1].lower() in PAGED_SUFFIXES:
-            with contextlib.suppress(ImageError):
-                if (count := page_count(os.path.join(folder, name))) > 1:
-                    found.append(f"{name}: {count}")
+        with contextlib.suppress(ImageError):
+            if (count := count_pages(os.path.join(folder, name))) > 1:
+                found.append(f"{name}: {count}")
     if not found:
         return ""
     return f"images with several pages, of which the first is used: {len(found)} ({', '.join(found[:_SHOWN])})"

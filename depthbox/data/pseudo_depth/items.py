@@ -14,8 +14,8 @@ from PIL import Image
 
 from ...io.annotations.canonical import canonicalize
 from ...io.annotations.records import Note
-from ...io.images import IMAGE_SUFFIXES, image_size, list_images, page_count, read_image
-from ...io.pages import PAGED_SUFFIXES
+from ...io.images import IMAGE_SUFFIXES, image_size, list_images, read_image
+from ...io.pages import count_pages
 from ..datasets import read_annotation_file
 from .model import PseudoDepthError
 
@@ -130,7 +130,7 @@ def has_several_pages(item: DepthItem) -> bool:
     Raises:
         ImageError: the image file cannot be read.
     """
-    return item.image.suffix.lower() in PAGED_SUFFIXES and page_count(item.image) > 1
+    return count_pages(item.image) > 1
 
 
 def _list_folder(images: str | os.PathLike[str] | None, output: Path) -> DepthItemList:
