@@ -99,9 +99,12 @@ def shared_images(sources: Sequence[OwnSource]) -> Note | None:
     for path in train:
         by_size[os.path.getsize(path)].append(path)
     shared = []
+    digests: dict[int, set[bytes]] = {}  # of the training files of one size: all images may have the same size
     for path in val:
-        same_size = by_size.get(os.path.getsize(path), [])
-        if os.path.realpath(path) in known or (same_size and _digest(path) in map(_digest, same_size)):
+        size = os.path.getsize(path)
+        if size in by_size and size not in digests:
+            digests[size] = set(map(_digest, by_size[size]))
+        if os.path.realpath(path) in known or (size in digests and _digest(path) in digests[size]):
             shared.append(os.path.basename(path))
     if not shared:
         return None
