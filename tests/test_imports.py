@@ -16,14 +16,15 @@ PACKAGE = "depthbox"
 _NUMERICS = {"structures", "ops", "losses"}
 _NETWORK = {"modeling.distributed", "modeling.backbone", "modeling.fcos", "modeling.mask_head", "modeling.supervision"}
 _MODEL = _NUMERICS | _NETWORK | {"modeling.training_stats", "modeling.meta_arch", "modeling.build", "modeling"}
-_FILES = {"io", "checkpoint"}
+_FILES = {"errors", "io", "checkpoint"}
 _DATA = _FILES | {"ops", "data"}
 _TEACHER = _MODEL | {"distillation"}
 _INFERENCE = _TEACHER | _DATA | {"config", "evaluation", "visualization", "inference"}
 _TRAINING = _INFERENCE | {"evaluation", "reports", "engine", "labeling", ""}
 ALLOWED: dict[str, set[str]] = {
     "structures": set(),
-    "io": set(),
+    "errors": set(),
+    "io": {"errors"},
     "ops": set(),
     "ops.triton": {"ops"},
     "losses": {"ops", "ops.triton"},
@@ -36,10 +37,10 @@ ALLOWED: dict[str, set[str]] = {
     "modeling.meta_arch": _MODEL - {"modeling", "modeling.build"},
     "modeling.build": set(),
     "modeling": _MODEL,  # its __init__ alone
-    "config": {""},  # config/loading.py may ask for add_depthbox_config, which registers the networks
-    "checkpoint": {"io"},
+    "config": {"", "errors", "io"},  # config/loading.py may ask for add_depthbox_config, which registers the networks
+    "checkpoint": {"errors", "io"},
     "distillation": _MODEL - {"modeling"},
-    "data": {"io", "ops"},
+    "data": {"errors", "io", "ops"},
     "evaluation": _DATA,
     "visualization": _NUMERICS | _DATA,
     "reports": _NUMERICS | _DATA | {"evaluation", "visualization", ""},
