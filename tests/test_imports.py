@@ -28,7 +28,7 @@ ALLOWED: dict[str, set[str]] = {
     "ops": set(),
     "ops.triton": {"ops"},
     "losses": {"ops", "ops.triton"},
-    "modeling.distributed": set(),
+    "modeling.distributed": {"ops"},
     "modeling.backbone": {"structures", "modeling.distributed"},
     "modeling.fcos": _NUMERICS | {"modeling.distributed"},
     "modeling.mask_head": _NUMERICS | {"ops.triton", "modeling.distributed"},

@@ -10,13 +10,15 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from ..ops import cells_inside, depth_on_grid, depth_similarity
+from ..ops.precision import full_precision, without_autocast
 
 
 def depth_consistency_score(masks: Tensor, similarity: Tensor, threshold: float) -> Tensor:
     """Compute S_d_cons: the share of a mask's weight that lies on pairs of similar depth (eq. 8).
 
     With S_d of each pixel and neighbor: the sum of 1[S_d > tau_d] P_mask S_d divided by the sum of P_mask S_d. Both
-    sums over the neighbors are independent of the mask, so that each mask costs two inner products.
+    sums over the neighbors are independent of the mask, so that each mask costs two inner products. They are computed
+    in float32 at least, also under autocast: the sum over a large mask overflows in float16.
 
     Args:
         masks: (N, 1, H, W) float, probabilities in [0, 1].
@@ -24,11 +26,13 @@ def depth_consistency_score(masks: Tensor, similarity: Tensor, threshold: float)
         threshold: tau_d.
 
     Returns:
-        (N,) in [0, 1]; 0 for an empty mask.
+        (N,) in [0, 1], float32 or float64; 0 for an empty mask.
     """
+    similarity = full_precision(similarity)
     similar = torch.where(similarity > threshold, similarity, 0).sum(0).flatten()
     total = similarity.sum(0).flatten()
-    sums = masks.flatten(1).to(total.dtype) @ torch.stack((similar, total), dim=1)
+    with without_autocast(masks.device):
+        sums = masks.flatten(1).to(total.dtype) @ torch.stack((similar, total), dim=1)
     return torch.where(sums[:, 1] > 0, sums[:, 0] / sums[:, 1].clamp(min=torch.finfo(sums.dtype).tiny), 0)
 
 

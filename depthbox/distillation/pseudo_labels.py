@@ -14,6 +14,7 @@ from torchvision.ops import box_iou
 from ..modeling.fcos.inference import Detections
 from ..modeling.meta_arch.depthbox import DepthBox
 from ..ops import box_masks, sample_grid
+from ..ops.precision import without_autocast
 from .candidates import find_candidates
 from .matching import DepthRule, DepthScorer, match_instances, matching_scores
 
@@ -118,11 +119,13 @@ class TeacherLabeler:
         """Match and label image by image, so that the masks of one image are in memory at a time."""
         beta = 0.0 if self.depth is None else self.depth.beta
         for b, (x, found, probabilities) in enumerate(zip(batch, candidates, masks, strict=True)):
-            iou = box_iou(boxes[b], found.boxes)
-            depth_scores = self._depth_scores(x, probabilities, sizes[b], padded)
-            scores = matching_scores(iou, depth_scores, found.scores, self.alpha, beta)
-            matched = match_instances(scores, (classes[b][:, None] == found.classes) & (iou > 0))
-            yield {**x, "instances": self._labeled(x["instances"], probabilities, scores, matched, sizes[b])}
+            with without_autocast(probabilities.device):
+                iou = box_iou(boxes[b], found.boxes)
+                depth_scores = self._depth_scores(x, probabilities, sizes[b], padded)
+                scores = matching_scores(iou, depth_scores, found.scores, self.alpha, beta)
+                matched = match_instances(scores, (classes[b][:, None] == found.classes) & (iou > 0))
+                labeled = self._labeled(x["instances"], probabilities, scores, matched, sizes[b])
+            yield {**x, "instances": labeled}
 
     def _depth_scores(
         self, x: dict[str, Any], probabilities: Tensor, size: tuple[int, int], padded: tuple[int, int]

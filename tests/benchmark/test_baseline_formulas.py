@@ -18,7 +18,7 @@ from depthbox.modeling.fcos import assign_targets as fast_assign_targets
 from depthbox.modeling.fcos.locations import pyramid_locations
 from depthbox.modeling.fcos.losses import box_loss, centerness
 from depthbox.modeling.fcos.targets import Assignment
-from depthbox.modeling.mask_head.paste import paste_rles as fast_paste_rles
+from depthbox.modeling.mask_head.rle import paste_rles as fast_paste_rles
 from depthbox.ops.edges import neighbor_offsets
 
 

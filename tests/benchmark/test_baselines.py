@@ -23,7 +23,7 @@ from depthbox.evaluation.coco_ground_truth import GroundTruth, read_annotations_
 from depthbox.losses import pairwise_nll as our_pairwise_nll
 from depthbox.modeling.fcos import assign_targets
 from depthbox.modeling.mask_head import Controller
-from depthbox.modeling.mask_head.paste import paste_rles
+from depthbox.modeling.mask_head.rle import paste_rles
 from depthbox.modeling.supervision.boxes import COLOR
 from depthbox.ops import aligned_upsample, box_masks, rgb_to_lab, unpack_edges
 

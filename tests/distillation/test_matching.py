@@ -57,6 +57,20 @@ def test_the_scorer_leaves_out_the_padding() -> None:
     assert ((scores > 0) & (scores < 1)).all()
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_an_object_that_fills_the_image_has_its_score_under_autocast(dtype: torch.dtype) -> None:
+    """The sums over 200 x 334 cells exceed the largest float16."""
+    similarity = depth_similarity(torch.rand(1, 1, 200, 334), torch.ones(1, 200, 334), 3, 2, 3.0)[0]
+    masks = torch.ones(1, 1, 200, 334)
+    expected = depth_consistency_score(masks, similarity, 0.5)
+    assert 0.3 < expected.item() < 0.99
+    with torch.autocast("cpu", dtype):
+        assert torch.equal(depth_consistency_score(masks, similarity, 0.5), expected)
+        torch.testing.assert_close(
+            depth_consistency_score(masks.to(dtype), similarity.to(dtype), 0.5), expected, rtol=0.02, atol=0.02
+        )
+
+
 def test_matching_scores_is_equation_9() -> None:
     iou, depth, prediction = torch.rand(2, 3), torch.rand(3), torch.rand(3)
     result = matching_scores(iou, depth, prediction, 0.6, 0.3)

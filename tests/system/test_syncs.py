@@ -15,6 +15,7 @@ from torch import Tensor
 from depthbox import add_depthbox_config, losses
 from depthbox.config import load_config
 from depthbox.engine import Trainer
+from depthbox.modeling.build import build_network
 from depthbox.modeling.supervision import boxes, depth
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -119,6 +120,27 @@ def test_a_step_has_few_waits_for_any_number_of_objects(method: str, tmp_path: P
 def test_the_teacher_has_the_same_waits_for_any_number_of_objects(tmp_path: Path, losses_of_a_gpu: None) -> None:
     found = waits_by_count(tmp_path, (7, 40), *TEACHER)
     assert len({waits.syncs.total() for waits in found.values()}) == 1, explain(found)
+
+
+@pytest.mark.parametrize("mask_format", ["rle", "bitmask"])
+def test_masks_of_an_image_need_few_waits_for_any_number(mask_format: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    overrides = ["MODEL.FPN.OUT_CHANNELS", "32", "TEST.MASK_FORMAT", mask_format, "MODEL.FCOS.INFERENCE_TH", "0.0"]
+    totals = {}
+    for count in (10, 100):
+        more = [*overrides, *DEPTH, "TEST.DETECTIONS_PER_IMAGE", str(count), "MODEL.FCOS.NMS_TH", "1.0"]
+        cfg = load_config(add_depthbox_config, str(ROOT / "tests" / "tiny.yaml"), overrides=more)
+        network = build_network(cfg).eval()
+        torch.nn.init.normal_(network.controller.weight, std=0.5)  # masks that are not empty
+        torch.nn.init.constant_(network.proposal_generator.fcos_head.bbox_pred.bias, 2.0)  # nor are the boxes
+        inputs = [{key: value for key, value in scene(1, 0).items() if key != "instances"}]
+        with torch.no_grad():
+            detections = network.proposal_generator.detect(network.predict_dense(inputs)[1])
+            monkeypatch.setattr(network.proposal_generator, "detect", lambda dense, found=detections: found)
+            with count_waits() as waits:
+                (found,) = network(inputs)
+        assert len(found["instances"]) == count
+        totals[count] = (waits.syncs.total() + waits.uploads.total(), waits)
+    assert totals[100][0] <= 10 and totals[100][0] == totals[10][0], f"{totals[100][1]}"
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="a GPU is required")

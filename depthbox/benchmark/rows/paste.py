@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ...modeling.mask_head.paste import paste_rles
+from ...modeling.mask_head.rle import paste_rles
 from .. import inputs
 from ..baselines import paste as baseline
 from ..comparison import Comparison, DisagreementError, Options

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from detectron2.layers import get_norm
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from ..distributed import build_norm
 
 
 @dataclass(frozen=True)
@@ -126,9 +127,7 @@ def _tower(channels: int, num_convs: int, norm: str) -> nn.Sequential:
     layers: list[nn.Module] = []
     for _ in range(num_convs):
         layers.append(nn.Conv2d(channels, channels, 3, padding=1))
-        if norm == "GN":
-            layers.append(nn.GroupNorm(math.gcd(32, channels // 2), channels))
-        elif norm:
-            layers.append(get_norm(norm, channels))
-        layers.append(nn.ReLU(inplace=True))
+        is_group = norm == "GN"
+        layer = nn.GroupNorm(math.gcd(32, channels // 2), channels) if is_group else build_norm(norm, channels)
+        layers += [nn.ReLU(inplace=True)] if layer is None else [layer, nn.ReLU(inplace=True)]
     return nn.Sequential(*layers)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from .branch import MaskBranch
 from .controller import Controller
 from .dynamic import DynamicMaskHead
-from .paste import mean_depth, paste_masks, paste_rles
+from .paste import mean_depth, paste_masks
+from .rle import paste_rles
 
 if TYPE_CHECKING:
     from ..supervision import MaskCriterion

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from detectron2.config import CfgNode, configurable
-from detectron2.layers import ShapeSpec, get_norm
+from detectron2.layers import ShapeSpec
 from torch import Tensor, nn
 
 from ...ops import aligned_upsample
+from ..distributed import build_norm
 
 
 class MaskBranch(nn.Module):
@@ -21,7 +22,7 @@ class MaskBranch(nn.Module):
         channels: number of channels of the convolutions.
         out_channels: C, number of channels of the mask features.
         num_convs: number of convolutions after the fusion.
-        norm: normalization of the convolutions, any name of Detectron2.
+        norm: normalization of the convolutions, see ``distributed.build_norm``.
     """
 
     @configurable
@@ -73,5 +74,5 @@ def _block(in_channels: int, channels: int, norm: str) -> nn.Sequential:
     nn.init.kaiming_uniform_(conv.weight, a=1)
     if conv.bias is not None:
         nn.init.zeros_(conv.bias)
-    layers = [conv, get_norm(norm, channels), nn.ReLU(inplace=True)]
+    layers = [conv, build_norm(norm, channels), nn.ReLU(inplace=True)]
     return nn.Sequential(*(layer for layer in layers if layer is not None))

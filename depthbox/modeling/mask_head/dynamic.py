@@ -167,13 +167,15 @@ class DynamicMaskHead(nn.Module):
             (w.flatten(0, 1) @ f.flatten(1)).view(-1, out, height, width)
             for w, f in zip(split_by_counts(weight[:, :, 2:], queries.counts), features, strict=True)
         ]
-        size = self.sizes_of_interest[queries.level].to(weight.dtype)[:, None]
+        wide = torch.promote_types(weight.dtype, torch.float32)  # half precision does not resolve pixels
+        size = self.sizes_of_interest[queries.level].to(wide)[:, None]
         half = self.feature_stride // 2
-        x = torch.arange(width, device=weight.device, dtype=weight.dtype) * self.feature_stride + half
-        y = torch.arange(height, device=weight.device, dtype=weight.dtype) * self.feature_stride + half
-        relative_x = (queries.locations[:, :1].to(weight.dtype) - x) / size
-        relative_y = (queries.locations[:, 1:].to(weight.dtype) - y) / size
+        x = torch.arange(width, device=weight.device, dtype=wide) * self.feature_stride + half
+        y = torch.arange(height, device=weight.device, dtype=wide) * self.feature_stride + half
+        relative_x = (queries.locations[:, :1].to(wide) - x) / size
+        relative_y = (queries.locations[:, 1:].to(wide) - y) / size
         across = weight[:, :, 0, None] * relative_x[:, None] + bias[:, :, None]
         down = weight[:, :, 1, None] * relative_y[:, None]
-        hidden = torch.cat(shared) + across[:, :, None, :]
-        return (hidden + down[:, :, :, None]).flatten(2)
+        hidden = torch.cat(shared)
+        hidden = hidden + across[:, :, None, :].to(hidden.dtype)
+        return (hidden + down[:, :, :, None].to(hidden.dtype)).flatten(2)

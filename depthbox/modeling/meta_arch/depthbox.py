@@ -209,7 +209,7 @@ class DepthBox(nn.Module):
         boxes = Boxes(found.boxes.clone())
         boxes.scale(output_size[1] / size[1], output_size[0] / size[0])
         boxes.clip(output_size)
-        keep = boxes.nonempty()
+        (keep,) = torch.where(boxes.nonempty())  # indices: each use of a mask would wait for its size
         instances = Instances(output_size)
         instances.pred_boxes = boxes[keep]
         instances.scores = found.scores[keep]

@@ -10,6 +10,7 @@ import torch
 from detectron2.config import CfgNode, configurable
 from torch import Tensor, nn
 
+from ...ops.precision import full_precision, without_autocast
 from ...structures import Annotations, MaskPredictions, Queries
 from .base import WeightedSupervision
 from .builder import build_supervision
@@ -29,7 +30,7 @@ class WeightedTargets:
 
 
 class MaskCriterion(nn.Module):
-    """Losses of masks and instance depth, computed in float32 at least (eq. 6 and 11).
+    """Losses of masks and instance depth, computed in float32 at least, also under autocast (eq. 6 and 11).
 
     The normalizers are means over all processes, so that n processes train like one process with the whole batch.
 
@@ -63,13 +64,14 @@ class MaskCriterion(nn.Module):
             image_sizes: (height, width) of each image without padding, pixels.
             annotations: annotations of these images, with ``fields``.
         """
-        return [
-            WeightedTargets(
-                kind.supervision.targets(images, image_sizes, annotations),
-                None if kind.weigh is None else kind.weigh(annotations),
-            )
-            for kind in self.kinds
-        ]
+        with without_autocast(images.device):
+            return [
+                WeightedTargets(
+                    kind.supervision.targets(images, image_sizes, annotations),
+                    None if kind.weigh is None else kind.weigh(annotations),
+                )
+                for kind in self.kinds
+            ]
 
     def forward(
         self, predictions: MaskPredictions, queries: Queries, targets: Sequence[WeightedTargets]
@@ -81,9 +83,15 @@ class MaskCriterion(nn.Module):
             queries: Q queries.
             targets: return value of ``targets`` for the same batch.
         """
+        with without_autocast(predictions.logits.device):
+            return self._sum_losses(predictions, queries, targets)
+
+    def _sum_losses(
+        self, predictions: MaskPredictions, queries: Queries, targets: Sequence[WeightedTargets]
+    ) -> dict[str, Tensor]:
         depth = predictions.depth_logits
-        logits = _full_precision(predictions.logits)
-        predictions = MaskPredictions(logits, None if depth is None else _full_precision(depth))
+        logits = full_precision(predictions.logits)
+        predictions = MaskPredictions(logits, None if depth is None else full_precision(depth))
         losses: dict[str, Tensor] = {}
         for kind, target in zip(self.kinds, targets, strict=True):
             if target.weight is None:
@@ -97,7 +105,3 @@ class MaskCriterion(nn.Module):
 
 def _unique(names: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
-
-
-def _full_precision(values: Tensor) -> Tensor:
-    return values.float() if values.dtype.itemsize < 4 else values

@@ -127,3 +127,24 @@ def test_hidden_units_are_not_kept_for_backward() -> None:
             function(features, params, queries((12,)))
         sizes.append(sum(kept.values()))
     assert sizes[1] < sizes[0] / 4
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_relative_coordinates_are_exact_under_autocast(dtype: torch.dtype) -> None:
+    """Half precision resolves 8 pixels (bfloat16) or 1 pixel (float16) at the right side of a large image."""
+    head = DynamicMaskHead(in_channels=CHANNELS, channels=WIDTH, triton=False)
+    width = 168  # 1344 pixels
+    asked = queries((1,))
+    asked.locations[0], asked.level[0] = torch.tensor([1300.0, 12.0]), 0
+    params = torch.zeros(1, head.num_params)
+    params[0, 0] = 1.0  # first unit of the first layer: relative x
+    params[0, 1 * 7] = -1.0  # second unit: its negative
+    params[0, 56] = params[0, 57] = 1.0  # the middle layer adds both: |relative x|
+    params[0, 120] = 1.0
+    features = torch.zeros(1, CHANNELS, 3, width)
+    exact = (1300 - (torch.arange(width) * 8.0 + 4)).abs() / 64
+    with torch.autocast("cpu", dtype):
+        logits = head.coarse_logits(features, params.to(dtype), asked)
+    near = exact < 1
+    assert near.sum() > 10
+    torch.testing.assert_close(logits[0, 0, 1, near].float(), exact[near], rtol=2**-7, atol=0)

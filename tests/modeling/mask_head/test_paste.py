@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from depthbox.modeling.mask_head import mean_depth, paste_masks
-from depthbox.modeling.mask_head.paste import paste_rles
+from depthbox.modeling.mask_head.rle import paste_rles
 from depthbox.ops import aligned_upsample
 
 
@@ -115,7 +115,7 @@ def test_half_precision():
 
 PEAK = """
 import resource, torch
-from depthbox.modeling.mask_head.paste import paste_rles
+from depthbox.modeling.mask_head.rle import paste_rles
 torch.set_num_threads(1)
 logits = torch.full((100, 1, 200, 272), -4.0)
 logits[:, :, 50:70, 60:90] = 4
