@@ -1,0 +1,146 @@
+"""Errors of writing: the file, the cause, the bytes that are needed and free, and the remedy in one line."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_DENIED = (errno.EACCES, errno.EPERM)
+
+
+class WriteError(OSError):
+    """A file that cannot be written.
+
+    Attributes:
+        path: the file.
+        errno: error number of the operating system, None if it is unknown.
+    """
+
+    def __init__(self, message: str, path: str = "", number: int | None = None) -> None:
+        super().__init__(message)
+        self.path, self.errno = path, number
+
+    def __reduce__(self) -> tuple[type[WriteError], tuple[str, str, int | None]]:
+        """Keep all attributes when a worker process sends the error."""
+        return type(self), (str(self), self.path, self.errno)
+
+    @classmethod
+    def from_error(cls, path: str | os.PathLike[str], error: OSError, needed: int = 0) -> WriteError:
+        """Describe an error of the operating system.
+
+        Args:
+            path: the file that was being written.
+            error: the error.
+            needed: bytes that the file takes at least; 0 = unknown.
+        """
+        if isinstance(error, WriteError):
+            return error
+        path = Path(path)
+        cause = error.strerror or str(error) or type(error).__name__
+        facts, remedy = _explain(path, error, needed)
+        message = f"{path} cannot be written: {cause}{f' ({facts})' if facts else ''}; {remedy}"
+        return cls(message, str(path), error.errno)
+
+
+@contextlib.contextmanager
+def explain_write_errors(path: str | os.PathLike[str], needed: int = 0) -> Iterator[None]:
+    """Turn each OSError of a block that only writes into a ``WriteError`` that names the file.
+
+    Args:
+        path: the file or folder that the block writes.
+        needed: bytes that it takes at least; 0 = unknown.
+    """
+    try:
+        yield
+    except BrokenPipeError:  # the reader of a pipe has ended, as in `... | head`
+        raise
+    except OSError as error:
+        raise WriteError.from_error(path, error, needed) from error
+
+
+def make_folder(folder: str | os.PathLike[str]) -> Path:
+    """Create a folder and its parents, if they are missing.
+
+    Raises:
+        WriteError: it cannot be created, for instance because a file has its name.
+    """
+    with explain_write_errors(folder):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    return Path(folder)
+
+
+def describe_shortage(folder: str | os.PathLike[str], needed: int) -> str:
+    """Return a line if the disk of a folder probably has less space than a job will take; "" otherwise.
+
+    Args:
+        folder: the output; it need not exist.
+        needed: estimated bytes.
+    """
+    free = _find_free(Path(folder))
+    if free is None or free >= needed:
+        return ""
+    return (
+        f"about {format_bytes(needed)} will be written to {folder}, but only {format_bytes(free)} are free: free space "
+        "there, or choose another output"
+    )
+
+
+def format_bytes(number: float) -> str:
+    """Return a size with a decimal unit, such as "4.1 MB"."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if number < 1000:
+            return f"{number:.0f} bytes" if unit == "bytes" else f"{number:.1f} {unit}"
+        number /= 1000
+    return f"{number:.1f} TB"
+
+
+def _explain(path: Path, error: OSError, needed: int) -> tuple[str, str]:
+    """Return facts in parentheses and the remedy."""
+    if error.errno in _FULL:
+        facts = [f"it needs at least {format_bytes(needed)}"] * bool(needed)
+        if (free := _find_free(path.parent)) is not None:
+            facts.append(f"{format_bytes(free)} are free in {path.parent}")
+        return ", ".join(facts), "free space there, or choose another output"
+    if error.errno == errno.EFBIG:
+        facts = [f"it needs at least {format_bytes(needed)}"] * bool(needed) + _describe_limit()
+        return ", ".join(facts), "raise the limit (ulimit -f), or choose another output"
+    if error.errno in _DENIED:
+        return "", f"correct the permissions of {_find_existing(path)}, or choose another output"
+    if error.errno == errno.EROFS:
+        return "", "the disk may only be read: choose another output"
+    if isinstance(error, IsADirectoryError):
+        return "", "choose another name"
+    blocking = next((place for place in (path, *path.parents) if os.path.isfile(place)), None)
+    if blocking is not None and isinstance(error, NotADirectoryError | FileExistsError):
+        return "", f"{blocking} is a file, not a folder: choose another output"
+    if error.errno == errno.ENAMETOOLONG:
+        return "", "choose a shorter name"
+    return "", "choose another output"
+
+
+def _describe_limit() -> list[str]:
+    try:
+        import resource
+    except ImportError:  # Windows
+        return []
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    return [] if limit == resource.RLIM_INFINITY else [f"files are limited to {format_bytes(limit)}"]
+
+
+def _find_existing(path: Path) -> Path:
+    """Return the nearest parent folder that exists."""
+    return next((parent for parent in path.parents if os.path.isdir(parent)), Path("."))
+
+
+def _find_free(folder: Path) -> int | None:
+    """Return the bytes that this user may still write to the disk of a folder; None if they are unknown."""
+    folder = folder if os.path.isdir(folder) else _find_existing(folder)
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return None
