@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -74,7 +75,25 @@ def make_folder(folder: str | os.PathLike[str]) -> Path:
     return Path(folder)
 
 
-def describe_shortage(folder: str | os.PathLike[str], needed: int) -> str:
+def require_writable(path: str | os.PathLike[str]) -> None:
+    """Check that a file can be written, before a long computation. Nothing is created or changed.
+
+    Raises:
+        WriteError: a folder has its name, a file has the name of its folder, the name is too long, or the user may not
+            write there.
+    """
+    path = Path(path)
+    with explain_write_errors(path):
+        with contextlib.suppress(FileNotFoundError):
+            if stat.S_ISDIR(path.stat().st_mode):
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        folder = _find_existing(path)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            number = errno.EROFS if _is_read_only(folder) else errno.EACCES
+            raise OSError(number, os.strerror(number))
+
+
+def describe_shortage(folder: str | os.PathLike[str], needed: float) -> str:
     """Return a line if the disk of a folder probably has less space than a job will take; "" otherwise.
 
     Args:
@@ -130,6 +149,11 @@ def _describe_limit() -> list[str]:
         return []
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
     return [] if limit == resource.RLIM_INFINITY else [f"files are limited to {format_bytes(limit)}"]
+
+
+def _is_read_only(folder: Path) -> bool:
+    read_only = getattr(os, "ST_RDONLY", 0)
+    return bool(read_only) and bool(os.statvfs(folder).f_flag & read_only)
 
 
 def _find_existing(path: Path) -> Path:

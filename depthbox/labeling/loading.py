@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..data.depth_io import DEPTH_SUFFIXES, DepthFileError, read_depth, resize_depth
 from ..distillation.matching import DepthRule
+from ..inference.fingerprint import fingerprint
 from ..inference.predictor import build_resize, load_network, prepare_image, require_depthbox
 from ..io.annotations.canonical import canonicalize
 from ..io.annotations.detect import read_raw, splits_of
@@ -21,7 +22,6 @@ from ..io.images import RGBImage
 from ..modeling.meta_arch.depthbox import DepthBox
 from .box_labeler import BoxLabeler, BoxMask, View
 from .job import Entry, Labeler, Prompts
-from .partial_results import fingerprint
 
 
 def load_annotations(source: Path, images: Path | None = None, split: str = "") -> AnnotationSet:
