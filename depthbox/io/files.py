@@ -7,6 +7,7 @@ import errno
 import io
 import os
 import stat
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, cast
@@ -14,7 +15,15 @@ from typing import IO, Any, cast
 from .temporary_files import claim_temporary, release_temporary, remove_stale
 from .write_errors import WriteError, explain_write_errors, make_folder
 
-__all__ = ["WriteError", "atomic_open", "atomic_path", "explain_write_errors", "make_folder", "remove_stale"]
+__all__ = [
+    "WriteError",
+    "atomic_open",
+    "atomic_path",
+    "explain_write_errors",
+    "make_folder",
+    "open_scratch",
+    "remove_stale",
+]
 
 
 @contextlib.contextmanager
@@ -64,6 +73,22 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
+def open_scratch(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
+    """Open an unnamed temporary file on the disk of a file that is being written; it vanishes with the process.
+
+    Args:
+        path: the file, which errors name. Its folder exists.
+
+    Raises:
+        WriteError: the disk is full.
+    """
+    with explain_write_errors(path):
+        raw = tempfile.TemporaryFile(dir=Path(path).parent)  # noqa: SIM115 (closed by _check_writing)
+    with _check_writing(raw, Path(path), sync=False) as file:
+        yield file
+
+
+@contextlib.contextmanager
 def _replace(path: Path, temporary: Path) -> Iterator[Path]:
     """Rename a temporary file when the block ends, or remove it if the block raises."""
     try:
@@ -97,6 +122,9 @@ class _CheckedFile(io.BufferedIOBase):
         self.needed = max(self.needed, self._position)
         with self._remember():
             return self._wrapped.write(data)
+
+    def read(self, size: int | None = -1) -> bytes:
+        return self._wrapped.read(-1 if size is None else size)
 
     def flush(self) -> None:
         with self._remember():
@@ -143,11 +171,18 @@ class _CheckedFile(io.BufferedIOBase):
 def _open_checked(target: Path, path: Path, mode: str) -> Iterator[IO[bytes]]:
     """Open ``target`` for writing; errors are those of ``path``."""
     with explain_write_errors(path):
-        raw = cast("IO[bytes]", open(target, mode))  # noqa: SIM115 (closed below)
+        raw = cast("IO[bytes]", open(target, mode))  # noqa: SIM115 (closed by _check_writing)
+    with _check_writing(raw, path, sync=mode == "xb") as file:
+        yield file
+
+
+@contextlib.contextmanager
+def _check_writing(raw: IO[bytes], path: Path, sync: bool) -> Iterator[IO[bytes]]:
+    """Wrap an open file in a ``_CheckedFile`` and close it when the block ends; errors are those of ``path``."""
     checked = _CheckedFile(raw)
     try:
         yield cast("IO[bytes]", checked)
-        checked.finish(sync=mode == "xb")
+        checked.finish(sync)
     except BrokenPipeError:
         raise
     except Exception as error:

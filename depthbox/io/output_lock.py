@@ -24,22 +24,23 @@ class OutputInUseError(ValueError):
 
 
 @contextlib.contextmanager
-def lock_output(path: str | os.PathLike[str]) -> Iterator[None]:
+def lock_output(path: str | os.PathLike[str], file: str = "") -> Iterator[None]:
     """Lock an output file or folder for this process while the block runs.
 
-    The lock is one of the operating system on ``.NAME.lock`` beside the output, so a process that dies does not leave
-    it locked. The file is removed at the end. Without support by the system or the file system nothing is locked.
+    The lock is one of the operating system on a hidden file, so a process that dies does not leave it locked. The file
+    is removed at the end. Without support by the system or the file system nothing is locked.
 
     Args:
-        path: the output. Missing parent folders are created.
+        path: the output. Missing folders are created.
+        file: name of the lock file in ``path``, which is a folder; "" = ``.NAME.lock`` beside ``path``.
 
     Raises:
         OutputInUseError: another process holds the lock.
         WriteError: the folder of the output cannot be written.
     """
     path = Path(path)
-    lock = path.with_name(f".{path.name[:200]}.lock")
-    make_folder(path.parent)
+    lock = path / file if file else path.with_name(f".{path.name[:200]}.lock")
+    make_folder(lock.parent)
     descriptor = _acquire(lock, path)
     try:
         yield

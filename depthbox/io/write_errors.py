@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_BLOCK = 4096  # bytes that a file system allocates at once
 _DENIED = (errno.EACCES, errno.EPERM)
 
 
@@ -109,6 +110,21 @@ def describe_shortage(folder: str | os.PathLike[str], needed: float) -> str:
     )
 
 
+def find_exhaustion(folder: str | os.PathLike[str], size: int) -> int | None:
+    """Return the error number of a full disk or of the limit of file sizes, None if both have space.
+
+    This is for libraries that do not report failed writes.
+
+    Args:
+        folder: folder of the file.
+        size: bytes of the file so far.
+    """
+    free, limit = _find_free(Path(folder)), _find_limit()
+    if free is not None and free < _BLOCK:
+        return errno.ENOSPC
+    return errno.EFBIG if limit is not None and size > limit - _BLOCK else None
+
+
 def format_bytes(number: float) -> str:
     """Return a size with a decimal unit, such as "4.1 MB"."""
     for unit in ("bytes", "kB", "MB", "GB"):
@@ -143,12 +159,18 @@ def _explain(path: Path, error: OSError, needed: int) -> tuple[str, str]:
 
 
 def _describe_limit() -> list[str]:
+    limit = _find_limit()
+    return [] if limit is None else [f"files are limited to {format_bytes(limit)}"]
+
+
+def _find_limit() -> int | None:
+    """Return the largest allowed size of a file in bytes; None if there is no limit."""
     try:
         import resource
     except ImportError:  # Windows
-        return []
+        return None
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
-    return [] if limit == resource.RLIM_INFINITY else [f"files are limited to {format_bytes(limit)}"]
+    return None if limit == resource.RLIM_INFINITY else limit
 
 
 def _is_read_only(folder: Path) -> bool:
