@@ -106,5 +106,5 @@ def _process_age(pid: int) -> float | None:
         if fields[0] in (b"Z", b"X"):
             return None
         return time.clock_gettime(time.CLOCK_BOOTTIME) - int(fields[19]) / os.sysconf("SC_CLK_TCK")
-    except (OSError, ValueError, IndexError, AttributeError):  # no Linux
+    except (OSError, ValueError, IndexError, AttributeError):  # without /proc
         return float("inf")

@@ -164,7 +164,7 @@ def _describe_limit() -> list[str]:
 
 
 def _find_limit() -> int | None:
-    """Return the largest allowed size of a file in bytes; None if there is no limit."""
+    """Return the largest size of files in bytes; None if they are not limited."""
     try:
         import resource
     except ImportError:  # Windows

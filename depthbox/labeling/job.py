@@ -3,46 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from ..data.depth_io import DepthFileError
 from ..io.annotations.records import AnnotationSet
-from ..io.coco_masks import MASK_FORMATS, clip_box, crop_to_rle
+from ..io.coco_masks import MASK_FORMATS, crop_to_rle
 from ..io.files import WriteError, remove_stale
-from ..io.images import ImageError, RGBImage, read_image
+from ..io.images import ImageError, read_image
 from ..io.output_lock import OutputInUseError, lock_output
 from ..io.write_errors import describe_shortage, require_writable
-from .box_labeler import BoxMask
 from .output import digest_images, read_labels, write_labels
 from .partial_results import ObjectLabel, PartialResults
+from .prompts import Entry, Labeler, PromptReader, read_box_prompts
 
-Entry = dict[str, Any]
 _INPUT_BYTES, _MASK_BYTES = 150, 350  # of an annotation in the input, and of an encoded mask
-
-
-@dataclass(frozen=True)
-class Prompts:
-    """Prompts of N objects of one image. A labeler computes one mask for each.
-
-    Attributes:
-        boxes: (N, 4) float64 xyxy in pixels of the original image, clipped to it.
-        annotations: the N canonical annotations that the prompts belong to; () if there are none.
-    """
-
-    boxes: NDArray[np.float64]
-    annotations: Sequence[Entry] = ()
-
-
-# Computes the masks of prompts from the canonical entry of the image, the image and the prompts.
-Labeler = Callable[[Entry, RGBImage, Prompts], Sequence[BoxMask]]
-# Makes prompts of the canonical annotations of an image of (height, width); objects without a usable one are left out.
-PromptReader = Callable[[Sequence[Entry], tuple[int, int]], Prompts]
 
 
 class SizeMismatchError(ValueError):
@@ -114,14 +90,6 @@ class LabelSummary:
     def unlabeled(self) -> int:
         """Number of annotations without a label, crowds not counted."""
         return len(self.annotations.original.get("annotations") or ()) - self.crowds - len(self.labels)
-
-
-def read_box_prompts(annotations: Sequence[Entry], size: tuple[int, int]) -> Prompts:
-    """Make prompts of the boxes of annotations. Boxes with less than half a pixel inside the image are left out."""
-    clipped = [(clip_box(entry["bbox"], size), entry) for entry in annotations]
-    inside = [(box, entry) for box, entry in clipped if box is not None]
-    boxes = np.array([box for box, _ in inside], dtype=np.float64).reshape(-1, 4)
-    return Prompts(boxes, [entry for _, entry in inside])
 
 
 def label_dataset(job: LabelJob, label: Labeler, read_prompts: PromptReader = read_box_prompts) -> LabelSummary:
