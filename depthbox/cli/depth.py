@@ -93,6 +93,7 @@ def run(arguments: argparse.Namespace) -> int:
     from ..data.pseudo_depth.generate import choose_devices
     from ..data.pseudo_depth.model import describe_model
     from ..data.pseudo_depth.worker import DepthSettings
+    from ..io.write_errors import require_writable
 
     check_arguments(arguments)
     model = describe_model(arguments.model, arguments.revision, arguments.invert)
@@ -104,6 +105,8 @@ def run(arguments: argparse.Namespace) -> int:
         prepare_folder(arguments.output, plan.dataset.items, info, overwrite=arguments.overwrite, dry_run=True)
         print_settings(settings, devices, plan, arguments)
         return 0
+    if arguments.sheet:
+        require_writable(arguments.sheet)
     with occupy_folder(arguments.output, arguments.shard, arguments.num_shards):
         prepare_folder(arguments.output, plan.dataset.items, info, overwrite=arguments.overwrite)
         print_settings(settings, devices, plan, arguments)

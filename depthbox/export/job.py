@@ -13,7 +13,7 @@ from detectron2.data import transforms as T
 from tqdm import tqdm
 
 from ..inference.predictor import build_resize, load_network, require_depthbox
-from ..io.files import atomic_open, remove_stale
+from ..io.files import atomic_open
 from ..io.media import MediaSource, read_frames
 from ..io.write_errors import require_writable
 from .check import ExportReport, check_runner, require_equal
@@ -81,8 +81,7 @@ def export_network(
         progress = tqdm(inputs, total=len(check), unit="image", desc="check")
         report = check_runner(model, graph.flip, make_runner(content, settings.form), progress)
         require_equal(report)
-    remove_stale(settings.output.parent)
-    with atomic_open(settings.output) as file:
+    with atomic_open(settings.output, tidy=True) as file:
         file.write(content)
     return report
 

@@ -27,7 +27,7 @@ __all__ = [
 
 
 @contextlib.contextmanager
-def atomic_open(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
+def atomic_open(path: str | os.PathLike[str], tidy: bool = False) -> Iterator[IO[bytes]]:
     """Open a file for writing bytes that appears under its name only when it is complete and on disk.
 
     The bytes go to a temporary file in the same folder, which is created if missing. When the block ends, the file is
@@ -36,6 +36,8 @@ def atomic_open(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
 
     Args:
         path: the final name.
+        tidy: first remove the temporary files that dead processes left in the folder, see ``remove_stale``. This lists
+            the folder: writers of many files call ``remove_stale`` once instead.
 
     Yields:
         A binary file object without a file descriptor: libraries write through ``write``, so that no error is lost.
@@ -48,6 +50,8 @@ def atomic_open(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
         with _open_checked(path, path, "wb") as file:
             yield file
         return
+    if tidy:
+        remove_stale(path.parent)
     with _replace(path, claim_temporary(path)) as temporary, _open_checked(temporary, path, "xb") as file:
         yield file
 

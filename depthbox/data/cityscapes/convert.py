@@ -15,7 +15,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from ...io.files import atomic_open, remove_stale
+from ...io.files import atomic_open
 from ...io.write_errors import require_writable
 from ..process_pool import map_in_processes
 from .frames import CityscapesFrame, find_frames
@@ -143,12 +143,11 @@ def convert(
     if min_area is None:
         min_area = OFFICIAL_MIN_AREA if split == "val" else 0
     work = partial(convert_frame, boxes_only=boxes_only, min_area=min_area)
-    remove_stale(output.parent)
     with map_in_processes(work, frames, workers) as done:
         bar = tqdm(done, split, len(frames), unit="image", disable=not progress, mininterval=_BAR_INTERVAL)
         records = list(bar)
     info = {"description": "Cityscapes, fine annotations", "split": split, "min_area": min_area}
-    with atomic_open(output) as file:
+    with atomic_open(output, tidy=True) as file:
         file.write(_format_coco(info, records))
     return _count(records)
 
