@@ -5,6 +5,7 @@ Requires numpy, onnxruntime and Pillow, but neither DepthBox nor torch. Draws ma
 """
 
 import json
+import os
 import sys
 
 import numpy as np
@@ -40,4 +41,9 @@ for box, label, score, mask in zip(*outputs, strict=True):
         pen.rectangle(box.tolist(), outline=color)
         pen.text((box[0] + 2, box[1] + 1), f"{notes['classes'][label]} {score:.2f}", fill="white")
         print(f"{notes['classes'][label]} {score:.3f} {[round(float(x), 1) for x in box]}")
-photo.save(target)
+partial = os.path.join(os.path.dirname(target), f".partial_{os.path.basename(target)}")
+try:
+    photo.save(partial)  # an older result is kept if the disk is full
+    os.replace(partial, target)
+except OSError as error:
+    sys.exit(f"{target} cannot be written: {error}")

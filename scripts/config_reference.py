@@ -139,7 +139,9 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     page = make_page(SOURCE.read_text(encoding="utf-8"))
     if not arguments.check:
-        PAGE.write_text(page, encoding="utf-8")
+        partial = PAGE.with_suffix(".partial")
+        partial.write_text(page, encoding="utf-8")
+        partial.replace(PAGE)
         print(PAGE.relative_to(ROOT))
         return 0
     if PAGE.is_file() and PAGE.read_text(encoding="utf-8") == page:

@@ -141,10 +141,13 @@ def build_wheel(sdist: Path, wheel_dir: Path) -> Path:
     wheel_dir.mkdir(parents=True, exist_ok=True)
     wheel = wheel_dir / f"detectron2-{WHEEL_VERSION}-py3-none-any.whl"
     partial = wheel.with_suffix(".partial")
-    with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path, text in files.items():
-            archive.writestr(path, text)
-    return partial.replace(wheel)
+    try:
+        with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
+            for path, text in files.items():
+                archive.writestr(path, text)
+        return partial.replace(wheel)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _record_hash(text: str) -> str:

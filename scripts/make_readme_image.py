@@ -165,7 +165,7 @@ def main(argv: list[str] | None = None) -> None:
         predict = load_predictor(cfg, arguments.weights)
         figure = make_figure(chosen, predict, arguments.score_threshold, arguments.tile_width)
         content = encode(figure, arguments.output.suffix)
-        with atomic_open(arguments.output) as file:
+        with atomic_open(arguments.output, tidy=True) as file:
             file.write(content)
     except (ValueError, OSError) as error:
         remedy = "; `make demo` trains the default network" if not Path(arguments.weights).is_file() else ""

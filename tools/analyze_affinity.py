@@ -110,7 +110,7 @@ def main(argv: list[str] | None = None) -> None:
             "affinity.json": encode_json(pairs, {"json": name, "min_size": arguments.min_size}),
         }
         for file_name, content in files.items():
-            with atomic_open(output / file_name) as file:
+            with atomic_open(output / file_name, tidy=True) as file:
                 file.write(content)
     except (ValueError, OSError) as error:
         sys.exit(f"{Path(sys.argv[0]).name}: {error}")

@@ -86,7 +86,7 @@ def pack(results: Path, info: Path, output: Path) -> PackedResults:
     if most > MAX_DETECTIONS:
         raise ValueError(f"{results}: image {image} has {most} predictions; set TEST.DETECTIONS_PER_IMAGE 100")
     target = output / f"{NAME}.zip"
-    with atomic_open(target) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+    with atomic_open(target, tidy=True) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(f"{NAME}.json", json.dumps(predictions))
     return PackedResults(target, len(predictions), len(counts), len(sizes))
 

@@ -87,7 +87,7 @@ def main(argv: list[str] | None = None) -> None:
         found = compare(arguments)
         if arguments.output:
             content = {name: vars(quality) for name, quality in found.items()}
-            with atomic_open(arguments.output) as file:
+            with atomic_open(arguments.output, tidy=True) as file:
                 file.write((json.dumps(content, indent=2) + "\n").encode())
     except (ValueError, OSError) as error:
         sys.exit(f"{Path(sys.argv[0]).name}: {error}")

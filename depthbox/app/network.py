@@ -21,8 +21,8 @@ from ..inference.predictor import (
 )
 from ..io.coco_masks import crop_to_rle
 from ..io.images import RGBImage
-from ..labeling.job import Prompts
 from ..labeling.loading import build_box_labeler
+from ..labeling.prompts import Prompts
 from ..modeling.mask_head import mean_depth
 from ..modeling.meta_arch.depthbox import DepthBox
 from .boxes import GivenBox

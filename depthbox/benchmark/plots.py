@@ -96,5 +96,5 @@ def _figure(width: float, height: float) -> Figure:
 def _save(figure: Figure, path: Path) -> None:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
-    with atomic_open(path) as file:
+    with atomic_open(path, tidy=True) as file:
         file.write(buffer.getvalue())

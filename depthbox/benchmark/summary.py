@@ -141,7 +141,7 @@ class Summary:
         content = self.as_dict()
         files = {JSON_FILE: json.dumps(content, indent=1) + "\n", TABLE_FILE: format_markdown(content, self.cuda_names)}
         for name, text in files.items():
-            with atomic_open(self.folder / name) as file:
+            with atomic_open(self.folder / name, tidy=True) as file:
                 file.write(text.encode())
 
     def draw(self) -> None:

@@ -72,8 +72,13 @@ def run(arguments: argparse.Namespace) -> int:
     from ..data.check.check import CheckSettings
     from ..data.check.report import summary
     from ..data.check.splits import check_splits, find_splits
+    from ..io.write_errors import require_writable
+    from ..reports.dataset import PAGE
 
     check_arguments(arguments)
+    for path in (arguments.output and arguments.output / PAGE, arguments.report, arguments.fix):
+        if path:
+            require_writable(path)
     settings = CheckSettings(
         data=arguments.data,
         images=arguments.images,

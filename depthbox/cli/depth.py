@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ..data.pseudo_depth.items import DepthItem, DepthItemList
-    from ..data.pseudo_depth.worker import DepthFailure, GeneratedDepth
+    from ..data.pseudo_depth.worker import DepthFailure, DepthSettings, GeneratedDepth
 
 SUMMARY = "Estimate the depth of images with a pretrained network."
 STOPPED = "stopped; the same command continues"
@@ -89,10 +89,11 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         ValueError, OSError, ImportError: a mistake in the options or files, or transformers is not installed.
     """
-    from ..data.pseudo_depth.folder import describe_folder, prepare_folder
-    from ..data.pseudo_depth.generate import choose_devices, generate
+    from ..data.pseudo_depth.folder import describe_folder, occupy_folder, prepare_folder
+    from ..data.pseudo_depth.generate import choose_devices
     from ..data.pseudo_depth.model import describe_model
     from ..data.pseudo_depth.worker import DepthSettings
+    from ..io.write_errors import require_writable
 
     check_arguments(arguments)
     model = describe_model(arguments.model, arguments.revision, arguments.invert)
@@ -100,16 +101,30 @@ def run(arguments: argparse.Namespace) -> int:
     settings = DepthSettings(model, arguments.size, arguments.batch_size, arguments.half, arguments.threads)
     plan = make_plan(arguments)
     info = describe_folder(model, arguments.size, arguments.half)
-    options = {"overwrite": arguments.overwrite, "dry_run": arguments.dry_run}
-    prepare_folder(arguments.output, plan.dataset.items, info, **options)
-    print(f"model    {model.name} ({model.weights}), on {', '.join(devices)}")
-    print(f"output   {'distance, inverted' if model.inverted else 'inverse depth, kept'}: 1 = near")
-    print_plan(plan, arguments)
     if arguments.dry_run:
+        prepare_folder(arguments.output, plan.dataset.items, info, overwrite=arguments.overwrite, dry_run=True)
+        print_settings(settings, devices, plan, arguments)
         return 0
+    if arguments.sheet:
+        require_writable(arguments.sheet)
+    with occupy_folder(arguments.output, arguments.shard, arguments.num_shards):
+        prepare_folder(arguments.output, plan.dataset.items, info, overwrite=arguments.overwrite)
+        print_settings(settings, devices, plan, arguments)
+        return generate_and_print(plan, settings, devices, arguments)
+
+
+def generate_and_print(
+    plan: DepthPlan, settings: DepthSettings, devices: Sequence[str], arguments: argparse.Namespace
+) -> int:
+    """Generate the missing maps, draw the sheet and print the result; return the exit status."""
+    from ..data.pseudo_depth.folder import describe_depth_shortage
+    from ..data.pseudo_depth.generate import generate
+
+    if warning := describe_depth_shortage(plan.todo, arguments.size, arguments.output):
+        print(f"warning: {warning}", file=sys.stderr)
     generated = generate(plan.todo, settings, devices)
     if arguments.sheet:
-        draw_sheet(arguments, plan.shard, generated.failures, f"{model.name}, {model.weights}")
+        draw_sheet(arguments, plan.shard, generated.failures, f"{settings.model.name}, {settings.model.weights}")
     print_result(plan, generated)
     return 1 if generated.failures or plan.dataset.unreadable else 0
 
@@ -126,6 +141,16 @@ def make_plan(arguments: argparse.Namespace) -> DepthPlan:
         return DepthPlan(dataset, shard, shard)
     checked = tqdm(shard, desc="looking for complete maps", unit="image", leave=False, delay=2)
     return DepthPlan(dataset, shard, [item for item in checked if not is_complete(item, arguments.size)])
+
+
+def print_settings(
+    settings: DepthSettings, devices: Sequence[str], plan: DepthPlan, arguments: argparse.Namespace
+) -> None:
+    """Print the model, the devices and the plan."""
+    model = settings.model
+    print(f"model    {model.name} ({model.weights}), on {', '.join(devices)}")
+    print(f"output   {'distance, inverted' if model.inverted else 'inverse depth, kept'}: 1 = near")
+    print_plan(plan, arguments)
 
 
 def print_plan(plan: DepthPlan, arguments: argparse.Namespace) -> None:

@@ -69,6 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
     """
     from .. import add_depthbox_config
     from ..config import load_config
+    from ..io.write_errors import require_writable
 
     config, weights = _find_run(arguments)
     if arguments.images is not None and arguments.data is None:
@@ -85,6 +86,8 @@ def run(arguments: argparse.Namespace) -> int:
         cfg = load_config(add_depthbox_config, config, [*words, *_data_words(arguments, cfg)])
     elif not cfg.DATASETS.TEST:
         raise ValueError(f"{config} has no test images: name annotations with --data (and --images)")
+    if arguments.report is not None:
+        require_writable(arguments.report)
     command = shlex.join(sys.argv)
     job = functools.partial(
         evaluate_and_print, cfg, not weights and arguments.run is not None, command, arguments.report
@@ -112,7 +115,7 @@ def evaluate_and_print(cfg: CfgNode, newest: bool, command: str, report: Path | 
         return
     print(format_metrics(results))
     if report is not None:
-        with atomic_open(report) as file:
+        with atomic_open(report, tidy=True) as file:
             file.write(json.dumps(_plain(results), indent=1).encode() + b"\n")
         print(f"report  {report}")
 
@@ -196,7 +199,6 @@ def _data_words(arguments: argparse.Namespace, cfg: CfgNode) -> list[str]:
     stem = raw.source.resolve().stem or "data"  # the source may be "." or ".."
     name = f"{stem}_{split}" if splits_of(arguments.data) else stem
     file = Path(cfg.OUTPUT_DIR) / "inference" / name / "ground_truth.json"
-    file.parent.mkdir(parents=True, exist_ok=True)
     write_coco(repaired_coco(annotations), file)
     entry = [name, os.path.abspath(file), os.path.abspath(annotations.image_root), ""]
     return ["DATASETS.COCO_STYLE", repr([entry]), "DATASETS.TEST", repr((name,))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 SUMMARY = "Write a trained network as an ONNX model or for torch.export."
@@ -75,6 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
     from .. import add_depthbox_config
     from ..config import load_config
     from ..export import FORMATS, ExportSettings, export_network
+    from ..export.finished import export_fingerprint, is_exported
     from ..inference.classes import find_classes
     from ..inference.predictor import find_config
     from ..io.media import find_sources
@@ -97,6 +99,11 @@ def run(arguments: argparse.Namespace) -> int:
         opset=arguments.opset,
         classes=find_classes(cfg, arguments.classes).names,
     )
+    settings = replace(settings, job=export_fingerprint(cfg, arguments.weights, settings, sources))
+    if is_exported(settings):
+        print(f"exported{' and checked' * bool(sources)} by an earlier call with the same inputs")
+        print(output)
+        return 0
     print("exporting takes one to a few minutes", file=sys.stderr)
     report = export_network(cfg, arguments.weights, settings, sources)
     print(f"checked: {report}" if report else "not checked: add images with --check")

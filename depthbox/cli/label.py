@@ -99,7 +99,7 @@ def label(arguments: argparse.Namespace) -> LabelSummary:
     from ..inference.predictor import find_config
     from ..io.annotations.records import format_note
     from ..io.pages import describe_pages
-    from ..labeling.job import LabelJob, check_job, find_finished, label_dataset
+    from ..labeling.job import LabelJob, check_job, describe_label_shortage, find_finished, label_dataset
     from ..labeling.loading import job_fingerprint, load_annotations, load_box_labeler
 
     config_file = find_config(arguments.weights, arguments.config_file)
@@ -122,6 +122,7 @@ def label(arguments: argparse.Namespace) -> LabelSummary:
         *(format_note(note) for note in annotations.notes if note.rule not in _UNREPORTED),
         describe_pages(annotations.image_root, [image["file_name"] for image in annotations.content["images"]]),
         compare_classes(annotations, classes.names if classes.known else ()),
+        describe_label_shortage(job),
     ]:
         if line:
             print(line, file=sys.stderr)

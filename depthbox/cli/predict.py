@@ -26,8 +26,9 @@ examples:
 
 The output folder contains overlays/ (one image or video per input),
 predictions.json (COCO, with scores, masks as RLE, and the depth of objects if
-the network predicts it) and cutouts/ (PNG files with a transparent
-background). The config of the training run is config.yaml beside the weights.
+the network predicts it), cutouts/ (PNG files with a transparent background)
+and prediction_info.json, by which a repeated command finds that it is done.
+The config of the training run is config.yaml beside the weights.
 Exit status: 0 all inputs were read, 1 some could not be read, 2 wrong options
 or files, 130 stopped by Ctrl-C.
 """
@@ -76,6 +77,14 @@ def run(arguments: argparse.Namespace) -> int:
     from .. import add_depthbox_config
     from ..config import load_config
     from ..inference.classes import find_classes
+    from ..inference.finished import (
+        RECORD,
+        describe_prediction_shortage,
+        find_finished,
+        occupy_output,
+        prediction_fingerprint,
+        write_record,
+    )
     from ..inference.pipeline import predict_sources
     from ..inference.predictor import find_config, load_batch_predictor
     from ..io.media import find_sources
@@ -90,8 +99,20 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.color_by == "depth" and not cfg.MODEL.DEPTH.LAYER:
         raise ValueError("the network does not predict depth (MODEL.DEPTH.LAYER is False): use another --color-by")
     classes = find_classes(cfg, arguments.classes)
+    settings = read_settings(arguments)
+    job = prediction_fingerprint(cfg, arguments.weights, sources, classes, settings, arguments.size)
+    if finished := find_finished(settings.output, job):
+        print(
+            f"{finished.objects} objects in {finished.images} images, predicted by an earlier call: {settings.output}"
+        )
+        print(f"The inputs and options are the same; remove {settings.output / RECORD} to predict again.")
+        return 0
     predict = load_batch_predictor(cfg, arguments.weights, arguments.size)
-    summary = predict_sources(sources, predict, classes, read_settings(arguments))
+    with occupy_output(settings.output):
+        if warning := describe_prediction_shortage(sources, settings):
+            print(f"warning: {warning}", file=sys.stderr)
+        summary = predict_sources(sources, predict, classes, settings)
+        write_record(settings.output, job, summary)
     return print_summary(summary, arguments.output)
 
 
@@ -124,5 +145,5 @@ def print_summary(summary: PredictionSummary, output: Path) -> int:
         print(f"{len(summary.failures)} inputs could not be read", file=sys.stderr)
     if summary.stopped:
         print("stopped; the predictions until then are written", file=sys.stderr)
-        return 130
+        return summary.status
     return 1 if summary.failures else 0

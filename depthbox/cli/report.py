@@ -34,7 +34,10 @@ def run(arguments: argparse.Namespace) -> int:
     """
     if arguments.output is not None and arguments.output.is_dir():
         raise ValueError(f"--output {arguments.output} is a folder; name a file, such as report.html in it")
-    from ..reports.training import write_report
+    from ..io.write_errors import require_writable
+    from ..reports.training import PAGE, write_report
+
+    require_writable(arguments.output or arguments.run / PAGE)
 
     print(f"report  {write_report(arguments.run, arguments.output)}")
     return 0

@@ -80,6 +80,7 @@ def draw(arguments: argparse.Namespace, cfg: CfgNode) -> list[Path]:
     """Draw the sheets of the command line and return their paths."""
     from ..data.datasets import register_from_config
     from ..data.loader import load_records
+    from ..io.write_errors import require_writable
     from ..visualization import choose_records
 
     register_from_config(cfg)
@@ -89,6 +90,7 @@ def draw(arguments: argparse.Namespace, cfg: CfgNode) -> list[Path]:
     records = choose_records(load_records([name], filter_empty=False), arguments.count, arguments.ids, arguments.seed)
     sheet = _make_sheet(arguments, cfg, name)
     output = Path(arguments.output or os.path.join(cfg.OUTPUT_DIR, "visualize"))
+    require_writable(output if output.suffix.lower() == ".png" else output / "sheet.png")
     return _save_sheets(sheet, records, output, name, f"{name}  {arguments.weights}".strip())
 
 

@@ -149,7 +149,6 @@ def write_splits(data: PreparedData) -> list[Path]:
     """Write the COCO JSON files of both sets into OUTPUT/data, each of them complete or not at all."""
     splits = [split for split in (data.train, data.val) if split is not None]
     for split in splits:
-        split.json_file.parent.mkdir(parents=True, exist_ok=True)
         write_coco(split.content, split.json_file)
     return [split.json_file for split in splits]
 

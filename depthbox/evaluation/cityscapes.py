@@ -27,7 +27,7 @@ from PIL import Image
 
 from ..data.cityscapes.frames import ground_truth_file
 from ..data.cityscapes.instances import CLASSES
-from ..io.files import atomic_open
+from ..io.files import atomic_open, explain_write_errors, make_folder
 
 _MODULE = "cityscapesscripts.evaluation.evalInstanceLevelSemanticLabeling"
 
@@ -225,13 +225,14 @@ def _write_predictions(folder: Path, frame: str, instances: Instances | None, la
     masks = folder / f"{frame}_masks"
     shutil.rmtree(masks, ignore_errors=True)
     if instances is not None and len(instances):
-        masks.mkdir(parents=True)
+        make_folder(masks)
         objects = zip(
             instances.pred_masks.numpy(), instances.pred_classes.tolist(), instances.scores.tolist(), strict=True
         )
         for number, (mask, label, score) in enumerate(objects):
             path = masks / f"{number:03d}.png"
-            Image.fromarray(mask).save(path, compress_level=1)
+            with explain_write_errors(path):
+                Image.fromarray(mask).save(path, compress_level=1)
             lines.append(f"{masks.name}/{path.name} {label_ids[label]} {score!r}\n")
     with atomic_open(folder / f"{frame}.txt") as file:
         file.write("".join(lines).encode())

@@ -158,7 +158,7 @@ class CocoEvaluator(DatasetEvaluator):
             }
             for result in results
         ]
-        with atomic_open(self._output_dir / RESULTS_FILE) as file:
+        with atomic_open(self._output_dir / RESULTS_FILE, tidy=True) as file:
             file.write(json.dumps(original).encode())
         self._logger.info("Predictions are written to %s", self._output_dir / RESULTS_FILE)
 

@@ -81,7 +81,7 @@ def run_demo(settings: DemoSettings, output: Path) -> dict[str, Any]:
         results = run(cfg, resume=True, eval_only=True, command="demo, evaluation")
     draw_masks(cfg, output / _SHEET)
     summary = summarize(results, settings, cfg, resume, time.monotonic() - start)
-    with atomic_open(output / _SUMMARY) as file:
+    with atomic_open(output / _SUMMARY, tidy=True) as file:
         file.write((json.dumps(summary, indent=2) + "\n").encode())
     return summary
 
@@ -111,7 +111,7 @@ def prepare_output(output: Path, settings: DemoSettings) -> bool:
             shutil.rmtree(path)
         else:
             path.unlink()
-    with atomic_open(note) as file:
+    with atomic_open(note, tidy=True) as file:
         file.write(json.dumps(wanted, indent=2).encode())
     return False
 

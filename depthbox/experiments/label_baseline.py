@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..io.coco_masks import pixels_inside
 from ..io.images import RGBImage
 from ..labeling.box_labeler import BoxMask
-from ..labeling.job import Entry, Labeler, Prompts
+from ..labeling.prompts import Entry, Labeler, Prompts
 
 MIN_IOU = 0.5
 

@@ -15,10 +15,13 @@ from tqdm import tqdm
 from ..inference.predictor import build_resize, load_network, require_depthbox
 from ..io.files import atomic_open
 from ..io.media import MediaSource, read_frames
+from ..io.write_errors import require_writable
 from .check import ExportReport, check_runner, require_equal
 from .graph import ExportGraph
 from .images import ExportInput, fit_image
 from .write import OPSET, ExportError, export_program, make_runner, onnx_bytes, program_bytes
+
+JOB = "depthbox_job"  # entry of the metadata with the fingerprint
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class ExportSettings:
         fixed: (height, width) of the only image size that the network takes; None = any size.
         opset: version of the ONNX operator set.
         classes: class names, stored in the file.
+        job: fingerprint of the export, stored in the file; "" = none.
     """
 
     output: Path
@@ -40,6 +44,7 @@ class ExportSettings:
     fixed: tuple[int, int] | None = None
     opset: int = OPSET
     classes: tuple[str, ...] = ()
+    job: str = ""
 
 
 def export_network(
@@ -60,8 +65,10 @@ def export_network(
         ExportMismatchError: the results differ; no file is written.
         ExportError: the network cannot be exported.
         ImportError: packages of the extra ``export`` are missing.
+        WriteError: the file cannot be written.
         FileNotFoundError, ValueError: see ``load_network`` and ``require_depthbox``.
     """
+    require_writable(settings.output)
     model = require_depthbox(load_network(_use_cpu(cfg), weights))
     graph = ExportGraph(model, cfg.INPUT.FORMAT)
     if settings.fixed and any(n % graph.divisibility for n in settings.fixed):
@@ -74,7 +81,7 @@ def export_network(
         progress = tqdm(inputs, total=len(check), unit="image", desc="check")
         report = check_runner(model, graph.flip, make_runner(content, settings.form), progress)
         require_equal(report)
-    with atomic_open(settings.output) as file:
+    with atomic_open(settings.output, tidy=True) as file:
         file.write(content)
     return report
 
@@ -112,4 +119,5 @@ def _describe(graph: ExportGraph, resize: T.Augmentation, settings: ExportSettin
         "fixed_size": json.dumps(settings.fixed),
         "classes": json.dumps(settings.classes),
         "torch": json.dumps(str(torch.__version__)),
+        **({JOB: json.dumps(settings.job)} if settings.job else {}),
     }

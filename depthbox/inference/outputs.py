@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +14,7 @@ from detectron2.structures import Instances
 from PIL import Image
 
 from ..evaluation.coco_results import instances_to_results
-from ..io.files import atomic_open
+from ..io.files import atomic_open, open_scratch
 from ..io.images import RGBImage
 from ..io.media import MediaFrame
 from ..io.video import VideoFile
@@ -74,7 +73,7 @@ class CocoStream:
 @contextmanager
 def open_coco_stream(path: Path, classes: ClassList) -> Iterator[CocoStream]:
     """Open a ``CocoStream`` whose file appears under its name when the block ends without an error."""
-    with atomic_open(path) as file, tempfile.TemporaryFile() as images:
+    with atomic_open(path) as file, open_scratch(path) as images:
         stream = CocoStream(file, images, classes)
         yield stream
         stream.finish()
@@ -101,7 +100,8 @@ class OverlayWriter:
         size = (overlay.shape[0], overlay.shape[1])
         if self._video is None or self._source != frame.source.path:
             self.close()
-            self._video, self._source = VideoFile(overlay_path(self.folder, frame), size, frame.rate), frame.source.path
+            self._source = frame.source.path
+            self._video = VideoFile(overlay_path(self.folder, frame), size, frame.rate)
         self._video.write(overlay)
 
     def close(self, keep: bool = True) -> None:

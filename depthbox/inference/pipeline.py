@@ -20,6 +20,7 @@ from .outputs import CocoStream, OverlayWriter, open_coco_stream, write_cutouts
 from .predictor import BatchPredictor
 
 COLORS = ("class", "instance", "depth")
+INTERRUPTED = 130  # exit status after Ctrl-C
 RESULTS, OVERLAYS, CUTOUTS = "predictions.json", "overlays", "cutouts"
 
 
@@ -54,7 +55,8 @@ class PredictionSummary:
         images, objects: numbers of predicted images or frames and of their instances.
         failures: one line for each source that could not be read.
         files: the written files; the folder of the cut-outs.
-        stopped: whether Ctrl-C ended the prediction; the results until then are complete.
+        stopped: whether Ctrl-C or another signal ended the prediction; the results until then are complete.
+        status: exit status of a process that this signal ended.
     """
 
     images: int = 0
@@ -62,6 +64,7 @@ class PredictionSummary:
     failures: list[str] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
     stopped: bool = False
+    status: int = 0
 
 
 def predict_sources(
@@ -95,8 +98,8 @@ def predict_sources(
                 writer.add(frame, instances[instances.scores >= settings.threshold])
                 del frame, instances
                 progress.update()
-        except KeyboardInterrupt:
-            summary.stopped = True
+        except KeyboardInterrupt as stop:
+            summary.stopped, summary.status = True, getattr(stop, "status", INTERRUPTED)
     if overlays is not None:
         summary.files += overlays.written
     if stream is not None:

@@ -2,42 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from ..data.depth_io import DepthFileError
 from ..io.annotations.records import AnnotationSet
-from ..io.coco_masks import MASK_FORMATS, clip_box, crop_to_rle
-from ..io.images import ImageError, RGBImage, read_image
-from .box_labeler import BoxMask
+from ..io.coco_masks import MASK_FORMATS, crop_to_rle
+from ..io.files import WriteError, remove_stale
+from ..io.images import ImageError, read_image
+from ..io.output_lock import OutputInUseError, lock_output
+from ..io.write_errors import describe_shortage, require_writable
 from .output import digest_images, read_labels, write_labels
 from .partial_results import ObjectLabel, PartialResults
+from .prompts import Entry, Labeler, PromptReader, read_box_prompts
 
-Entry = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Prompts:
-    """Prompts of N objects of one image. A labeler computes one mask for each.
-
-    Attributes:
-        boxes: (N, 4) float64 xyxy in pixels of the original image, clipped to it.
-        annotations: the N canonical annotations that the prompts belong to; () if there are none.
-    """
-
-    boxes: NDArray[np.float64]
-    annotations: Sequence[Entry] = ()
-
-
-# Computes the masks of prompts from the canonical entry of the image, the image and the prompts.
-Labeler = Callable[[Entry, RGBImage, Prompts], Sequence[BoxMask]]
-# Makes prompts of the canonical annotations of an image of (height, width); objects without a usable one are left out.
-PromptReader = Callable[[Sequence[Entry], tuple[int, int]], Prompts]
+_INPUT_BYTES, _MASK_BYTES = 150, 350  # of an annotation in the input, and of an encoded mask
 
 
 class SizeMismatchError(ValueError):
@@ -111,14 +92,6 @@ class LabelSummary:
         return len(self.annotations.original.get("annotations") or ()) - self.crowds - len(self.labels)
 
 
-def read_box_prompts(annotations: Sequence[Entry], size: tuple[int, int]) -> Prompts:
-    """Make prompts of the boxes of annotations. Boxes with less than half a pixel inside the image are left out."""
-    clipped = [(clip_box(entry["bbox"], size), entry) for entry in annotations]
-    inside = [(box, entry) for box, entry in clipped if box is not None]
-    boxes = np.array([box for box, _ in inside], dtype=np.float64).reshape(-1, 4)
-    return Prompts(boxes, [entry for _, entry in inside])
-
-
 def label_dataset(job: LabelJob, label: Labeler, read_prompts: PromptReader = read_box_prompts) -> LabelSummary:
     """Label all objects and write the JSON file. A stopped job is resumed.
 
@@ -129,25 +102,50 @@ def label_dataset(job: LabelJob, label: Labeler, read_prompts: PromptReader = re
 
     Raises:
         FileExistsError, ValueError: see ``check_job``.
+        OutputInUseError: another process writes the output.
+        WriteError: the output or the partial results cannot be written; the finished images are kept.
     """
     check_job(job)
     summary = LabelSummary(job.annotations)
-    with PartialResults(job.partial_file, job.fingerprint) as partial:
-        summary.started_over = partial.was_other_job
-        _label_images(job, label, read_prompts, partial, summary)
-        _add_labels(summary, partial)
-        stamp = job.stamp if job.fingerprint else {}
-        write_labels(job.output, job.annotations, summary.labels, job.mask_format, stamp)
-        partial.remove()
+    with lock_output(job.output):
+        remove_stale(job.output.parent)
+        try:
+            with PartialResults(job.partial_file, job.fingerprint) as partial:
+                summary.started_over = partial.was_other_job
+                _label_images(job, label, read_prompts, partial, summary)
+                _add_labels(summary, partial)
+                stamp = job.stamp if job.fingerprint else {}
+                write_labels(job.output, job.annotations, summary.labels, job.mask_format, stamp)
+                partial.remove()
+        except WriteError as error:
+            kept = f". The finished images are kept in {job.partial_file}: the same command resumes"
+            raise WriteError(f"{error}{kept * job.partial_file.is_file()}", error.path, error.errno) from error
     return summary
 
 
 def find_finished(job: LabelJob) -> LabelSummary | None:
-    """Return the result of an earlier call that finished a job with the same inputs; None if there is none."""
+    """Return the result of an earlier call that finished a job with the same inputs; None if there is none.
+
+    Files that the earlier call left, because it was killed after the output was written, are removed.
+    """
     if job.overwrite or not job.fingerprint or not job.output.is_file():
         return None
     labels = read_labels(job.output, job.annotations, job.stamp)
-    return None if labels is None else LabelSummary(job.annotations, labels, was_finished=True)
+    if labels is None:
+        return None
+    with contextlib.suppress(OutputInUseError, OSError), lock_output(job.output):
+        job.partial_file.unlink(missing_ok=True)
+        remove_stale(job.output.parent)
+    return LabelSummary(job.annotations, labels, was_finished=True)
+
+
+def describe_label_shortage(job: LabelJob) -> str:
+    """Return a line if the disk probably has less space than the labels will take; "" otherwise.
+
+    The masks are written twice, as partial results and as output.
+    """
+    count = len(job.annotations.content["annotations"])
+    return describe_shortage(job.output.parent, _INPUT_BYTES * count + 2 * _MASK_BYTES * count)
 
 
 def check_job(job: LabelJob) -> None:
@@ -156,6 +154,7 @@ def check_job(job: LabelJob) -> None:
     Raises:
         FileExistsError: the output exists, and the job does not overwrite it.
         ValueError: the output is the input or a folder, or the mask format is unknown.
+        WriteError: the folder of the output cannot be written.
     """
     if job.mask_format not in MASK_FORMATS:
         raise ValueError(f"masks are written as {' or '.join(MASK_FORMATS)}, not '{job.mask_format}'")
@@ -165,6 +164,7 @@ def check_job(job: LabelJob) -> None:
         raise ValueError(f"--output {job.output} is a folder: name a JSON file in it")
     if job.output.exists() and not job.overwrite:
         raise FileExistsError(f"{job.output} exists already: choose another --output, or add --overwrite")
+    require_writable(job.output)
 
 
 def group_objects(annotations: AnnotationSet) -> dict[int, list[Entry]]:

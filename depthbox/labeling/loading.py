@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from ..data.depth_io import DEPTH_SUFFIXES, DepthFileError, read_depth, resize_depth
 from ..distillation.matching import DepthRule
+from ..inference.fingerprint import fingerprint
 from ..inference.predictor import build_resize, load_network, prepare_image, require_depthbox
 from ..io.annotations.canonical import canonicalize
 from ..io.annotations.detect import read_raw, splits_of
@@ -20,8 +22,7 @@ from ..io.annotations.records import AnnotationError, AnnotationSet
 from ..io.images import RGBImage
 from ..modeling.meta_arch.depthbox import DepthBox
 from .box_labeler import BoxLabeler, BoxMask, View
-from .job import Entry, Labeler, Prompts
-from .partial_results import fingerprint
+from .prompts import Entry, Labeler, Prompts
 
 
 def load_annotations(source: Path, images: Path | None = None, split: str = "") -> AnnotationSet:
@@ -105,16 +106,28 @@ def make_views(image: torch.Tensor, depth: NDArray[np.float32] | None, mirror: b
 
 
 def job_fingerprint(cfg: CfgNode, weights: str, annotations: AnnotationSet, options: Mapping[str, Any]) -> str:
-    """Hash everything that determines the masks: annotations, image folder, weights, config and options."""
+    """Hash everything that determines the masks: annotations, image folder, weights, config and options.
+
+    The image folder counts relative to the annotations.
+    """
     files = [path for path in (Path(weights),) if path.is_file()]
     settings = {
         "annotations": annotations.original,
         "config": cfg.dump(),
-        "images": str(annotations.image_root.resolve()),
+        "images": _locate_images(annotations),
         "weights": "" if files else weights,
         **options,
     }
     return fingerprint(files, settings)
+
+
+def _locate_images(annotations: AnnotationSet) -> str:
+    """Return the image folder relative to the annotations, so that a dataset may be moved as a whole."""
+    root, folder = annotations.image_root.resolve(), annotations.source.resolve().parent
+    try:
+        return os.path.relpath(root, folder)
+    except ValueError:  # another drive of Windows
+        return str(root)
 
 
 def default_sizes(cfg: CfgNode) -> tuple[int, ...]:

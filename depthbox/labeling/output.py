@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..inference.fingerprint import digest_states
 from ..io.annotations.canonical import write_coco
 from ..io.annotations.records import AnnotationSet
 from ..io.coco_masks import crop_to_rle, rle_to_polygons, segmentation_to_rle
@@ -60,7 +60,7 @@ def read_labels(path: Path, annotations: AnnotationSet, stamp: Mapping[str, Any]
     """
     try:
         content = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     found = content.get(STAMP) if isinstance(content, dict) else None
     if not isinstance(found, dict) or any(found.get(key) != value for key, value in stamp.items()):
@@ -80,15 +80,8 @@ def read_labels(path: Path, annotations: AnnotationSet, stamp: Mapping[str, Any]
 
 def digest_images(annotations: AnnotationSet) -> str:
     """Hash the names, sizes and times of change of the image files."""
-    digest = hashlib.sha256()
-    for image in annotations.content["images"]:
-        try:
-            status = (annotations.image_root / image["file_name"]).stat()
-            state = f"{status.st_size} {status.st_mtime_ns}"
-        except OSError:
-            state = "missing"
-        digest.update(f"{image['file_name']}\0{state}\0".encode())
-    return digest.hexdigest()
+    names = [image["file_name"] for image in annotations.content["images"]]
+    return digest_states((name, annotations.image_root / name) for name in names)
 
 
 def _is_crowd(entry: dict[str, Any], sound: dict[str, Any] | None) -> bool:

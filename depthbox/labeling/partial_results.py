@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import Any
 
-_BLOCK = 2**20
+from ..io.write_errors import explain_write_errors, make_folder
 
 
 @dataclass(frozen=True)
@@ -27,37 +27,6 @@ class ObjectLabel:
     segmentation: dict[str, Any] | None
     score: float = 0.0
     area: int = 0
-
-
-def fingerprint(files: Sequence[Path], settings: Mapping[str, Any]) -> str:
-    """Hash the contents of files and settings; the hash differs if any of them differs.
-
-    Args:
-        files: are read completely.
-        settings: values that JSON or ``str`` can write.
-    """
-    digest = hashlib.sha256()
-    for text in _encode(settings):
-        digest.update(text.encode() + b"\0")
-    for path in files:
-        with open(path, "rb") as file:
-            while block := file.read(_BLOCK):
-                digest.update(block)
-    return digest.hexdigest()
-
-
-def _encode(value: Any) -> Iterator[str]:
-    """Encode a value as JSON in parts: the whole text of a large dataset would need much memory."""
-    if isinstance(value, Mapping):
-        yield f"dict {len(value)}"
-        for key in sorted(value, key=str):
-            yield f"key {key}"
-            yield from _encode(value[key])
-    elif isinstance(value, list):
-        yield f"list {len(value)}"
-        yield from (json.dumps(entry, sort_keys=True, default=str) for entry in value)
-    else:
-        yield json.dumps(value, default=str)
 
 
 class PartialResults:
@@ -76,29 +45,46 @@ class PartialResults:
         self.path, self.job = path, job
         self.labels: dict[int, ObjectLabel] = {}
         self.was_other_job = False
-        self._file: IO[bytes] | None = None
+        self._size = 0  # bytes of the complete lines
+        self._file: Any = None  # an unbuffered file
 
     def __enter__(self) -> PartialResults:
-        """Load the results of the job and open the file for appending."""
-        good = self._load()
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = open(self.path, "r+b" if good else "wb")
-        self._file.truncate(good)  # removes a line that was cut off by a crash
-        self._file.seek(good)
-        if not good:
-            self._write({"job": self.job})
+        """Load the results of the job and open the file for appending.
+
+        Raises:
+            WriteError: the file cannot be written.
+        """
+        self._size = self._load()
+        make_folder(self.path.parent)
+        with explain_write_errors(self.path):
+            # Unbuffered: what a full disk did not take must not be written again at the end.
+            self._file = open(self.path, "r+b" if self._size else "wb", buffering=0)
+            self._file.truncate(self._size)  # removes a line that was cut off by a crash
+        try:
+            if not self._size:
+                self._write({"job": self.job})
+        except BaseException:
+            self._file.close()
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """Close the file. A file without labels is removed if an error ends the job."""
         if self._file is not None:
             self._file.close()
+        if kind is not None and not self.labels:
+            self.path.unlink(missing_ok=True)
 
     def add(self, labels: Mapping[int, ObjectLabel]) -> None:
-        """Append the labels of an image."""
-        self.labels.update(labels)
+        """Append the labels of an image.
+
+        Raises:
+            WriteError: the file cannot be written, for instance because the disk is full. It keeps the earlier labels.
+        """
         self._write({"labels": [{"index": index, **asdict(label)} for index, label in labels.items()]})
+        self.labels.update(labels)
 
     def remove(self) -> None:
         """Delete the file, after the output is written."""
@@ -107,9 +93,21 @@ class PartialResults:
 
     def _write(self, line: dict[str, Any]) -> None:
         assert self._file is not None
-        self._file.write(json.dumps(line).encode() + b"\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        data = json.dumps(line).encode() + b"\n"
+        try:
+            with explain_write_errors(self.path, self._size + len(data)):
+                self._file.seek(self._size)
+                written = 0
+                while written < len(data):
+                    written += self._file.write(data[written:])
+                os.fsync(self._file.fileno())
+        except BaseException:
+            with contextlib.suppress(OSError):
+                self._file.truncate(self._size)
+                if not self._size:
+                    self.path.unlink()
+            raise
+        self._size += len(data)
 
     def _load(self) -> int:
         """Load the lines of this job; return the number of bytes that they take."""
@@ -124,16 +122,19 @@ class PartialResults:
                 if good == 0 and line.get("job") != self.job:
                     self.was_other_job = True
                     return 0
-                for label in line.get("labels", ()):
-                    index = label.pop("index")
-                    self.labels[index] = ObjectLabel(**label)
+                try:
+                    labels = {int(label.pop("index")): ObjectLabel(**label) for label in line.get("labels", ())}
+                except (AttributeError, KeyError, TypeError, ValueError):  # not a line of this program
+                    break
+                self.labels.update(labels)
                 good += len(text)
         return good
 
 
 def _parse(text: bytes) -> dict[str, Any] | None:
-    """Parse a complete line; None for a line that was cut off."""
+    """Parse a complete line; None for a line that was cut off or is damaged."""
     try:
-        return json.loads(text) if text.endswith(b"\n") else None
-    except ValueError:
+        line = json.loads(text) if text.endswith(b"\n") else None
+    except (ValueError, RecursionError):
         return None
+    return line if isinstance(line, dict) else None

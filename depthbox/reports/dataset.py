@@ -48,7 +48,7 @@ def write_page(report: CheckReport, folder: str | os.PathLike[str]) -> Path:
     """Write the page into a folder, created if missing, and return its path."""
     path = Path(folder) / PAGE
     text = make_page(report)
-    with atomic_open(path) as file:
+    with atomic_open(path, tidy=True) as file:
         file.write(text.encode("utf-8", "xmlcharrefreplace"))
     return path
 

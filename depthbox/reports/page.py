@@ -123,7 +123,7 @@ def write_report_page(report: RunReport, path: str | os.PathLike[str]) -> Path:
     """Write the page atomically, with its folders, and return its path."""
     path = Path(path)
     text = make_report_page(report)
-    with atomic_open(path) as file:
+    with atomic_open(path, tidy=True) as file:
         file.write(text.encode("utf-8", "xmlcharrefreplace"))
     return path
 

@@ -115,7 +115,7 @@ def save_curves(series: Series, path: str | os.PathLike[str], marks: Mapping[str
         axes.set_axis_off()
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
-    with atomic_open(path) as file:
+    with atomic_open(path, tidy=True) as file:
         file.write(buffer.getvalue())
 
 

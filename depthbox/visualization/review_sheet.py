@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..io.files import remove_stale
 from ..io.images import RGBImage
 from .draw import Color, DrawnObjects, draw_objects, resize_image
 from .sheet import Tile, make_sheet, save_sheet
@@ -50,15 +51,16 @@ def write_review(items: Sequence[ReviewItem], read: Callable[[Any], RGBImage], f
     Returns:
         The paths of the pages.
     """
-    for old in folder.glob("review_[0-9][0-9][0-9].png"):
-        old.unlink()
-    pages = []
+    remove_stale(folder)
+    pages: list[Path] = []
     for first in range(0, len(items), PER_PAGE):
         part = items[first : first + PER_PAGE]
         page_title = f"{title}, {first + 1} to {first + len(part)} of {len(items)}"
         page = make_sheet(_draw_tiles(part, read), COLUMNS, page_title)
         pages.append(folder / f"review_{first // PER_PAGE + 1:03d}.png")
         save_sheet(page, pages[-1])
+    for old in set(folder.glob("review_[0-9][0-9][0-9].png")) - set(pages):
+        old.unlink(missing_ok=True)
     return pages
 
 

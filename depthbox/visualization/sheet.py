@@ -78,7 +78,7 @@ def make_sheet(tiles: Sequence[Tile], columns: int, title: str = "") -> Image.Im
 
 def save_sheet(sheet: Image.Image, path: str | os.PathLike[str]) -> None:
     """Write a sheet as PNG atomically; missing folders are created."""
-    with atomic_open(path) as file:
+    with atomic_open(path, tidy=True) as file:
         sheet.save(file, format="PNG")
 
 

@@ -11,8 +11,8 @@ from depthbox.app.boxes import GivenBox
 from depthbox.app.network import TrialNetwork, load_trial_network
 from depthbox.inference.predictor import load_batch_predictor
 from depthbox.io.images import read_image
-from depthbox.labeling.job import Prompts
 from depthbox.labeling.loading import load_box_labeler
+from depthbox.labeling.prompts import Prompts
 
 from .conftest import SIZE, load
 

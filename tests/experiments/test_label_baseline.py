@@ -7,7 +7,7 @@ import torch
 from detectron2.structures import Boxes, Instances
 
 from depthbox.experiments.label_baseline import MIN_IOU, match, match_labeler
-from depthbox.labeling.job import Prompts
+from depthbox.labeling.prompts import Prompts
 
 SIZE = (40, 60)
 

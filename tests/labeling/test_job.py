@@ -12,8 +12,9 @@ from pycocotools.coco import COCO
 
 from depthbox.io.annotations.records import AnnotationError
 from depthbox.labeling.box_labeler import BoxMask
-from depthbox.labeling.job import LabelJob, Prompts, check_job, label_dataset, read_box_prompts
+from depthbox.labeling.job import LabelJob, check_job, label_dataset
 from depthbox.labeling.loading import load_annotations
+from depthbox.labeling.prompts import Prompts, read_box_prompts
 
 
 def test_the_output_is_the_input_with_masks(folder: Path) -> None:

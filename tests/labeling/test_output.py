@@ -11,10 +11,11 @@ import pytest
 from labeling_toy import SIZE, change, label, make_job, read
 
 from depthbox.io.coco_masks import crop_to_rle
-from depthbox.labeling.job import find_finished, label_dataset, read_box_prompts
+from depthbox.labeling.job import find_finished, label_dataset
 from depthbox.labeling.loading import load_annotations
 from depthbox.labeling.output import STAMP, digest_images, read_labels, write_labels
 from depthbox.labeling.partial_results import ObjectLabel
+from depthbox.labeling.prompts import read_box_prompts
 
 STAMP_OF_JOB = {"job": "one", "images": "two", "format": "rle"}
 

@@ -1,11 +1,13 @@
 """Partial results of a labeling job: appended lines, lines that a crash cut off, and results of another job."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from depthbox.labeling.partial_results import ObjectLabel, PartialResults, fingerprint
+from depthbox.labeling.partial_results import ObjectLabel, PartialResults
 
 FIRST = {0: ObjectLabel({"size": [4, 6], "counts": "abc"}, 0.75, 9), 3: ObjectLabel(None)}
 SECOND = {1: ObjectLabel({"size": [4, 6], "counts": "xyz"}, 0.5, 2)}
@@ -103,22 +105,49 @@ def test_each_image_is_on_disk_before_the_next_one_is_labeled(tmp_path: Path) ->
     assert not path.exists()
 
 
-def test_the_fingerprint_depends_on_every_input(tmp_path: Path) -> None:
-    first, second = tmp_path / "a", tmp_path / "b"
-    first.write_bytes(b"weights")
-    second.write_bytes(b"weights")
-    settings = {"sizes": [600, 900], "mirror": True, "config": {"a": 1, "b": {"c": 2}}}
-    plain = fingerprint([first], settings)
-    assert plain == fingerprint([second], dict(reversed(settings.items())))  # not on names, nor on the order of keys
-    changed = [
-        {**settings, "sizes": [900, 600]},
-        {**settings, "sizes": [600, 900, 900]},
-        {**settings, "mirror": 1.5},
-        {**settings, "config": {"a": 1, "b": {"c": 3}}},
-        {**settings, "config": {"a": 1, "b": {}, "c": 2}},
-        {key: value for key, value in settings.items() if key != "mirror"},
-    ]
-    others = [fingerprint([first], each) for each in changed] + [fingerprint([], settings)]
-    second.write_bytes(b"weightS")
-    others.append(fingerprint([second], settings))
-    assert len({plain, *others}) == len(others) + 1
+@pytest.mark.parametrize(
+    "line", [b"[]\n", b'{"labels": [1]}\n', b'{"labels": [{"index": 5, "mask": 1}]}\n', b'{"labels": 3}\n']
+)
+def test_a_line_of_another_program_ends_the_results(tmp_path: Path, line: bytes) -> None:
+    path = tmp_path / "partial.jsonl"
+    write(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole + line)
+    assert load(path).labels == {**FIRST, **SECOND} and path.read_bytes() == whole
+
+
+def test_an_error_before_the_first_label_leaves_no_file(tmp_path: Path) -> None:
+    path = tmp_path / "partial.jsonl"
+    with pytest.raises(KeyboardInterrupt), PartialResults(path, "job"):
+        raise KeyboardInterrupt
+    assert not path.exists()
+    write(path)
+    with pytest.raises(KeyboardInterrupt), PartialResults(path, "job"):
+        raise KeyboardInterrupt
+    assert load(path).labels == {**FIRST, **SECOND}
+
+
+def test_a_full_disk_keeps_the_complete_lines(tmp_path: Path) -> None:
+    """In a process whose files may hold 300 bytes: the third image does not fit."""
+    code = """
+import json, resource, sys
+from pathlib import Path
+from depthbox.io.files import WriteError
+from depthbox.labeling.partial_results import ObjectLabel, PartialResults
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
+try:
+    with PartialResults(Path(sys.argv[1]), "job") as results:
+        for index in range(100):
+            results.add({index: ObjectLabel({"size": [4, 6], "counts": "abc"}, 0.5, 1)})
+except WriteError as error:
+    print(error)
+"""
+    path = tmp_path / "partial.jsonl"
+    for limit, count in ((300, 2), (10, 0)):
+        path.unlink(missing_ok=True)
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(path), str(limit)], capture_output=True, text=True, check=True
+        )
+        assert f"{path} cannot be written: File too large" in done.stdout
+        assert path.exists() == (count > 0)
+        assert list(load(path).labels) == list(range(count))

@@ -12,7 +12,8 @@ from labeling_toy import SIZE, label, make_job
 from PIL import Image
 
 from depthbox.labeling.box_labeler import BoxMask
-from depthbox.labeling.job import Prompts, find_finished, label_dataset
+from depthbox.labeling.job import find_finished, label_dataset
+from depthbox.labeling.prompts import Prompts
 
 
 def test_a_stopped_job_is_resumed(folder: Path) -> None:

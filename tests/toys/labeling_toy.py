@@ -12,8 +12,9 @@ import torch
 from PIL import Image
 
 from depthbox.labeling.box_labeler import BoxMask
-from depthbox.labeling.job import LabelJob, Prompts
+from depthbox.labeling.job import LabelJob
 from depthbox.labeling.loading import load_annotations
+from depthbox.labeling.prompts import Prompts
 
 SIZE = (40, 60)
 

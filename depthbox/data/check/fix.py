@@ -48,7 +48,6 @@ def write_fixed(report: CheckReport, path: Path) -> list[str]:
     fixed = _without_lost(report, report.annotations)
     if corners:
         fixed = _from_corners(fixed)
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_coco(repaired_coco(fixed), path)
     content = fixed.content
     lines = [f"fixed    {path}: {len(content['images'])} images, {len(content['annotations'])} annotations"]

@@ -79,7 +79,7 @@ def write_report(reports: Mapping[str, CheckReport], path: str | os.PathLike[str
     parts = {split: report_json(report) for split, report in reports.items()}
     content = parts.get("") or {"ok": all(part["ok"] for part in parts.values()), "splits": parts}
     text = json.dumps(content, indent=1, allow_nan=False)
-    with atomic_open(Path(path)) as file:
+    with atomic_open(Path(path), tidy=True) as file:
         file.write(text.encode() + b"\n")
 
 

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import itertools
 import json
-import multiprocessing
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,6 +16,8 @@ from typing import Any
 from tqdm import tqdm
 
 from ...io.files import atomic_open
+from ...io.write_errors import require_writable
+from ..process_pool import map_in_processes
 from .frames import CityscapesFrame, find_frames
 from .instances import CLASSES, find_regions, read_id_map
 
@@ -132,21 +131,23 @@ def convert(
     Raises:
         ValueError: an argument is out of range, or a file is damaged or does not fit its image.
         FileNotFoundError: files are missing.
+        WriteError: the JSON file cannot be written.
     """
     output = Path(output)
     if workers < 0 or (min_area is not None and min_area < 0):
         raise ValueError(f"workers and min_area must be >= 0, got {workers} and {min_area}")
     if output.is_dir():
         raise ValueError(f"{output} is a folder; name the JSON file to write")
+    require_writable(output)
     frames = find_frames(root, split)
     if min_area is None:
         min_area = OFFICIAL_MIN_AREA if split == "val" else 0
     work = partial(convert_frame, boxes_only=boxes_only, min_area=min_area)
-    with _ordered_map(work, frames, workers) as done:
+    with map_in_processes(work, frames, workers) as done:
         bar = tqdm(done, split, len(frames), unit="image", disable=not progress, mininterval=_BAR_INTERVAL)
         records = list(bar)
     info = {"description": "Cityscapes, fine annotations", "split": split, "min_area": min_area}
-    with atomic_open(output) as file:
+    with atomic_open(output, tidy=True) as file:
         file.write(_format_coco(info, records))
     return _count(records)
 
@@ -173,22 +174,6 @@ def convert_frame(frame: CityscapesFrame, boxes_only: bool, min_area: int) -> Fr
         annotations.append(annotation if boxes_only else annotation | {"segmentation": region.rle})
     image = {"file_name": frame.name, "height": height, "width": width}
     return FrameRecord(image, annotations, small, dropped, frame.instance_ids is None, consistent)
-
-
-@contextmanager
-def _ordered_map(work: Any, frames: Sequence[CityscapesFrame], workers: int) -> Iterator[Iterable[FrameRecord]]:
-    """Yield a map over processes that keeps the order, or the built-in map for fewer than two processes."""
-    if min(workers, len(frames)) < 2:
-        yield map(work, frames)
-        return
-    # Workers only run numpy, so forking is safe and avoids the start of new interpreters.
-    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        try:
-            yield pool.map(work, frames, chunksize=4)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
 
 
 def _format_coco(info: Record, records: Sequence[FrameRecord]) -> bytes:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from ...io.files import atomic_open
-from .items import DEPTH_SUFFIX, DepthItem
+from ...io.files import atomic_open, explain_write_errors, remove_stale
+from ...io.images import ImageError, image_size
+from ...io.output_lock import lock_output
+from ...io.write_errors import describe_shortage
+from .items import DEPTH_SUFFIX, DepthItem, output_size
 from .model import ModelInfo, PseudoDepthError
 
 SIDECAR = "depth_info.json"
 CONVENTION = "inverse depth, each map stretched to [0, 1], 1 = near; 16-bit gray PNG, value * 65535"
+_SAMPLE, _PIXEL_BYTES = 100, 1.2  # images whose sizes are read, and bytes of a pixel of a map
 _RESIZING = "bilinear with antialiasing, before the stretching"
 
 
@@ -45,6 +50,38 @@ def describe_folder(model: ModelInfo, short_side: int | None, half: bool) -> dic
         },
         "versions": {"python": platform.python_version(), **{name: _find_version(name) for name in packages}},
     }
+
+
+@contextlib.contextmanager
+def occupy_folder(output: str | os.PathLike[str], shard: int = 0, count: int = 1) -> Iterator[None]:
+    """Lock a shard of a folder of depth maps, and remove the temporary files of dead processes before and after.
+
+    Other shards of the folder may be generated at the same time.
+
+    Raises:
+        OutputInUseError: another process generates the same shard.
+        WriteError: the folder cannot be written.
+    """
+    with lock_output(output, f".shard_{shard}_of_{count}.lock"):
+        remove_stale(output, recursive=True)
+        try:
+            yield
+        finally:
+            remove_stale(output, recursive=True)
+
+
+def describe_depth_shortage(items: Sequence[DepthItem], short_side: int | None, output: str | os.PathLike[str]) -> str:
+    """Return a line if the disk probably has less space than the maps of images will take; "" otherwise.
+
+    The sizes are those of a sample of the images.
+    """
+    sample = items[:: max(1, len(items) // _SAMPLE)]
+    pixels = []
+    for item in sample:
+        with contextlib.suppress(ImageError):
+            height, width = output_size(item.size or image_size(item.image), short_side)
+            pixels.append(height * width)
+    return describe_shortage(output, len(items) * _PIXEL_BYTES * sum(pixels) / len(pixels)) if pixels else ""
 
 
 def prepare_folder(
@@ -83,7 +120,8 @@ def prepare_folder(
         return
     if overwrite:
         for path in present & targets:
-            path.unlink()
+            with explain_write_errors(path):
+                path.unlink(missing_ok=True)
     if known is None or different:
         with atomic_open(output / SIDECAR) as file:
             file.write((json.dumps(info, indent=2) + "\n").encode())

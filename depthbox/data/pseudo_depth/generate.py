@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
 from collections.abc import Sequence
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -13,6 +12,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from ..process_pool import follow_parent
 from .items import DepthItem
 from .model import PseudoDepthError
 from .worker import DepthSettings, GeneratedDepth, generate_maps
@@ -89,7 +89,7 @@ def _generate_in_processes(
     count = len(devices)
     context = multiprocessing.get_context("spawn")  # CUDA cannot be used after a fork
     done, stop = context.Value("q", 0), context.Event()
-    with ProcessPoolExecutor(count, context, _start_worker, (done, stop, count)) as pool:
+    with ProcessPoolExecutor(count, context, _start_worker, (done, stop, count, os.getpid())) as pool:
         futures = [
             pool.submit(_run_worker, items[i::count], settings, device, os.getpid()) for i, device in enumerate(devices)
         ]
@@ -109,10 +109,10 @@ def _generate_in_processes(
             ) from error
 
 
-def _start_worker(done: Any, stop: Any, count: int) -> None:
+def _start_worker(done: Any, stop: Any, count: int, parent: int) -> None:
     global _done, _stop
     _done, _stop = done, stop
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which stops its workers
+    follow_parent(parent)
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(max(1, torch.get_num_threads() // count))
 

@@ -6,12 +6,10 @@ Seed, index, size and the version of the generator determine a scene; each split
 from __future__ import annotations
 
 import json
-import multiprocessing
 import shutil
 import sys
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,13 +19,18 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 from tqdm import tqdm
 
-from ...io.files import atomic_open
+from ...io.files import atomic_open, remove_stale
+from ...io.output_lock import lock_output
+from ...io.write_errors import describe_shortage
 from ..depth_io import DEPTH_SUFFIXES, write_depth
+from ..process_pool import map_in_processes
 from .scene import GENERATOR_VERSION, Scene, render_scene
 from .world import CLASS_NAMES
 
 # Seconds between two updates of the progress bar: often in a terminal, rarely in a log file.
 _BAR_INTERVAL = 0.1 if sys.stderr.isatty() else 15.0
+
+_SCENE_BYTES = 3.0  # of a pixel, image and depth together
 
 __all__ = ["CLASS_NAMES", "GENERATOR_VERSION", "Scene", "render_scene", "split_seed", "write_dataset"]
 
@@ -67,7 +70,9 @@ def write_dataset(
         progress: show a progress bar.
 
     Raises:
-        ValueError: an argument is out of range, or the folder holds other scenes of a split of this name.
+        ValueError: an argument is out of range, the folder holds other scenes of a split of this name, or another
+            process writes this split.
+        WriteError: a file cannot be written. The finished scenes are kept.
     """
     if count < 1 or seed < 0 or workers < 0:
         raise ValueError(f"count must be >= 1, seed and workers >= 0, got {count}, {seed} and {workers}")
@@ -76,37 +81,49 @@ def write_dataset(
     output = Path(output)
     info: Record = {"description": "DepthBox synthetic scenes", "version": str(GENERATOR_VERSION)}
     info |= {"seed": seed, "split": split, "height": height, "width": width}
-    # The note of a scene is written after its files; the JSON file of the split replaces all notes.
-    target, notes = output / f"instances_{split}.json", output / f".unfinished_{split}"
+    target = output / f"instances_{split}.json"
+    folders = (output / split, output / f"depth_{split}", _notes_folder(output, split), output)
+    with lock_output(target):
+        try:
+            _remove_temporary(folders)
+            _write_split(output, count, info, workers, depth_format, progress)
+        finally:
+            _remove_temporary(folders)  # those of worker processes that were killed
+    return target
+
+
+def _write_split(output: Path, count: int, info: Record, workers: int, depth_format: str, progress: bool) -> None:
+    """Write the missing scenes of a split and its JSON file.
+
+    The note of a scene is written after its files; the JSON file of the split replaces all notes.
+    """
+    split, notes = info["split"], _notes_folder(output, info["split"])
+    target = output / f"instances_{split}.json"
     records = _read_finished(target, notes, info)
     files = {i: _paths(output, split, i, depth_format) for i in range(count)}
     todo = [i for i in range(count) if i not in records or not all(path.is_file() for path in files[i])]
+    if warning := describe_shortage(output, len(todo) * _SCENE_BYTES * info["height"] * info["width"]):
+        print(f"warning: {warning}", file=sys.stderr)
     write = partial(_write_scene, output=output, notes=notes, info=info, depth_format=depth_format)
-    with _parallel_map(min(workers, len(todo))) as run:
-        done = run(write, todo)
-        for index, record in tqdm(
-            done, split, len(todo), unit="image", disable=not progress, mininterval=_BAR_INTERVAL
-        ):
-            records[index] = record
+    with map_in_processes(write, todo, workers) as done:
+        bar = tqdm(done, split, len(todo), unit="image", disable=not progress, mininterval=_BAR_INTERVAL)
+        records.update(bar)
     with atomic_open(target) as file:
-        file.write(_format_coco(info, [records[i] for i in range(count)], width, height))
+        file.write(_format_coco(info, [records[i] for i in range(count)], info["width"], info["height"]))
     shutil.rmtree(notes, ignore_errors=True)
-    return target
+
+
+def _notes_folder(output: Path, split: str) -> Path:
+    return output / f".unfinished_{split}"
+
+
+def _remove_temporary(folders: Iterable[Path]) -> None:
+    for folder in folders:
+        remove_stale(folder)
 
 
 def _paths(output: Path, split: str, index: int, depth_format: str) -> tuple[Path, Path]:
     return output / split / f"{index:06d}.png", output / f"depth_{split}" / f"{index:06d}.{depth_format}"
-
-
-@contextmanager
-def _parallel_map(workers: int) -> Iterator[Callable[..., Any]]:
-    """Yield a map over processes in the order of completion, or the built-in map for fewer than two processes."""
-    if workers < 2:
-        yield map
-        return
-    # Workers only run numpy, so forking is safe and avoids the start of new interpreters.
-    with multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn").Pool(workers) as pool:
-        yield partial(pool.imap_unordered, chunksize=4)
 
 
 def _write_scene(index: int, output: Path, notes: Path, info: Record, depth_format: str) -> tuple[int, Record]:

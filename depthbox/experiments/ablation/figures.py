@@ -56,7 +56,7 @@ def save_ablation_plot(rows: Sequence[Mapping[str, Any]], path: str | os.PathLik
     panels[0].invert_yaxis()
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
-    with atomic_open(path) as file:
+    with atomic_open(path, tidy=True) as file:
         file.write(buffer.getvalue())
 
 

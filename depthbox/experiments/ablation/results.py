@@ -40,7 +40,7 @@ def write_origin(run: AblationRun, device: str) -> None:
         "hardware": device_name(device),
         "generator": read_generator(run.cfg),
     }
-    with atomic_open(run.folder / ORIGIN) as file:
+    with atomic_open(run.folder / ORIGIN, tidy=True) as file:
         file.write(json.dumps(origin, indent=1).encode())
 
 
@@ -76,7 +76,7 @@ def write_results(content: dict[str, Any], folder: Path) -> None:
     about += ["- tracked files differed from the commit"] if content["uncommitted_changes"] else []
     text = "\n".join(["# Ablation", "", *about, "", format_table(content, "pipe"), ""])
     for name, data in ((JSON_FILE, json.dumps(content, indent=1) + "\n"), (TABLE_FILE, text)):
-        with atomic_open(folder / name) as file:
+        with atomic_open(folder / name, tidy=True) as file:
             file.write(data.encode())
     if any(row["seeds"] for row in content["rows"]):
         save_ablation_plot(content["rows"], folder / PLOT_FILE)

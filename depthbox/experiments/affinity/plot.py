@@ -51,7 +51,7 @@ def save_affinity_plot(pairs: PairCounts, path: str | os.PathLike[str], title: s
     figure.suptitle(title)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
-    with atomic_open(path) as file:
+    with atomic_open(path, tidy=True) as file:
         file.write(buffer.getvalue())
 
 

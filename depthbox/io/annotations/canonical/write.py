@@ -30,7 +30,7 @@ def write_coco(content: Mapping[str, Any], path: str | os.PathLike[str]) -> Path
         TypeError: the content holds values that JSON does not have.
     """
     path = Path(path)
-    with atomic_open(path) as file:
+    with atomic_open(path, tidy=True) as file:
         pieces: list[str] = []
         size = 0
         for piece in _pieces(content):
