@@ -97,7 +97,7 @@ def _read_png(path: Path) -> NDArray[np.float32]:
     try:
         png = read_png(path)
     except (OSError, ValueError) as error:
-        raise _error(path, f"the file cannot be read as a PNG ({error})") from error
+        raise _error(path, f"the file cannot be read as a PNG of 16-bit gray ({error})") from error
     if not png.header.is_gray_16:
         mode = png.header.mode
         raise _error(path, f"a depth PNG is 16-bit gray, this is a PNG of mode '{mode}' (8-bit, palette or color)")

@@ -16,14 +16,17 @@ from detectron2.data.detection_utils import SizeMismatchError
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from ..errors import MISTAKES, describe_error
+from ..errors import UserError, describe_error
 from ..io.images import ImageError
+from .depth_io import DepthFileError
 from .sampler import Sample
 
 Record = dict[str, Any]
 Mapper = Callable[[Record], Record | None]
 # Unreadable images in a row after which the image folder as a whole is at fault.
 MAX_UNREADABLE = 10
+# Mistakes of the user, whose messages name the file and the cause.
+_NAMED = (DepthFileError, SizeMismatchError, UserError)
 
 
 class SampleError(RuntimeError):
@@ -139,7 +142,7 @@ class SampleDataset(Dataset[LoadedSample]):
         except ImageError:
             raise
         except Exception as error:
-            kind = "" if isinstance(error, MISTAKES) else f"{type(error).__name__}: "
+            kind = "" if isinstance(error, _NAMED) else f"{type(error).__name__}: "
             failure = f"the sample of image {name} cannot be loaded: {kind}{describe_error(error)}"
             return LoadedSample(
                 None, failure=f"{failure} (`depthbox check` examines the dataset)", details=traceback.format_exc()

@@ -28,7 +28,7 @@ def parse_xml(data: bytes) -> Element:
 
     data = data.lstrip()
     if not data:
-        raise XmlFileError("is empty; export the annotations again")
+        raise XmlFileError("is not valid XML: it is empty; export the annotations again")
     try:
         root: Element = fromstring(data, forbid_dtd=True)
     except DefusedXmlException as error:

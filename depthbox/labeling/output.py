@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 from ..io.annotations.canonical import write_coco
 from ..io.annotations.records import AnnotationSet
 from ..io.coco_masks import crop_to_rle, rle_to_polygons, segmentation_to_rle
+from ..io.json_files import read_json
 from .partial_results import ObjectLabel
 
 # Top-level key of the output that describes the finished job, by which a repeated call recognizes its own result.
@@ -59,7 +59,7 @@ def read_labels(path: Path, annotations: AnnotationSet, stamp: Mapping[str, Any]
         Index of the annotation in the user's file -> label; None if the file is of another job or is not such a file.
     """
     try:
-        content = json.loads(path.read_bytes())
+        content = read_json(path)
     except (OSError, ValueError):
         return None
     found = content.get(STAMP) if isinstance(content, dict) else None

@@ -204,6 +204,6 @@ def _read_image(record: Record) -> RGBImage:
     try:
         image = read_image(file_name)
     except ImageError as error:
-        raise OSError(f"{error}; it is missing or cannot be read; correct the image folder of its dataset") from error
+        raise OSError(f"{error}; or correct the image folder of its dataset") from error
     require_same_size(record, image)
     return image

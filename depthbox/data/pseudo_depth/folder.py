@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ...io.files import atomic_open
+from ...io.json_files import read_json
 from .items import DEPTH_SUFFIX, DepthItem
 from .model import ModelInfo, PseudoDepthError
 
@@ -106,9 +107,9 @@ def _read_sidecar(path: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        known = json.loads(path.read_text(encoding="utf-8"))
+        known = read_json(path)
         _get_settings(known)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise PseudoDepthError(
             f"{path} is damaged ({type(error).__name__}: {error}): restore it, or remove it and the maps beside it"
         ) from error

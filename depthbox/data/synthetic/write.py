@@ -22,6 +22,7 @@ from pycocotools import mask as coco_mask
 from tqdm import tqdm
 
 from ...io.files import atomic_open
+from ...io.json_files import read_json
 from ..depth_io import DEPTH_SUFFIXES, write_depth
 from .scene import GENERATOR_VERSION, Scene, render_scene
 from .world import CLASS_NAMES
@@ -146,7 +147,7 @@ def _read_finished(target: Path, notes: Path, info: Record) -> dict[int, Record]
     """Read the records of finished scenes from the JSON file of the split or the notes of a part."""
     records: dict[int, Record] = {}
     for path in [target] * target.is_file() + sorted(notes.glob("*.json")):
-        content = json.loads(path.read_bytes())
+        content = read_json(path)
         if content["info"] != info:
             raise ValueError(
                 f"{path} belongs to another dataset ({content['info']}, not {info}): choose another "

@@ -18,7 +18,6 @@ Item = TypeVar("Item")
 MEGABYTE = 2**20
 LABEL_LIMIT = 16 * MEGABYTE
 XML_LIMIT = 512 * MEGABYTE
-JSON_LIMIT = 1024 * MEGABYTE
 # Magnitude of a coordinate in pixels; larger numbers are errors, and their products could overflow.
 COORDINATE_LIMIT = 1e7
 _PROGRESS_FROM = 2000
@@ -29,7 +28,7 @@ _BYTE_ORDER_MARKS = (
 )
 
 
-def read_bytes(path: Path, limit: int = JSON_LIMIT) -> bytes:
+def read_bytes(path: Path, limit: int = XML_LIMIT) -> bytes:
     """Return the content of a regular file.
 
     Raises:
