@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from ..io.files import atomic_open
-from ..io.json_files import read_json
+from ..io.untrusted.json_files import read_json
 from ..reports.run_folder import device_name
 from .comparison import Row
 from .plots import save_bars, save_curve

@@ -89,14 +89,14 @@ def run(arguments: argparse.Namespace) -> int:
 
     def show(report: CheckReport) -> None:
         title = f"=== {report.settings.split} ===\n" if splits != ("",) else ""
-        print(f"{title}{summary(report)}\n" if len(splits) > 1 else title + summary(report), flush=True)
+        show(f"{title}{summary(report)}\n" if len(splits) > 1 else title + summary(report))
 
     # Findings report broken EXIF data. Warnings of Pillow would repeat them and break the progress bar.
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="PIL")
         reports = check_splits(settings, splits, show)
         for line in write_files(arguments, reports):
-            print(line)
+            show(line)
     return 1 if any(report.errors for report in reports.values()) else 0
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
+
+from ..errors import show
 
 SUMMARY = "Write a trained network as an ONNX model or for torch.export."
 USAGE = "%(prog)s --weights FILE [--check IMAGE ...] [options]"
@@ -97,8 +98,8 @@ def run(arguments: argparse.Namespace) -> int:
         opset=arguments.opset,
         classes=find_classes(cfg, arguments.classes).names,
     )
-    print("exporting takes one to a few minutes", file=sys.stderr)
+    show("exporting takes one to a few minutes", error=True)
     report = export_network(cfg, arguments.weights, settings, sources)
-    print(f"checked: {report}" if report else "not checked: add images with --check")
-    print(output)
+    show(f"checked: {report}" if report else "not checked: add images with --check")
+    show(output)
     return 0

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from ..errors import show
 
 if TYPE_CHECKING:
     from ..inference.pipeline import PredictionSettings, PredictionSummary
@@ -84,7 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
     check_arguments(arguments)
     sources = find_sources(arguments.inputs)
     if pages := describe_pages("", [source.path for source in sources if source.kind == "image"]):
-        print(pages, file=sys.stderr)
+        show(pages, error=True)
     config_file = find_config(arguments.weights, arguments.config_file)
     cfg = load_config(add_depthbox_config, config_file, arguments.overrides)
     if arguments.color_by == "depth" and not cfg.MODEL.DEPTH.LAYER:
@@ -113,16 +114,16 @@ def read_settings(arguments: argparse.Namespace) -> PredictionSettings:
 
 def print_summary(summary: PredictionSummary, output: Path) -> int:
     """Print the written files and the inputs that could not be read; returns the exit status."""
-    print(f"{summary.objects} objects in {summary.images} images")
+    show(f"{summary.objects} objects in {summary.images} images")
     for path in summary.files[:MAX_FILES]:
-        print(path)
+        show(path)
     if len(summary.files) > MAX_FILES:
-        print(f"... and {len(summary.files) - MAX_FILES} more in {output}")
+        show(f"... and {len(summary.files) - MAX_FILES} more in {output}")
     for line in summary.failures:
-        print(f"not read: {line}", file=sys.stderr)
+        show(f"not read: {line}", error=True)
     if summary.failures:
-        print(f"{len(summary.failures)} inputs could not be read", file=sys.stderr)
+        show(f"{len(summary.failures)} inputs could not be read", error=True)
     if summary.stopped:
-        print("stopped; the predictions until then are written", file=sys.stderr)
+        show("stopped; the predictions until then are written", error=True)
         return 130
     return 1 if summary.failures else 0

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ..errors import show
+
 SUMMARY = "Write a page about a training run: curves, AP, best and worst images."
 STOPPED = "stopped; no page was written, an older one is unchanged"
 EXAMPLES = """
@@ -36,5 +38,5 @@ def run(arguments: argparse.Namespace) -> int:
         raise ValueError(f"--output {arguments.output} is a folder; name a file, such as report.html in it")
     from ..reports.training import write_report
 
-    print(f"report  {write_report(arguments.run, arguments.output)}")
+    show(f"report  {write_report(arguments.run, arguments.output)}")
     return 0

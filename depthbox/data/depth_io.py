@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..io.arrays import read_array, read_png
 from ..io.files import atomic_open
 from ..io.images import MAX_PIXELS
+from ..io.untrusted.arrays import read_array, read_png
 
 DEPTH_COMMAND = "`depthbox depth`"
 DEPTH_SUFFIXES = (".png", ".npy")

@@ -27,8 +27,8 @@ from PIL import Image
 
 from ..data.cityscapes.frames import ground_truth_file
 from ..data.cityscapes.instances import CLASSES
-from ..io.arrays import read_png_header
 from ..io.files import atomic_open
+from ..io.untrusted.arrays import read_png_header
 
 _MODULE = "cityscapesscripts.evaluation.evalInstanceLevelSemanticLabeling"
 

@@ -18,7 +18,7 @@ from ..data.datasets import read_annotation_file
 from ..io.annotations.canonical import canonicalize
 from ..io.annotations.canonical.ids import is_id
 from ..io.coco_masks import segmentation_to_rle
-from ..io.json_files import read_json
+from ..io.untrusted.json_files import read_json
 
 CocoRecord = Mapping[str, Any]
 
@@ -233,14 +233,10 @@ def _to_shape(record: CocoRecord, size: tuple[int, int], masks: bool) -> Any:
 def _is_sound_result(entry: Any) -> bool:
     if not isinstance(entry, dict) or not (is_id(entry.get("image_id")) and is_id(entry.get("category_id"))):
         return False
-    box, score = entry.get("bbox"), entry.get("score")
-    return (
-        isinstance(box, list) and len(box) == 4 and all(type(v) in (int, float) and _is_near(v) for v in [*box, score])
-    )
-
-
-def _is_near(value: float) -> bool:
-    return abs(value) < _LARGEST  # not NaN
+    box = entry.get("bbox")
+    if not isinstance(box, list) or len(box) != 4:
+        return False
+    return all(type(value) in (int, float) and abs(value) < _LARGEST for value in [*box, entry.get("score")])
 
 
 def _is_crowd(annotation: CocoRecord) -> bool:

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from .arrays import MAX_PIXELS, scale_to_rgb
 from .folders import is_hidden, list_files
+from .untrusted.arrays import MAX_PIXELS, scale_to_rgb
 
 RGBImage = NDArray[np.uint8]  # (H, W, 3)
 IMAGE_SUFFIXES = frozenset(

@@ -12,7 +12,7 @@ import numpy as np
 from ..io.annotations.canonical import write_coco
 from ..io.annotations.records import AnnotationSet
 from ..io.coco_masks import crop_to_rle, rle_to_polygons, segmentation_to_rle
-from ..io.json_files import read_json
+from ..io.untrusted.json_files import read_json
 from .partial_results import ObjectLabel
 
 # Top-level key of the output that describes the finished job, by which a repeated call recognizes its own result.

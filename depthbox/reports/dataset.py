@@ -12,9 +12,9 @@ from ..data.check.check import CheckReport
 from ..data.check.findings import Box, Example, Finding
 from ..data.check.report import verdict
 from ..data.depth_io import DEPTH_SUFFIXES
-from ..io.arrays import read_array, read_png
 from ..io.files import atomic_open
 from ..io.images import ImageError, read_image
+from ..io.untrusted.arrays import read_array, read_png
 from .html import escape, make_document, make_image_tag
 
 PAGE = "index.html"

@@ -23,7 +23,7 @@ from detectron2.utils import comm
 
 from .. import __version__
 from ..io.files import atomic_open
-from ..io.json_files import parse_json
+from ..io.untrusted.json_files import parse_json
 from ..visualization.curves import parse_record, read_metrics
 
 NOTE = "run.json"
@@ -155,7 +155,7 @@ def read_run(folder: str | os.PathLike[str]) -> RecordedRun:
         raise ValueError(f"{folder / 'metrics.json'} has no numbers yet; wait until training has written some")
     log = _read_log(folder / "log.txt")
     note = _parse(folder / NOTE, partial(parse_json, name=NOTE))
-    facts = note.get("facts")
+    facts = note["facts"] if isinstance(note.get("facts"), dict) else log.facts
     config = _parse(folder / "config.yaml", yaml.safe_load)
     return RecordedRun(
         folder=folder,

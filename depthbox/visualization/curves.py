@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..io.files import atomic_open
-from ..io.json_files import try_parse_json
+from ..io.untrusted.json_files import try_parse_json
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from ...io.arrays import PngNumbers, read_png
 from ...io.images import MAX_PIXELS, image_size
-from ...io.json_files import read_json
+from ...io.untrusted.arrays import PngNumbers, read_png
+from ...io.untrusted.json_files import read_json
 from .frames import CityscapesFrame
 
 # Names of the label ids 0, 1, 2, ... of the official definition; labels from 24 on have separate objects.

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ...io.files import atomic_open
-from ...io.json_files import read_json
+from ...io.untrusted.json_files import read_json
 from .items import DEPTH_SUFFIX, DepthItem
 from .model import ModelInfo, PseudoDepthError
 

@@ -22,7 +22,7 @@ from pycocotools import mask as coco_mask
 from tqdm import tqdm
 
 from ...io.files import atomic_open
-from ...io.json_files import read_json
+from ...io.untrusted.json_files import read_json
 from ..depth_io import DEPTH_SUFFIXES, write_depth
 from .scene import GENERATOR_VERSION, Scene, render_scene
 from .world import CLASS_NAMES

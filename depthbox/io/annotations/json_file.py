@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from ..json_files import JsonFileError, read_json, without_garbage_collection
+from ..untrusted.json_files import JsonFileError, read_json, without_garbage_collection
 from .records import AnnotationError
 
 __all__ = ["load_json", "without_garbage_collection"]
@@ -13,7 +13,7 @@ _EXPORT_AGAIN = "Export or copy the annotations again"
 
 
 def load_json(path: str | os.PathLike[str]) -> Any:
-    """Load a JSON file with the bounds of ``io.json_files.read_json``.
+    """Load a JSON file with the bounds of ``io.untrusted.json_files.read_json``.
 
     Args:
         path: the JSON file.

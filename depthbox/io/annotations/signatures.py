@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from ..json_files import parse_first_entry, try_parse_json
+from ..untrusted.json_files import parse_first_entry, try_parse_json
 from .readers.coco_files import is_coco, is_coco_file
 from .readers.documents import MEGABYTE
 from .readers.image_files import IMAGE_SUFFIXES, child_folder, child_folders, list_files

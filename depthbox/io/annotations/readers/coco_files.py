@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from ...json_files import MAX_JSON_BYTES, try_parse_json
+from ...untrusted.json_files import MAX_JSON_BYTES, try_parse_json
 from .image_files import SPLIT_NAMES, child_folder, is_file, list_files, split_folders
 
 ROBOFLOW_NAME = "_annotations.coco.json"

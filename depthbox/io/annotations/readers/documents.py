@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from xml.etree.ElementTree import Element
 
-from ...xml_files import XmlFileError, parse_xml
+from ...untrusted.xml_files import XmlFileError, parse_xml
 from ..records import AnnotationError
 from .rules import shorten
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...arrays import read_png
+from ...untrusted.arrays import read_png
 from ..json_file import load_json
 from ..records import AnnotationError, RawAnnotations
 from .builder import ContentBuilder, Size
