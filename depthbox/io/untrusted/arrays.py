@@ -130,7 +130,7 @@ class PngHeader:
 
     @property
     def is_gray_16(self) -> bool:
-        """Whether the file holds gray values of 16 bits."""
+        """Return whether the file holds gray values of 16 bits."""
         return self.mode == "I" or self.mode.startswith("I;16")  # older versions of Pillow say "I"
 
 
