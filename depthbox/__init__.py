@@ -6,7 +6,11 @@ The network and its config are imported at first use, because the import of torc
 from __future__ import annotations
 
 import importlib
+import logging
+import os
 from typing import TYPE_CHECKING, Any
+
+from .errors import PrintableFilter
 
 if TYPE_CHECKING:
     from . import modeling
@@ -14,6 +18,13 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "add_depthbox_config", "modeling"]
+
+# Libraries report nothing about their use unless the user has set these variables.
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+os.environ.setdefault("DO_NOT_TRACK", "1")
+if logging.lastResort is not None:  # prints warnings of commands that do not set up logging
+    logging.lastResort.addFilter(PrintableFilter())
 
 
 def __getattr__(name: str) -> Any:

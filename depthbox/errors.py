@@ -1,12 +1,16 @@
-"""Mistakes of the user and requests to stop: what ends a program with one line instead of a traceback."""
+"""Mistakes of the user and requests to stop, which end a program with one line, and text that terminals may print."""
 
 from __future__ import annotations
 
+import logging
+import re
 import signal
+import sys
 import unicodedata
 
 MISTAKE = 2  # exit status, as of argparse
 _BIDIRECTIONAL = {"\u200e", "\u200f", "\u061c", *map(chr, range(0x202A, 0x202F)), *map(chr, range(0x2066, 0x206A))}
+_COLORS = re.compile(r"(\x1b\[[0-9;]*m)")
 _LONGEST = 2000  # characters of a printed message
 
 
@@ -49,3 +53,40 @@ def describe_error(error: BaseException) -> str:
     """Return the message of an exception as one printable line, or its type if it has no message."""
     text = printable(" ".join(str(error).split())) or type(error).__name__
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 2 :]}"
+
+
+def show(text: object = "", *, error: bool = False) -> None:
+    """Print a text of one or more lines without control characters, which names in files of users may hold.
+
+    Args:
+        text: printed with a line break at its end.
+        error: print to the error output.
+    """
+    print(_printable_lines(str(text)), file=sys.stderr if error else sys.stdout, flush=True)
+
+
+class PrintableFilter(logging.Filter):
+    """Filter of a log handler that removes control characters from the messages, apart from line breaks.
+
+    Names in files of users are arguments of a message. Colors in the message itself are kept.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Change the record in place; every record passes."""
+        if isinstance(record.args, tuple):
+            record.args = tuple(map(_printable_argument, record.args))
+        elif isinstance(record.args, dict):
+            record.args = {key: _printable_argument(value) for key, value in record.args.items()}
+        parts = _COLORS.split(str(record.msg))  # odd parts are colors
+        record.msg = "".join(part if index % 2 else _printable_lines(part) for index, part in enumerate(parts))
+        return True
+
+
+def _printable_argument(value: object) -> object:
+    text = "" if isinstance(value, int | float) else str(value)
+    safe = _printable_lines(text)
+    return value if safe == text else safe
+
+
+def _printable_lines(text: str) -> str:
+    return text if text.isascii() and text.isprintable() else "\n".join(map(printable, text.split("\n")))

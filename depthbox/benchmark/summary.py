@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from ..io.files import atomic_open
+from ..io.untrusted.json_files import read_json
 from ..reports.run_folder import device_name
 from .comparison import Row
 from .plots import save_bars, save_curve
@@ -72,7 +73,7 @@ class Summary:
         if not path.is_file():
             return cls(folder, quick, cuda_names=cuda_names)
         try:
-            content = json.loads(path.read_bytes())
+            content = read_json(path)
             parts = {key: content[key] for key in ("rows", "machines", "failures")}
             was_quick, points = content["quick"], content["objects"]
         except (ValueError, KeyError, TypeError) as error:

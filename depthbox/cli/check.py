@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..errors import show
+
 if TYPE_CHECKING:
     from ..data.check.check import CheckReport
 
@@ -92,16 +94,16 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.fix and len(splits) > 1:
         raise ValueError(f"--fix writes one file: choose one of {', '.join(splits)} with --split")
 
-    def show(report: CheckReport) -> None:
+    def print_report(report: CheckReport) -> None:
         title = f"=== {report.settings.split} ===\n" if splits != ("",) else ""
-        print(f"{title}{summary(report)}\n" if len(splits) > 1 else title + summary(report), flush=True)
+        show(f"{title}{summary(report)}\n" if len(splits) > 1 else title + summary(report))
 
     # Findings report broken EXIF data. Warnings of Pillow would repeat them and break the progress bar.
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="PIL")
-        reports = check_splits(settings, splits, show)
+        reports = check_splits(settings, splits, print_report)
         for line in write_files(arguments, reports):
-            print(line)
+            show(line)
     return 1 if any(report.errors for report in reports.values()) else 0
 
 

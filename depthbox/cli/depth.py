@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from ..errors import show
 
 if TYPE_CHECKING:
     from ..data.pseudo_depth.items import DepthItem, DepthItemList
@@ -96,6 +97,10 @@ def run(arguments: argparse.Namespace) -> int:
     from ..io.write_errors import require_writable
 
     check_arguments(arguments)
+    if not Path(arguments.model).is_dir():
+        show(
+            f"the model {arguments.model} is downloaded from the Hugging Face hub unless it is in its cache", error=True
+        )
     model = describe_model(arguments.model, arguments.revision, arguments.invert)
     devices = choose_devices(arguments.device, arguments.num_processes)
     settings = DepthSettings(model, arguments.size, arguments.batch_size, arguments.half, arguments.threads)
@@ -121,7 +126,7 @@ def generate_and_print(
     from ..data.pseudo_depth.generate import generate
 
     if warning := describe_depth_shortage(plan.todo, arguments.size, arguments.output):
-        print(f"warning: {warning}", file=sys.stderr)
+        show(f"warning: {warning}", error=True)
     generated = generate(plan.todo, settings, devices)
     if arguments.sheet:
         draw_sheet(arguments, plan.shard, generated.failures, f"{settings.model.name}, {settings.model.weights}")
@@ -148,8 +153,8 @@ def print_settings(
 ) -> None:
     """Print the model, the devices and the plan."""
     model = settings.model
-    print(f"model    {model.name} ({model.weights}), on {', '.join(devices)}")
-    print(f"output   {'distance, inverted' if model.inverted else 'inverse depth, kept'}: 1 = near")
+    show(f"model    {model.name} ({model.weights}), on {', '.join(devices)}")
+    show(f"output   {'distance, inverted' if model.inverted else 'inverse depth, kept'}: 1 = near")
     print_plan(plan, arguments)
 
 
@@ -159,13 +164,13 @@ def print_plan(plan: DepthPlan, arguments: argparse.Namespace) -> None:
 
     for note in plan.dataset.notes:
         if note.rule.startswith(("image_", "file_")):
-            print(format_note(note), file=sys.stderr)
+            show(format_note(note), error=True)
     total, shard, todo = len(plan.dataset.items), len(plan.shard), len(plan.todo)
-    print(f"images   {total}, {shard} in shard {arguments.shard} of {arguments.num_shards}")
-    print(f"to do    {todo}, complete {shard - todo}", flush=True)
+    show(f"images   {total}, {shard} in shard {arguments.shard} of {arguments.num_shards}")
+    show(f"to do    {todo}, complete {shard - todo}")
     if arguments.dry_run:
         missing = [item.image for item in plan.shard if not item.image.is_file()]
-        print(f"missing  {len(missing)} images{f', such as {missing[0]}' if missing else ''}")
+        show(f"missing  {len(missing)} images{f', such as {missing[0]}' if missing else ''}")
 
 
 def draw_sheet(
@@ -179,21 +184,21 @@ def draw_sheet(
     pairs = [(item.image, item.depth) for item in items if item.image not in failed]
     if pairs:
         save_sheet(make_depth_sheet(pairs, arguments.sheet_count, title=title), arguments.sheet)
-        print(f"sheet    {arguments.sheet}")
+        show(f"sheet    {arguments.sheet}")
 
 
 def print_result(plan: DepthPlan, generated: GeneratedDepth) -> None:
     """Print the counts; failures go to the error output, one line each."""
     failures, paged = generated.failures, generated.paged
     for failure in failures[:SHOWN_FAILURES]:
-        print(f"failed: {failure.image}: {failure.problem}", file=sys.stderr)
+        show(f"failed: {failure.image}: {failure.problem}", error=True)
     if len(failures) > SHOWN_FAILURES:
-        print(f"... and {len(failures) - SHOWN_FAILURES} more", file=sys.stderr)
+        show(f"... and {len(failures) - SHOWN_FAILURES} more", error=True)
     if paged:
-        print(f"note     {len(paged)} files have several pages or frames, the first one was used, such as {paged[0]}")
+        show(f"note     {len(paged)} files have several pages or frames, the first one was used, such as {paged[0]}")
     complete = len(plan.shard) - len(plan.todo)
     failed = len(failures) + plan.dataset.unreadable
-    print(f"done     {len(plan.todo) - len(failures)} made, {complete} were complete, {failed} failed")
+    show(f"done     {len(plan.todo) - len(failures)} made, {complete} were complete, {failed} failed")
 
 
 def _parse_positive(text: str) -> int:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..errors import show
 from .train import add_run_arguments, launch_run
 
 if TYPE_CHECKING:
@@ -113,11 +114,11 @@ def evaluate_and_print(cfg: CfgNode, newest: bool, command: str, report: Path | 
     results = run_engine(cfg, resume=newest, eval_only=True, command=command)
     if not comm.is_main_process():
         return
-    print(format_metrics(results))
+    show(format_metrics(results))
     if report is not None:
         with atomic_open(report, tidy=True) as file:
             file.write(json.dumps(_plain(results), indent=1).encode() + b"\n")
-        print(f"report  {report}")
+        show(f"report  {report}")
 
 
 def format_metrics(results: Mapping[str, Any]) -> str:
@@ -195,7 +196,7 @@ def _data_words(arguments: argparse.Namespace, cfg: CfgNode) -> list[str]:
         )
     for note in annotations.notes:
         if note.kind != "repaired":
-            print(format_note(note), file=sys.stderr)
+            show(format_note(note), error=True)
     stem = raw.source.resolve().stem or "data"  # the source may be "." or ".."
     name = f"{stem}_{split}" if splits_of(arguments.data) else stem
     file = Path(cfg.OUTPUT_DIR) / "inference" / name / "ground_truth.json"

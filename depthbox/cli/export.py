@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from dataclasses import replace
 from pathlib import Path
+
+from ..errors import show
 
 SUMMARY = "Write a trained network as an ONNX model or for torch.export."
 USAGE = "%(prog)s --weights FILE [--check IMAGE ...] [options]"
@@ -101,11 +102,11 @@ def run(arguments: argparse.Namespace) -> int:
     )
     settings = replace(settings, job=export_fingerprint(cfg, arguments.weights, settings, sources))
     if is_exported(settings):
-        print(f"exported{' and checked' * bool(sources)} by an earlier call with the same inputs")
-        print(output)
+        show(f"exported{' and checked' * bool(sources)} by an earlier call with the same inputs")
+        show(output)
         return 0
-    print("exporting takes one to a few minutes", file=sys.stderr)
+    show("exporting takes one to a few minutes", error=True)
     report = export_network(cfg, arguments.weights, settings, sources)
-    print(f"checked: {report}" if report else "not checked: add images with --check")
-    print(output)
+    show(f"checked: {report}" if report else "not checked: add images with --check")
+    show(output)
     return 0

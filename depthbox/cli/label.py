@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from ..errors import show
 
 if TYPE_CHECKING:
     from ..io.annotations.records import AnnotationSet
@@ -81,13 +82,13 @@ def run(arguments: argparse.Namespace) -> int:
     """
     check_arguments(arguments)
     summary = label(arguments)
-    print(format_summary(summary, arguments))
+    show(format_summary(summary, arguments))
     for line in summary.problems[:MAX_LINES]:
-        print(f"not labeled: {line}", file=sys.stderr)
+        show(f"not labeled: {line}", error=True)
     if len(summary.problems) > MAX_LINES:
-        print(f"not labeled: {len(summary.problems) - MAX_LINES} more", file=sys.stderr)
+        show(f"not labeled: {len(summary.problems) - MAX_LINES} more", error=True)
     if summary.unlabeled:
-        print(f"annotations that are not labeled: {summary.unlabeled}", file=sys.stderr)
+        show(f"annotations that are not labeled: {summary.unlabeled}", error=True)
     return 1 if summary.unlabeled else 0
 
 
@@ -125,7 +126,7 @@ def label(arguments: argparse.Namespace) -> LabelSummary:
         describe_label_shortage(job),
     ]:
         if line:
-            print(line, file=sys.stderr)
+            show(line, error=True)
     return label_dataset(job, load_box_labeler(cfg, arguments.weights, **options))
 
 

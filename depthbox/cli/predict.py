@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from ..errors import show
 
 if TYPE_CHECKING:
     from ..inference.pipeline import PredictionSettings, PredictionSummary
@@ -93,7 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
     check_arguments(arguments)
     sources = find_sources(arguments.inputs)
     if pages := describe_pages("", [source.path for source in sources if source.kind == "image"]):
-        print(pages, file=sys.stderr)
+        show(pages, error=True)
     config_file = find_config(arguments.weights, arguments.config_file)
     cfg = load_config(add_depthbox_config, config_file, arguments.overrides)
     if arguments.color_by == "depth" and not cfg.MODEL.DEPTH.LAYER:
@@ -102,15 +103,15 @@ def run(arguments: argparse.Namespace) -> int:
     settings = read_settings(arguments)
     job = prediction_fingerprint(cfg, arguments.weights, sources, classes, settings, arguments.size)
     if finished := find_finished(settings.output, job):
-        print(
+        show(
             f"{finished.objects} objects in {finished.images} images, predicted by an earlier call: {settings.output}"
         )
-        print(f"The inputs and options are the same; remove {settings.output / RECORD} to predict again.")
+        show(f"The inputs and options are the same; remove {settings.output / RECORD} to predict again.")
         return 0
     predict = load_batch_predictor(cfg, arguments.weights, arguments.size)
     with occupy_output(settings.output):
         if warning := describe_prediction_shortage(sources, settings):
-            print(f"warning: {warning}", file=sys.stderr)
+            show(f"warning: {warning}", error=True)
         summary = predict_sources(sources, predict, classes, settings)
         write_record(settings.output, job, summary)
     return print_summary(summary, arguments.output)
@@ -134,16 +135,16 @@ def read_settings(arguments: argparse.Namespace) -> PredictionSettings:
 
 def print_summary(summary: PredictionSummary, output: Path) -> int:
     """Print the written files and the inputs that could not be read; returns the exit status."""
-    print(f"{summary.objects} objects in {summary.images} images")
+    show(f"{summary.objects} objects in {summary.images} images")
     for path in summary.files[:MAX_FILES]:
-        print(path)
+        show(path)
     if len(summary.files) > MAX_FILES:
-        print(f"... and {len(summary.files) - MAX_FILES} more in {output}")
+        show(f"... and {len(summary.files) - MAX_FILES} more in {output}")
     for line in summary.failures:
-        print(f"not read: {line}", file=sys.stderr)
+        show(f"not read: {line}", error=True)
     if summary.failures:
-        print(f"{len(summary.failures)} inputs could not be read", file=sys.stderr)
+        show(f"{len(summary.failures)} inputs could not be read", error=True)
     if summary.stopped:
-        print("stopped; the predictions until then are written", file=sys.stderr)
+        show("stopped; the predictions until then are written", error=True)
         return summary.status
     return 1 if summary.failures else 0

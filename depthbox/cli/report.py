@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ..errors import show
+
 SUMMARY = "Write a page about a training run: curves, AP, best and worst images."
 STOPPED = "stopped; no page was written, an older one is unchanged"
 EXAMPLES = """
@@ -39,5 +41,5 @@ def run(arguments: argparse.Namespace) -> int:
 
     require_writable(arguments.output or arguments.run / PAGE)
 
-    print(f"report  {write_report(arguments.run, arguments.output)}")
+    show(f"report  {write_report(arguments.run, arguments.output)}")
     return 0

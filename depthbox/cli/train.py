@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..errors import show
 from .settings import format_overrides, merge_settings
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ def run(arguments: argparse.Namespace) -> int:
             return 0
         launch_run(arguments, cfg, job, options.get("num_gpus"))
     if main:
-        print(format_next_steps(cfg))
+        show(format_next_steps(cfg))
     return 0
 
 
@@ -163,7 +164,7 @@ def _plan_own_run(arguments: argparse.Namespace, options: Mapping[str, Any], wor
     if arguments.resume:
         require_same_splits(own.data)
     if main:
-        print(format_plan(own), flush=True)
+        show(format_plan(own))
     return own
 
 

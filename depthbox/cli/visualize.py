@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..errors import printable, show
+
 if TYPE_CHECKING:
     from detectron2.config import CfgNode
 
@@ -72,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
     from ..config import load_config
 
     for path in draw(arguments, load_config(add_depthbox_config, arguments.config_file, arguments.overrides)):
-        print(path)
+        show(path)
     return 0
 
 
@@ -119,7 +121,7 @@ def _save_sheets(sheet: DatasetSheet, records: list[Any], output: Path, name: st
     single = output.suffix.lower() == ".png"
     per_sheet = len(records) if single else IMAGES_PER_SHEET
     written = []
-    with tqdm(total=len(records), unit="image", desc=name) as progress:
+    with tqdm(total=len(records), unit="image", desc=printable(name)) as progress:
         for first in range(0, len(records), per_sheet):
             tiles = []
             for record in records[first : first + per_sheet]:

@@ -16,6 +16,7 @@ from typing import Any
 
 from ..data.check.check import CheckSettings, check_dataset
 from ..data.check.report import WIDTH, summary
+from ..errors import show
 from ..io.annotations.canonical import repaired_coco, write_coco
 from ..io.annotations.json_file import load_json
 from ..io.annotations.records import CocoContent, Note, format_note
@@ -117,7 +118,7 @@ def check_or_stop(settings: CheckSettings, source: OwnSource) -> None:
         warnings.filterwarnings("ignore", module="PIL")
         report = check_dataset(settings, source.all_annotations)
     if report.errors:
-        print(summary(report), flush=True)
+        show(summary(report))
         images = f" --images {settings.images}" if settings.images else ""
         depth = f" --depth {settings.depth}" if settings.depth else ""
         look = f"depthbox check --data {settings.data}{images}{depth} --output look"

@@ -13,7 +13,12 @@ from detectron2.structures import BitMasks, Boxes, BoxMode, Instances
 from fvcore.transforms.transform import Transform
 from numpy.typing import NDArray
 
+from ..io.coco_masks import segmentation_to_rle
+
 Annotation = Mapping[str, Any]
+
+# Polygons are drawn edge by edge: larger coordinates, in pixels, would take all memory.
+_FARTHEST = 1e6
 
 # Fields of a training sample besides boxes and classes, by MODEL.MASK_SUPERVISION.
 MASK_FIELDS: dict[str, tuple[str, ...]] = {"box": (), "mask": ("gt_masks",), "mixed": ("gt_masks", "gt_has_mask")}
@@ -76,9 +81,9 @@ def transform_mask(
     if isinstance(segmentation, list):
         return _draw_polygons(segmentation, transforms, size)
     if isinstance(segmentation, Mapping):
-        if isinstance(segmentation["counts"], list):
-            segmentation = mask_util.frPyObjects(dict(segmentation), *segmentation["size"])
-        segmentation = mask_util.decode(segmentation)
+        if segmentation.get("size") != list(image_size):
+            raise ValueError(f"the mask is {segmentation.get('size')} (height, width), the image {list(image_size)}")
+        segmentation = mask_util.decode(segmentation_to_rle(segmentation, image_size))
     if not isinstance(segmentation, np.ndarray):
         raise ValueError(f"a segmentation is polygons, an RLE or an array, not {type(segmentation).__name__}")
     if segmentation.shape != tuple(image_size):
@@ -127,6 +132,8 @@ def _draw_polygons(polygons: list, transforms: Transform, size: tuple[int, int])
     points = [np.asarray(polygon, dtype=np.float64).reshape(-1) for polygon in polygons]
     if not points or any(len(p) < 6 or len(p) % 2 for p in points):
         raise ValueError("a polygon needs three points or more, as x0, y0, x1, y1, ...")
+    if not all(np.abs(p).max() <= _FARTHEST for p in points):  # also NaN
+        raise ValueError("a polygon has coordinates that are NaN or far outside any image")
     # Unlike apply_polygons, apply_coords needs no polygon library; the rasterization clips to the image.
     moved = [transforms.apply_coords(p.reshape(-1, 2).copy()).reshape(-1).tolist() for p in points]
     return mask_util.decode(mask_util.merge(mask_util.frPyObjects(moved, height, width))).astype(bool)

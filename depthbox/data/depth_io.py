@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..io.files import atomic_open
+from ..io.images import MAX_PIXELS
+from ..io.untrusted.arrays import read_array, read_png
 
 DEPTH_COMMAND = "`depthbox depth`"
 DEPTH_SUFFIXES = (".png", ".npy")
@@ -93,25 +95,20 @@ def resize_depth(depth: NDArray[np.float32], size: tuple[int, int]) -> NDArray[n
 
 def _read_png(path: Path) -> NDArray[np.float32]:
     try:
-        with Image.open(path) as image:
-            mode, kind, pixels = image.mode, image.format, np.asarray(image)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise _error(path, f"the file cannot be read as a PNG ({error})") from error
-    # Pillow calls a 16-bit gray PNG "I;16", older versions "I".
-    if kind != "PNG" or not (mode == "I" or mode.startswith("I;16")):
-        raise _error(path, f"a depth PNG is 16-bit gray, this is a {kind} of mode '{mode}' (8-bit, palette or color)")
-    return pixels.astype(np.float32) / np.float32(65535)
+        png = read_png(path)
+    except (OSError, ValueError) as error:
+        raise _error(path, f"the file cannot be read as a PNG of 16-bit gray ({error})") from error
+    if not png.header.is_gray_16:
+        mode = png.header.mode
+        raise _error(path, f"a depth PNG is 16-bit gray, this is a PNG of mode '{mode}' (8-bit, palette or color)")
+    return png.values.astype(np.float32) / np.float32(65535)
 
 
 def _read_npy(path: Path) -> NDArray[np.float32]:
     try:
-        with open(path, "rb") as file:
-            depth = np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        depth = read_array(path)
+    except (OSError, ValueError) as error:
         raise _error(path, f"the file cannot be read as a .npy array ({error})") from error
-    if not isinstance(depth, np.ndarray):
-        depth.close()
-        raise _error(path, "this is an .npz archive; a depth file holds one array (np.save)")
     problem = _find_problem(depth)
     if problem:
         raise _error(path, problem)
@@ -122,6 +119,8 @@ def _find_problem(depth: NDArray) -> str:
     """Return the fault of a map's shape, type or values; "" if it has none."""
     if depth.ndim != 2 or depth.size == 0:
         return f"a depth map has the shape (H, W), this has {depth.shape}"
+    if depth.size > MAX_PIXELS:
+        return f"a depth map has at most {MAX_PIXELS} pixels, this has {depth.shape}"
     if not np.issubdtype(depth.dtype, np.floating):
         return f"a depth array is float16 or float32, this is {depth.dtype}"
     low, high = float(depth.min()), float(depth.max())

@@ -19,6 +19,7 @@ from ..io.images import read_image
 from .annotations import add_masks, boxes_to_instances, drop_empty, required_fields, transform_mask
 from .depth_io import DEPTH_COMMAND, read_depth, resize_depth
 from .depth_transforms import transform_depth
+from .samples import require_same_size
 from .teacher_view import TeacherView
 
 FIELDS = ("gt_masks", "gt_has_mask", "depth")  # what the mapper provides besides boxes and classes
@@ -118,7 +119,9 @@ class BoxDepthMapper:
 
     def _read_image(self, result: dict[str, Any]) -> NDArray[np.uint8]:
         image = read_image(result["file_name"])
-        detection_utils.check_image_size(result, image)
+        require_same_size(result, image)
+        result.setdefault("height", image.shape[0])
+        result.setdefault("width", image.shape[1])
         return image if self.image_format == "RGB" else image[:, :, ::-1]
 
     @staticmethod

@@ -6,25 +6,49 @@ import contextlib
 import logging
 import random
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from detectron2.data import DatasetFromList
+from detectron2.data.detection_utils import SizeMismatchError
+from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
+from ..errors import UserError, describe_error
 from ..io.images import ImageError
+from .depth_io import DepthFileError
 from .sampler import Sample
 
 Record = dict[str, Any]
 Mapper = Callable[[Record], Record | None]
 # Unreadable images in a row after which the image folder as a whole is at fault.
 MAX_UNREADABLE = 10
+# Mistakes of the user, whose messages name the file and the cause.
+_NAMED = (DepthFileError, SizeMismatchError, UserError)
 
 
 class SampleError(RuntimeError):
     """A sample that cannot be loaded. The message names the image file and the cause."""
+
+
+def require_same_size(record: Mapping[str, Any], image: NDArray[np.uint8]) -> None:
+    """Check that an image has the size that its annotations say.
+
+    Args:
+        record: dataset dict; without ``height`` and ``width``, nothing is checked.
+        image: (H, W, 3) uint8.
+
+    Raises:
+        SizeMismatchError: the sizes differ; the message names the file.
+    """
+    size, stated = image.shape[:2], (record.get("height", image.shape[0]), record.get("width", image.shape[1]))
+    if size != stated:
+        raise SizeMismatchError(
+            f"the image {record.get('file_name')} has {size[1]} x {size[0]} pixels (width x height), but its "
+            f"annotations say {stated[1]} x {stated[0]}: use the annotated images (`depthbox check` lists all of them)"
+        )
 
 
 class LoadedSample(NamedTuple):
@@ -118,7 +142,8 @@ class SampleDataset(Dataset[LoadedSample]):
         except ImageError:
             raise
         except Exception as error:
-            failure = f"the sample of image {name} cannot be loaded: {type(error).__name__}: {error}"
+            kind = "" if isinstance(error, _NAMED) else f"{type(error).__name__}: "
+            failure = f"the sample of image {name} cannot be loaded: {kind}{describe_error(error)}"
             return LoadedSample(
                 None, failure=f"{failure} (`depthbox check` examines the dataset)", details=traceback.format_exc()
             )

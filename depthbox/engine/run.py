@@ -23,6 +23,7 @@ from ..checkpoint.store import CheckpointStore
 from ..checkpoint.weights import load_weights
 from ..data.datasets import register_from_config
 from ..data.loader import SampleError
+from ..errors import PrintableFilter
 from ..io.files import atomic_open
 from ..modeling.build import build_network
 from ..reports.run_folder import note_run
@@ -157,6 +158,8 @@ def setup_logging(rank: int = 0) -> None:
             old.close()
         for handler in handlers:
             logger.addHandler(handler)
+    for handler in handlers:
+        handler.addFilter(PrintableFilter())
 
 
 def open_log(cfg: CfgNode) -> None:
@@ -165,6 +168,7 @@ def open_log(cfg: CfgNode) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     file = logging.FileHandler(folder / ("log.txt" if rank == 0 else f"log.txt.rank{rank}"))
     file.setFormatter(logging.Formatter("[%(asctime)s] %(name)s %(levelname)s: %(message)s", "%Y-%m-%d %H:%M:%S"))
+    file.addFilter(PrintableFilter())
     held: list[_HeldRecords] = []
     for name in LOGGED:
         logger = logging.getLogger(name)

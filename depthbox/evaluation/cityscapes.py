@@ -28,6 +28,7 @@ from PIL import Image
 from ..data.cityscapes.frames import ground_truth_file
 from ..data.cityscapes.instances import CLASSES
 from ..io.files import atomic_open, explain_write_errors, make_folder
+from ..io.untrusted.arrays import read_png_header
 
 _MODULE = "cityscapesscripts.evaluation.evalInstanceLevelSemanticLabeling"
 
@@ -122,8 +123,7 @@ class CityscapesEvaluator(DatasetEvaluator):
         if str(masks.dtype) != "torch.bool":
             raise TypeError(f"pred_masks must be bool (after the threshold), not {masks.dtype}")
         label_file = self._label_files[file_name]
-        with Image.open(label_file) as labels:
-            size = (labels.height, labels.width)
+        size = read_png_header(label_file).size
         if tuple(masks.shape[1:]) != size:
             raise ValueError(
                 f"{file_name}: masks of {tuple(masks.shape[1:])} (height, width), but {label_file} has {size}; "

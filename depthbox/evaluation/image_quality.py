@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -15,13 +14,18 @@ import pycocotools.mask as mask_util
 from detectron2.data import MetadataCatalog
 from numpy.typing import NDArray
 
+from ..data.datasets import read_annotation_file
+from ..io.annotations.canonical import canonicalize
+from ..io.annotations.canonical.ids import is_id
 from ..io.coco_masks import segmentation_to_rle
+from ..io.untrusted.json_files import read_json
 
 CocoRecord = Mapping[str, Any]
 
 MATCH = 0.5  # minimum IoU of a detection with the object that it finds
 MAX_IMAGES = 2000  # more images are sampled evenly
 MAX_DETECTIONS = 100  # per image
+_LARGEST = 1e9  # magnitude of a coordinate; products of two stay finite
 
 
 @dataclass(frozen=True)
@@ -116,7 +120,7 @@ def load_evaluated_dataset(name: str, coco_style: Sequence[Sequence[str]], near:
             ``near``.
 
     Raises:
-        OSError, ValueError, KeyError: the dataset cannot be found or read.
+        OSError, ValueError, AttributeError: the dataset cannot be found or read.
     """
     entry = next((entry for entry in coco_style if entry[0] == name), None)
     if entry is not None:
@@ -124,17 +128,43 @@ def load_evaluated_dataset(name: str, coco_style: Sequence[Sequence[str]], near:
     else:
         metadata = MetadataCatalog.get(name)
         json_file, folder = metadata.json_file, metadata.image_root
-    data = json.loads(_find_path(json_file, near).read_text(encoding="utf-8"))
+    path, root = _find_path(json_file, near), _find_path(folder, near)
+    if not path.exists():
+        raise FileNotFoundError(f"the annotations {path} of {name} do not exist")
+    annotations = canonicalize(read_annotation_file(str(path), str(root)), check_files=False)
+    content, ids = annotations.content, annotations.ids
     objects: dict[Any, list[CocoRecord]] = defaultdict(list)
-    for annotation in data["annotations"]:
-        objects[annotation["image_id"]].append(annotation)
+    for annotation in content["annotations"]:
+        category = ids.categories[annotation["category_id"]]
+        objects[ids.images[annotation["image_id"]]].append({**annotation, "category_id": category})
     return EvaluatedDataset(
-        images={image["id"]: image for image in data["images"]},
+        images={ids.images[image["id"]]: image for image in content["images"]},
         objects=objects,
-        classes={category["id"]: category["name"] for category in data["categories"]},
-        folder=_find_path(folder, near),
-        has_masks=any(a.get("segmentation") and not _is_crowd(a) for a in data["annotations"]),
+        classes={ids.categories[category["id"]]: category["name"] for category in content["categories"]},
+        folder=root,
+        has_masks=any(a.get("segmentation") and not _is_crowd(a) for a in content["annotations"]),
     )
+
+
+def read_predictions(path: str | os.PathLike[str]) -> list[CocoRecord]:
+    """Read detections in COCO's result format.
+
+    Args:
+        path: JSON file, such as the one that an evaluation writes.
+
+    Raises:
+        ValueError: the file is not such a file; the message names it and the first faulty detection.
+    """
+    content = read_json(path)
+    if not isinstance(content, list):
+        raise ValueError(f"{path} is not a list of detections: evaluate again with `depthbox eval`")
+    for number, entry in enumerate(content):
+        if not _is_sound_result(entry):
+            raise ValueError(
+                f"{path}: detection {number} lacks image_id, category_id, a finite score or a bbox of four finite "
+                "numbers: evaluate again with `depthbox eval`"
+            )
+    return content
 
 
 def read_candidates(predictions: Sequence[CocoRecord], dataset: EvaluatedDataset) -> list[ImageDetections]:
@@ -198,6 +228,15 @@ def _to_shape(record: CocoRecord, size: tuple[int, int], masks: bool) -> Any:
     if masks:
         return segmentation_to_rle(record["segmentation"], size)
     return [float(value) for value in record["bbox"]]
+
+
+def _is_sound_result(entry: Any) -> bool:
+    if not isinstance(entry, dict) or not (is_id(entry.get("image_id")) and is_id(entry.get("category_id"))):
+        return False
+    box = entry.get("bbox")
+    if not isinstance(box, list) or len(box) != 4:
+        return False
+    return all(type(value) in (int, float) and abs(value) < _LARGEST for value in [*box, entry.get("score")])
 
 
 def _is_crowd(annotation: CocoRecord) -> bool:

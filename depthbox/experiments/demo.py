@@ -24,6 +24,7 @@ from ..data.synthetic.write import CLASS_NAMES, GENERATOR_VERSION, write_dataset
 from ..engine.run import run
 from ..inference.predictor import load_predictor
 from ..io.files import atomic_open
+from ..io.untrusted.json_files import read_json
 from ..visualization import DatasetSheet, choose_records, make_sheet, save_sheet
 
 TRAIN_IMAGES, VAL_IMAGES = 1500, 100
@@ -214,6 +215,6 @@ def format_summary_line(summary: Mapping[str, Any]) -> str:
 
 def _read_note(path: Path) -> Any:
     try:
-        return json.loads(path.read_bytes())
+        return read_json(path)
     except ValueError:
         return None

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pycocotools.mask as mask_util
 from numpy.typing import NDArray
+
+from .annotations.canonical.outlines import are_runs, is_polygon
+from .annotations.canonical.rle import measure_runs
+from .annotations.notes import shorten
 
 MASK_FORMATS = ("rle", "polygons")
 BinaryMask = NDArray[np.bool_]
@@ -41,14 +45,30 @@ def segmentation_to_rle(segmentation: Any, size: Sequence[int]) -> dict[str, Any
     """Convert polygons, a compressed or an uncompressed RLE to a compressed RLE.
 
     Args:
-        segmentation: of a COCO annotation.
-        size: (height, width) of the image, used for polygons.
+        segmentation: of a COCO annotation or result, of any origin: pycocotools ends the process on bad ones.
+        size: (height, width) of the image.
+
+    Raises:
+        ValueError: the segmentation is not one of the three, or has other numbers of pixels than the image.
     """
+    height, width = size
     if isinstance(segmentation, list):
-        return mask_util.merge(mask_util.frPyObjects(segmentation, *size))
-    if isinstance(segmentation["counts"], list):
-        return mask_util.frPyObjects(dict(segmentation), *segmentation["size"])
-    return segmentation
+        if not segmentation or not all(is_polygon(polygon, height, width) for polygon in segmentation):
+            raise ValueError("the segmentation is not a list of polygons [x, y, x, y, ...] inside the image")
+        return mask_util.merge(mask_util.frPyObjects(segmentation, height, width))
+    if not isinstance(segmentation, Mapping) or not {"size", "counts"} <= segmentation.keys():
+        raise ValueError("the segmentation is neither polygons nor an RLE with size and counts")
+    if segmentation["size"] != [height, width]:
+        raise ValueError(f"the mask is {shorten(segmentation['size'])} (height, width), the image {[height, width]}")
+    counts = segmentation["counts"]
+    if isinstance(counts, list):
+        if not are_runs(counts, height * width):
+            raise ValueError("the counts of the RLE do not fill the image")
+        return mask_util.frPyObjects(dict(segmentation), height, width)
+    text = counts.decode("latin-1") if isinstance(counts, bytes) else counts
+    if not isinstance(text, str) or not measure_runs([text], [height * width], allow_empty=True).sound[0]:
+        raise ValueError("the counts of the RLE are damaged or do not fill the image")
+    return dict(segmentation)
 
 
 def filled_box(box: Sequence[float], size: Sequence[int]) -> dict[str, Any]:

@@ -5,23 +5,24 @@ from __future__ import annotations
 import os
 import struct
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from .folders import is_hidden, list_files
+from .untrusted.arrays import MAX_PIXELS, scale_to_rgb
 
 RGBImage = NDArray[np.uint8]  # (H, W, 3)
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".gif"}
 )
-# Pillow refuses larger images as possible decompression bombs.
-MAX_PIXELS = 178_956_970
+# Pillow's names of the formats that are decoded, by the content of a file. Others, such as EPS, start other programs.
+FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "PPM", "GIF")
 _REMEDY = "Copy or download the file again, or remove it and its annotations"
 _TIFF_WIDTH, _TIFF_HEIGHT = 256, 257
 _LATE_PNG_CHUNKS = (b"eXIf", b"iTXt", b"tEXt", b"zTXt")
@@ -61,7 +62,7 @@ def read_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
             pixels = _read_deep_color(image, path)
             orientation = 1 if image.format == "TIFF" else orientation  # OpenCV turns TIFF images, too
         elif image.mode[0] in "IF":
-            pixels = _scale_range(np.asarray(image))
+            pixels = scale_to_rgb(np.asarray(image))
         else:
             pixels = np.asarray(image.convert("RGB"))
         return np.require(_turn_upright(pixels, orientation), requirements=["C", "W", "O"])
@@ -110,12 +111,22 @@ def list_images(folder: str | os.PathLike[str]) -> list[str]:
     return [name for name in names if Path(name).suffix.lower() in IMAGE_SUFFIXES and not is_hidden(name)]
 
 
+def open_pillow(file: IO[bytes], formats: Sequence[str] = FORMATS) -> Image.Image:
+    """Open an image for Pillow, which decodes nothing yet; errors are those of Pillow.
+
+    Args:
+        file: open for reading.
+        formats: Pillow's names of the formats to recognize.
+    """
+    return Image.open(file, formats=formats)
+
+
 @contextmanager
 def _open_image(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
     """Open an image file; failures in the block become an ``ImageError``."""
     try:
         # Not by its name: Pillow maps named TIFF files into memory, with exchanged sides if they are turned.
-        with open(path, "rb") as file, Image.open(file) as image:
+        with open(path, "rb") as file, open_pillow(file) as image:
             yield image
     except ImageError:
         raise
@@ -224,17 +235,4 @@ def _read_deep_color(image: Image.Image, path: str | os.PathLike[str]) -> NDArra
     decoded = cv2.imdecode(np.fromfile(path, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
     if decoded is None or decoded.shape[:2] != (image.height, image.width):
         return np.asarray(image.convert("RGB"))
-    return _scale_range(decoded if decoded.ndim == 2 else decoded[:, :, 2::-1])
-
-
-def _scale_range(values: NDArray[Any]) -> NDArray[np.uint8]:
-    """Scale (H, W) or (H, W, 3) values linearly from their finite range to (H, W, 3) uint8."""
-    pixels = values.astype(np.float64)
-    finite = pixels[np.isfinite(pixels)]
-    low, high = (finite.min(), finite.max()) if finite.size else (0.0, 0.0)
-    if high > low:
-        pixels = np.clip((pixels / 2 - low / 2) / (high / 2 - low / 2), 0, 1) * 255  # halves cannot overflow
-    else:
-        pixels = np.zeros_like(pixels)
-    scaled = np.rint(np.nan_to_num(pixels, nan=0.0)).astype(np.uint8)
-    return np.repeat(scaled[:, :, None], 3, axis=2) if scaled.ndim == 2 else scaled
+    return scale_to_rgb(decoded if decoded.ndim == 2 else decoded[:, :, 2::-1])

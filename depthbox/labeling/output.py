@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from ..inference.fingerprint import digest_states
 from ..io.annotations.canonical import write_coco
 from ..io.annotations.records import AnnotationSet
 from ..io.coco_masks import crop_to_rle, rle_to_polygons, segmentation_to_rle
+from ..io.untrusted.json_files import read_json
 from .partial_results import ObjectLabel
 
 # Top-level key of the output that describes the finished job, by which a repeated call recognizes its own result.
@@ -59,8 +59,8 @@ def read_labels(path: Path, annotations: AnnotationSet, stamp: Mapping[str, Any]
         Index of the annotation in the user's file -> label; None if the file is of another job or is not such a file.
     """
     try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        content = read_json(path)
+    except (OSError, ValueError):
         return None
     found = content.get(STAMP) if isinstance(content, dict) else None
     if not isinstance(found, dict) or any(found.get(key) != value for key, value in stamp.items()):

@@ -14,6 +14,7 @@ from ..data.check.report import verdict
 from ..data.depth_io import DEPTH_SUFFIXES
 from ..io.files import atomic_open
 from ..io.images import ImageError, read_image
+from ..io.untrusted.arrays import read_array, read_png
 from .html import escape, make_document, make_image_tag
 
 PAGE = "index.html"
@@ -191,11 +192,11 @@ def _read_depth(folder: Path | None, file: str) -> Image.Image | None:
         path = Path(folder or "", os.path.splitext(file)[0] + suffix)
         try:
             if path.is_file():
-                values = np.load(path, allow_pickle=False) if suffix == ".npy" else np.asarray(Image.open(path))
-                values = np.nan_to_num(values.astype(np.float64), nan=0, posinf=0, neginf=0)
+                values = read_array(path) if suffix == ".npy" else read_png(path).values
+                values = np.nan_to_num(values.real.astype(np.float64), nan=0, posinf=0, neginf=0)
                 values -= values.min()
                 return Image.fromarray((255 * values / max(values.max(), 1e-9)).astype(np.uint8)).convert("RGB")
-        except Exception:  # decoders raise nearly any exception for broken files
+        except (OSError, ValueError, TypeError, MemoryError):  # also of a shape that is not that of an image
             return None
     return None
 

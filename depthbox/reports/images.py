@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pycocotools.mask as mask_util
-from detectron2.data import detection_utils
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -21,6 +20,7 @@ from ..evaluation.image_quality import (
     read_candidates,
 )
 from ..io.coco_masks import segmentation_to_rle
+from ..io.images import ImageError, read_image
 from ..visualization.draw import DrawnObjects, draw_objects, instance_color, resize_image, resize_objects
 from .page import ImageCard
 
@@ -99,9 +99,8 @@ def _draw_card(candidate: ImageDetections, match: ImageMatch, dataset: Evaluated
 
 def _read_or_gray(dataset: EvaluatedDataset, record: CocoRecord) -> NDArray[np.uint8]:
     try:
-        path = dataset.folder / record["file_name"]
-        return np.ascontiguousarray(detection_utils.read_image(str(path), format="RGB"))
-    except Exception:  # decoders raise nearly any exception for broken files
+        return read_image(dataset.folder / record["file_name"])
+    except ImageError:
         return np.full((record["height"], record["width"], 3), 128, dtype=np.uint8)
 
 

@@ -13,6 +13,7 @@ import re
 import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,13 @@ from detectron2.utils import comm
 
 from .. import __version__
 from ..io.files import atomic_open
-from ..visualization.curves import read_metrics
+from ..io.untrusted.json_files import parse_json
+from ..visualization.curves import parse_record, read_metrics
 
 NOTE = "run.json"
 _PACKAGES = ("torch", "torchvision", "detectron2", "numpy", "timm")
 _LOG_LINE = re.compile(r"^\[(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)\] (\S+) (\w+): (.*)$")
+_MAX_BYTES = 2**30  # of a file of the run that are read
 _MAX_MESSAGES = 40  # of a log; the last ones are kept
 
 
@@ -151,7 +154,8 @@ def read_run(folder: str | os.PathLike[str]) -> RecordedRun:
     if not series:
         raise ValueError(f"{folder / 'metrics.json'} has no numbers yet; wait until training has written some")
     log = _read_log(folder / "log.txt")
-    note = _parse(folder / NOTE, json.loads)
+    note = _parse(folder / NOTE, partial(parse_json, name=NOTE))
+    facts = note["facts"] if isinstance(note.get("facts"), dict) else log.facts
     config = _parse(folder / "config.yaml", yaml.safe_load)
     return RecordedRun(
         folder=folder,
@@ -160,7 +164,9 @@ def read_run(folder: str | os.PathLike[str]) -> RecordedRun:
         config=config,
         config_text=_read_text(folder / "config.yaml"),
         command=str(note.get("command") or log.command),
-        facts={str(key): str(value) for key, value in dict(note.get("facts") or log.facts).items()},
+        facts={
+            str(key): str(value) for key, value in (facts if facts and isinstance(facts, dict) else log.facts).items()
+        },
         seed=config.get("SEED") if log.seed is None else log.seed,
         messages=log.messages,
         begin=log.begin,
@@ -180,7 +186,12 @@ def _parse(path: Path, parse: Callable[[str], Any]) -> dict[str, Any]:
 
 
 def _read_text(path: Path) -> str:
-    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    """Return the text of a file, of a large one the last part; "" if it does not exist."""
+    if not path.is_file():
+        return ""
+    with open(path, "rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - _MAX_BYTES))
+        return file.read(_MAX_BYTES).decode("utf-8", errors="replace")
 
 
 def _read_log(path: Path) -> RunLog:
@@ -204,15 +215,13 @@ def _find_not_finite(path: Path) -> dict[str, int]:
     """Return the losses and health statistics that are null, infinite or NaN, with the first iteration."""
     first: dict[str, int] = {}
     for line in _read_text(path).splitlines():
-        try:
-            record = json.loads(line)
-            iteration = int(record["iteration"])
-        except (ValueError, KeyError, TypeError):
+        record = parse_record(line)
+        if record is None:
             continue  # the last line may be incomplete
         for name, value in record.items():
             watched = "loss" in name or name.startswith(("raw/", "health/"))
-            if watched and (value is None or not math.isfinite(value)):
-                first.setdefault(name, iteration)
+            if watched and (value is None or (isinstance(value, float) and not math.isfinite(value))):
+                first.setdefault(name, record["iteration"])
     return first
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import json
 import logging
 import os
 import re
@@ -12,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..evaluation.coco import METRICS, RESULTS_FILE
-from ..evaluation.image_quality import load_evaluated_dataset
+from ..evaluation.image_quality import load_evaluated_dataset, read_predictions
 from ..evaluation.run import find_metric
 from ..visualization.curves import PANELS, find_teacher_start, group_by_panel
 from .diagnosis import HEALTHY, diagnose_non_finite, diagnose_panel
@@ -211,7 +210,7 @@ def _draw_images(run: RecordedRun) -> BestAndWorst:
             continue
         try:
             dataset = load_evaluated_dataset(name, run.setting("DATASETS.COCO_STYLE", ()) or (), run.folder)
-            images = draw_best_and_worst(json.loads(file.read_text(encoding="utf-8")), dataset)
+            images = draw_best_and_worst(read_predictions(file), dataset)
         except Exception as error:  # moved or foreign data must not prevent the rest of the report
             problems.append(f"{name}: no images, because its data cannot be read ({type(error).__name__}: {error})")
             continue

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import fnmatch
 import io
-import json
-import math
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..io.files import atomic_open
+from ..io.untrusted.json_files import try_parse_json
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 Points = Sequence[tuple[int, float]]
 Series = Mapping[str, Points]
 
+_MAX_BYTES = 2**30  # of a metrics.json; a million lines have about 500 MB
+_LAST_ITERATION = 1e12
+_LARGEST = sys.float_info.max
 _DOTS = 12  # curves of fewer points are drawn with dots
 _AP_LABELS = {"bbox/AP": "boxes", "segm/AP": "masks", "boxfill/AP": "filled boxes as masks"}
 
@@ -72,19 +75,26 @@ def read_metrics(path: str | os.PathLike[str]) -> dict[str, list[tuple[int, floa
     if not file.is_file():
         raise FileNotFoundError(f"{file} does not exist; metrics.json is written into OUTPUT_DIR by training")
     values: dict[str, dict[int, float]] = {}
-    lines = file.read_text(encoding="utf-8").splitlines()
+    lines = _read_lines(file)
     for number, line in enumerate(lines, start=1):
-        try:
-            record = json.loads(line)
-            iteration = int(record["iteration"])
-        except (ValueError, KeyError, TypeError) as error:
+        record = parse_record(line)
+        if record is None:
             if number == len(lines):
                 break
-            raise ValueError(f"{file}, line {number}: not a record of metrics ({error})") from None
+            raise ValueError(f"{file}, line {number}: not a record of metrics; remove the line")
         for name, value in record.items():
-            if name != "iteration" and isinstance(value, int | float) and math.isfinite(value):
-                values.setdefault(name, {})[iteration] = float(value)
+            if name != "iteration" and isinstance(value, int | float) and abs(value) <= _LARGEST:
+                values.setdefault(name, {})[record["iteration"]] = float(value)
     return {name: sorted(points.items()) for name, points in values.items()}
+
+
+def parse_record(line: str) -> dict[str, Any] | None:
+    """Return a line of ``metrics.json`` as a dict whose "iteration" is a whole number; None for any other line."""
+    record = try_parse_json(line)
+    iteration = record.get("iteration") if isinstance(record, dict) else None
+    if type(iteration) not in (int, float) or not 0 <= iteration <= _LAST_ITERATION or iteration != int(iteration):
+        return None
+    return {**record, "iteration": int(iteration)}
 
 
 def save_curves(series: Series, path: str | os.PathLike[str], marks: Mapping[str, int] | None = None) -> None:
@@ -147,6 +157,13 @@ def legend_label(name: str) -> str:
     if f"{task}/AP" in _AP_LABELS:
         return f"{_AP_LABELS[f'{task}/AP']}, {head}"
     return {"teacher_segm/AP": "masks of the teacher"}.get(name) or name.rpartition("/")[2].removeprefix("loss_")
+
+
+def _read_lines(file: Path) -> list[str]:
+    size = file.stat().st_size
+    if size > _MAX_BYTES:
+        raise ValueError(f"{file} has {size >> 20} MiB, more than the {_MAX_BYTES >> 20} MiB that are read")
+    return file.read_text(encoding="utf-8", errors="replace").split("\n")
 
 
 def _draw(axes: Axes, curves: Series, marks: Mapping[str, int]) -> None:

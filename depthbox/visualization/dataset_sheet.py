@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from detectron2.config import CfgNode
-from detectron2.data import MetadataCatalog, detection_utils
+from detectron2.data import MetadataCatalog
 from detectron2.data import transforms as T
 from detectron2.structures import BoxMode, Instances
 from fvcore.transforms.transform import NoOpTransform
@@ -18,7 +18,8 @@ from torch.nn import functional as F
 
 from ..data.annotations import transform_mask
 from ..data.depth_io import read_depth, resize_depth
-from ..io.images import RGBImage
+from ..data.samples import require_same_size
+from ..io.images import ImageError, RGBImage, read_image
 from ..ops import color_similarity, rgb_to_lab
 from .draw import (
     DrawnObjects,
@@ -201,11 +202,8 @@ def _decode_mask(annotation: Record, size: tuple[int, int], file_name: str) -> n
 def _read_image(record: Record) -> RGBImage:
     file_name = record["file_name"]
     try:
-        image = detection_utils.read_image(file_name, format="RGB")
-    except (OSError, SyntaxError, ValueError) as error:
-        raise OSError(
-            f"the image {file_name} is missing or cannot be read ({error}); correct the image folder of "
-            "its dataset, or replace the file"
-        ) from error
-    detection_utils.check_image_size(dict(record), image)
-    return np.ascontiguousarray(image)
+        image = read_image(file_name)
+    except ImageError as error:
+        raise OSError(f"{error}; or correct the image folder of its dataset") from error
+    require_same_size(record, image)
+    return image

@@ -6,11 +6,10 @@ import os
 import random
 from collections.abc import Sequence
 
-import numpy as np
-from detectron2.data import detection_utils
 from PIL import Image
 
 from ..data.depth_io import read_depth, resize_depth
+from ..io.images import read_image
 from .draw import colorize, resize_image
 from .sheet import Tile, make_sheet, tile_width
 
@@ -51,7 +50,7 @@ def make_depth_sheet(
 
 def _make_tiles(pair: FilePair, width: int) -> list[Tile]:
     image_file, depth_file = pair
-    image = np.ascontiguousarray(detection_utils.read_image(os.fspath(image_file), format="RGB"))
+    image = read_image(image_file)
     size = (image.shape[0], image.shape[1])
     depth = read_depth(depth_file, size)
     scale = width / max(size)

@@ -129,7 +129,7 @@ def test_a_segmentation_is_not_changed():
         ("text", "not str"),
         (7, "not int"),
         (np.zeros((30, 20)), r"the mask is \(30, 20\) \(height, width\), the image \(20, 30\)"),
-        ({"size": [2, 3], "counts": [2, 4]}, r"the mask is \(2, 3\) \(height, width\)"),
+        ({"size": [2, 3], "counts": [2, 4]}, r"the mask is [\[(]2, 3[\])] \(height, width\)"),
     ],
 )
 def test_a_segmentation_that_cannot_be_drawn_is_named(segmentation, message):

@@ -67,7 +67,8 @@ def test_quality_equals_the_definition(tmp_path):
 
 
 def test_relative_paths_are_searched_upwards_from_the_run(tmp_path, monkeypatch):
-    content = {"images": [], "annotations": [make_object((1, 2, 3, 4))], "categories": [{"id": 1, "name": "a"}]}
+    image = {"id": 1, "file_name": "a.png", "height": SIZE[0], "width": SIZE[1]}
+    content = {"images": [image], "annotations": [make_object((1, 2, 3, 4))], "categories": [{"id": 1, "name": "a"}]}
     (tmp_path / "truth.json").write_text(json.dumps(content))
     (tmp_path / "images").mkdir()
     run = tmp_path / "output" / "run"

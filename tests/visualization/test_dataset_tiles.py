@@ -137,5 +137,5 @@ def test_broken_files_are_named(cfg: CfgNode, record: dict[str, Any], tmp_path: 
     with pytest.raises(ValueError, match=r"annotation 5 of .*a\.png has a broken segmentation: "):
         sheet.tiles({**record, "annotations": [broken]})
     (tmp_path / "a.png").write_bytes(b"broken")
-    with pytest.raises(OSError, match=r"the image .*a\.png is missing or cannot be read .*; correct the image folder"):
+    with pytest.raises(OSError, match=r"the image .*a\.png is not an image file .*; or correct the image folder"):
         sheet.tiles(record)

@@ -186,7 +186,7 @@ RULES: dict[str, Rule] = {
 
 _BY_KIND: dict[NoteKind, Severity] = {"repaired": "info", "left out": "warning", "contradiction": "warning"}
 # Contradictions with which training stops or learns from wrong data.
-_ERRORS = ("image_size_differs", "image_turned", "all_crowds")
+_ERRORS = ("annotation_file_unreadable", "image_size_differs", "image_turned", "all_crowds")
 # Left out as intended, or without a loss.
 _INTENDED = ("crowd", "ignored", "category_unused_root", "image_tags", "split_not_found")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from ...io.images import image_size
+from ...io.images import MAX_PIXELS, image_size
+from ...io.untrusted.arrays import PngNumbers, read_png
+from ...io.untrusted.json_files import read_json
 from .frames import CityscapesFrame
 
 # Names of the label ids 0, 1, 2, ... of the official definition; labels from 24 on have separate objects.
@@ -75,7 +76,7 @@ def read_id_map(frame: CityscapesFrame) -> tuple[IdMap, bool]:
     _check_size(source, id_map.shape, frame.image, size)
     if frame.label_ids is None:
         return id_map, True
-    labels, _ = _read_png(frame.label_ids)
+    labels = _read_png(frame.label_ids).values
     _check_size(frame.label_ids, labels.shape, frame.image, size)
     return id_map, np.array_equal(_to_labels(id_map), labels)
 
@@ -86,14 +87,13 @@ def read_instance_ids(path: Path) -> IdMap:
     Raises:
         ValueError: the file is unreadable, not 16-bit gray, or has values that are not ids.
     """
-    pixels, mode = _read_png(path)
-    # Pillow calls a 16-bit gray PNG "I;16", older versions "I".
-    if not (mode == "I" or mode.startswith("I;16")):
+    png = _read_png(path)
+    if not png.header.is_gray_16:
         raise ValueError(
-            f"{path}: an instanceIds PNG is 16-bit gray, this has the mode '{mode}' (8-bit, palette or color); use "
-            "the official *_gtFine_instanceIds.png"
+            f"{path}: an instanceIds PNG is 16-bit gray, this has the mode '{png.header.mode}' (8-bit, palette or "
+            "color); use the official *_gtFine_instanceIds.png"
         )
-    id_map = pixels.astype(np.int32)
+    id_map = png.values.astype(np.int32)
     values = np.flatnonzero(np.bincount(id_map.ravel()))
     things = (values >= _FIRST_THING * _FACTOR) & (values < len(LABELS) * _FACTOR)
     strange = values[~(things | (values < len(LABELS)))]
@@ -118,9 +118,11 @@ def draw_polygons(path: Path) -> IdMap:
         ValueError: the file is unreadable, is not a JSON file of polygons, or has an unknown class.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        # 32 bits, because ids reach 33,999.
-        canvas = Image.new("I", (int(data["imgWidth"]), int(data["imgHeight"])), 0)
+        data = read_json(path)
+        width, height = int(data["imgWidth"]), int(data["imgHeight"])
+        if not (width > 0 and height > 0 and width * height <= MAX_PIXELS):
+            raise ValueError(f"{width} x {height} pixels")
+        canvas = Image.new("I", (width, height), 0)  # 32 bits, because ids reach 33,999
         draw = ImageDraw.Draw(canvas)
         counts = dict.fromkeys(LABELS, 0)
         for thing in data["objects"]:
@@ -132,7 +134,7 @@ def draw_polygons(path: Path) -> IdMap:
                 value = label * _FACTOR + counts[LABELS[label]]
                 counts[LABELS[label]] += 1
             draw.polygon([(x, y) for x, y in thing["polygon"]], fill=value)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(
             f"{path} is not a JSON file of polygons ({type(error).__name__}: {error}): it must have imgHeight, "
             "imgWidth and objects (label, polygon [[x, y], ...]). Use the official *_gtFine_polygons.json"
@@ -183,12 +185,10 @@ def _to_labels(id_map: IdMap) -> IdMap:
     return np.where(id_map < _FACTOR, id_map, id_map // _FACTOR)
 
 
-def _read_png(path: Path) -> tuple[NDArray, str]:
-    """Return the pixels and Pillow's mode."""
+def _read_png(path: Path) -> PngNumbers:
     try:
-        with Image.open(path, formats=["PNG"]) as image:
-            return np.asarray(image), image.mode
-    except (OSError, SyntaxError, ValueError) as error:
+        return read_png(path)
+    except (OSError, ValueError) as error:
         raise ValueError(f"{path} cannot be read as a PNG ({error}): unpack it again from the archive") from error
 
 

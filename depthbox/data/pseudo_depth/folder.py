@@ -15,6 +15,7 @@ from typing import Any
 from ...io.files import atomic_open, explain_write_errors, remove_stale
 from ...io.images import ImageError, image_size
 from ...io.output_lock import lock_output
+from ...io.untrusted.json_files import read_json
 from ...io.write_errors import describe_shortage
 from .items import DEPTH_SUFFIX, DepthItem, output_size
 from .model import ModelInfo, PseudoDepthError
@@ -144,9 +145,9 @@ def _read_sidecar(path: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        known = json.loads(path.read_text(encoding="utf-8"))
+        known = read_json(path)
         _get_settings(known)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise PseudoDepthError(
             f"{path} is damaged ({type(error).__name__}: {error}): restore it, or remove it and the maps beside it"
         ) from error

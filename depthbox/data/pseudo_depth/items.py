@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from ...io.annotations.canonical import canonicalize
 from ...io.annotations.records import Note
 from ...io.images import IMAGE_SUFFIXES, image_size, list_images, read_image
 from ...io.pages import count_pages
+from ...io.untrusted.arrays import read_png_header
 from ..datasets import read_annotation_file
 from .model import PseudoDepthError
 
@@ -99,11 +99,10 @@ def output_size(image_size: Size, short_side: int | None) -> Size:
 def is_complete(item: DepthItem, short_side: int | None) -> bool:
     """Return whether a depth map exists, is 16-bit gray and has the right size, according to file headers."""
     try:
-        with Image.open(item.depth) as image:
-            right_kind = image.format == "PNG" and (image.mode == "I" or image.mode.startswith("I;16"))
-            size = (image.height, image.width)
-        return right_kind and size == output_size(item.size or image_size(item.image), short_side)
-    except (OSError, SyntaxError, ValueError):
+        header = read_png_header(item.depth)
+        size = output_size(item.size or image_size(item.image), short_side)
+        return header.is_gray_16 and header.size == size
+    except (OSError, ValueError):
         return False
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
+
+from ...errors import describe_error
+from .model_folder import PseudoDepthError, check_model_folder, hash_model_folder, offline
 
 SHORT_NAMES = {
     "dpt-large": "Intel/dpt-large",
@@ -29,10 +31,6 @@ _PREDICTS_DISTANCE = {"dpt": False, "depth_pro": False, "zoedepth": True, "glpn"
 _NEAREST = 1e-3
 # A map that varies less than this, relative to its values, is constant apart from rounding.
 _CONSTANT = 1e-6
-
-
-class PseudoDepthError(ValueError):
-    """Pseudo depth cannot be generated with these settings. The message names the remedy."""
 
 
 @dataclass(frozen=True)
@@ -86,14 +84,17 @@ def describe_model(model: str, revision: str | None = None, invert: str = "auto"
     local = os.path.isdir(name)
     if local and revision:
         raise PseudoDepthError(f"{name} is a local folder, which has no revision '{revision}': leave out --revision")
+    if local:
+        check_model_folder(Path(name))
     try:
-        config = transformers.AutoConfig.from_pretrained(name, revision=revision)
-    except (OSError, ValueError) as error:
+        with offline(local):
+            config = transformers.AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=False)
+    except Exception as error:  # damaged settings raise nearly anything
         raise _load_error(name, error) from error
     if type(config) not in transformers.MODEL_FOR_DEPTH_ESTIMATION_MAPPING:
         raise PseudoDepthError(f"{name} is a '{config.model_type}' model, not one of transformers' depth estimators")
     commit = getattr(config, "_commit_hash", None)
-    weights = f"sha256 {_hash_folder(Path(name))}" if local else f"commit {commit or 'unknown'}"
+    weights = f"sha256 {hash_model_folder(Path(name))}" if local else f"commit {commit or 'unknown'}"
     return ModelInfo(name, revision, weights, config.model_type, _is_inverted(name, config, invert))
 
 
@@ -118,11 +119,13 @@ class DepthModel:
         kind, _, commit = info.weights.partition(" ")
         revision = commit if kind == "commit" and commit != "unknown" else info.revision
         try:
-            self._processor = transformers.AutoImageProcessor.from_pretrained(info.name, revision=revision)
-            network, loaded = transformers.AutoModelForDepthEstimation.from_pretrained(
-                info.name, revision=revision, output_loading_info=True
-            )
-        except (OSError, ValueError, RuntimeError) as error:
+            with offline(os.path.isdir(info.name)):
+                options = {"revision": revision, "trust_remote_code": False}
+                self._processor = transformers.AutoImageProcessor.from_pretrained(info.name, **options)
+                network, loaded = transformers.AutoModelForDepthEstimation.from_pretrained(
+                    info.name, weights_only=True, output_loading_info=True, **options
+                )
+        except Exception as error:  # damaged settings and weights raise nearly anything
             raise _load_error(info.name, error) from error
         # Published checkpoints may lack weights that are not used, but the output head is always used.
         untrained = sorted(key for key in loaded["missing_keys"] if key.split(".")[0].endswith("head"))
@@ -223,20 +226,9 @@ def _is_inverted(name: str, config: Any, invert: str) -> bool:
     )
 
 
-def _hash_folder(folder: Path) -> str:
-    """Return the checksum of the weights and settings in a model's folder."""
-    digest = hashlib.sha256()
-    for path in sorted(p for p in folder.iterdir() if p.suffix in (".safetensors", ".bin", ".json")):
-        digest.update(path.name.encode())
-        with open(path, "rb") as file:
-            while block := file.read(1 << 22):
-                digest.update(block)
-    return digest.hexdigest()
-
-
 def _load_error(name: str, error: Exception) -> PseudoDepthError:
     return PseudoDepthError(
-        f"the model '{name}' cannot be loaded ({str(error).strip().splitlines()[0]}). Give a name on the Hugging Face "
+        f"the model '{name}' cannot be loaded ({describe_error(error)[:300]}). Give a name on the Hugging Face "
         f"hub (available over the network, or downloaded before), one of {', '.join(SHORT_NAMES)}, or a folder with "
         "config.json, preprocessor_config.json and the weights."
     )

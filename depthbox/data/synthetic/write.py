@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from ...io.files import atomic_open, remove_stale
 from ...io.output_lock import lock_output
+from ...io.untrusted.json_files import read_json
 from ...io.write_errors import describe_shortage
 from ..depth_io import DEPTH_SUFFIXES, write_depth
 from ..process_pool import map_in_processes
@@ -163,7 +164,7 @@ def _read_finished(target: Path, notes: Path, info: Record) -> dict[int, Record]
     """Read the records of finished scenes from the JSON file of the split or the notes of a part."""
     records: dict[int, Record] = {}
     for path in [target] * target.is_file() + sorted(notes.glob("*.json")):
-        content = json.loads(path.read_bytes())
+        content = read_json(path)
         if content["info"] != info:
             raise ValueError(
                 f"{path} belongs to another dataset ({content['info']}, not {info}): choose another "

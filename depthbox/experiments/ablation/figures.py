@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import statistics
 from collections.abc import Mapping, Sequence
@@ -15,7 +14,13 @@ import pycocotools.mask as mask_util
 from numpy.typing import NDArray
 
 from ...evaluation.coco import RESULTS_FILE
-from ...evaluation.image_quality import CocoRecord, best_threshold, load_evaluated_dataset, read_candidates
+from ...evaluation.image_quality import (
+    CocoRecord,
+    best_threshold,
+    load_evaluated_dataset,
+    read_candidates,
+    read_predictions,
+)
 from ...io.coco_masks import segmentation_to_rle
 from ...io.files import atomic_open
 from ...io.images import RGBImage, read_image
@@ -116,8 +121,8 @@ class _TestSet:
         """
         if run.cfg.DATASETS.TEST[0] != self._name:
             raise ValueError(f"it was tested on {run.cfg.DATASETS.TEST[0]}, the first row on {self._name}")
-        text = (run.folder / "inference" / self._name / RESULTS_FILE).read_text(encoding="utf-8")
-        candidates = read_candidates(json.loads(text), self._truth)
+        predictions = read_predictions(run.folder / "inference" / self._name / RESULTS_FILE)
+        candidates = read_candidates(predictions, self._truth)
         if not candidates or not candidates[0].masks:
             raise ValueError(f"{self._name} has no ground-truth masks, or the run predicted none")
         threshold = best_threshold(candidates)

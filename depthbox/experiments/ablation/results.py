@@ -18,6 +18,7 @@ from tabulate import tabulate
 
 from ...data.datasets import register_from_config
 from ...io.files import atomic_open
+from ...io.untrusted.json_files import read_json
 from ...reports.run_folder import device_name
 from .figures import save_ablation_plot
 from .plan import ORIGIN, AblationRun, find_value, read_final_metrics
@@ -121,7 +122,7 @@ def _git(*words: str) -> str | None:
 
 def _read_origin(run: AblationRun) -> dict[str, Any]:
     try:
-        return json.loads((run.folder / ORIGIN).read_bytes())
+        return read_json(run.folder / ORIGIN)
     except (OSError, ValueError):
         return {}
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import codecs
-import json
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from ..untrusted.json_files import parse_first_entry, try_parse_json
 from .readers.coco_files import is_coco, is_coco_file
 from .readers.documents import MEGABYTE
 from .readers.image_files import IMAGE_SUFFIXES, child_folder, child_folders, list_files
@@ -46,7 +46,7 @@ def json_format(path: Path) -> Format | None:
         AnnotationError: the format is known, but not supported.
     """
     size = path.stat().st_size
-    content = _peek_json(path) if size > _PARSED else _parse(path.read_bytes())
+    content = _peek_json(path) if size > _PARSED else try_parse_json(path.read_bytes())
     if is_coco(content) or (size > _PARSED and content is None and is_coco_file(path)):
         return "coco"
     if is_labelme(content) or (size > _PARSED and content is None and _has_labelme_keys(path)):
@@ -163,23 +163,12 @@ def _peek_lines(path: Path) -> Iterable[str]:
         return file.readline(1000).decode("utf-8", errors="replace").splitlines()
 
 
-def _parse(data: bytes) -> Any:
-    try:
-        return json.loads(data)
-    except (ValueError, RecursionError):
-        return None
-
-
 def _peek_json(path: Path) -> Any:
     """Return a list with the first entry of a large JSON list; None for an object, or if the entry is large."""
     with path.open("rb") as file:
         text = file.read(_PEEK).decode("utf-8-sig", errors="replace").lstrip()
-    if not text.startswith("["):
-        return None
-    try:
-        return [json.JSONDecoder().raw_decode(text[1:].lstrip())[0]]
-    except (ValueError, RecursionError):
-        return None
+    first = parse_first_entry(text)
+    return None if first is None else [first]
 
 
 def _has_labelme_keys(path: Path) -> bool:

@@ -106,8 +106,21 @@ class TimmBackbone(Backbone):
             parameter.requires_grad_(False)
 
 
+_FILE_OPTIONS = ("checkpoint_path", "cache_dir")
+
+
 def _create(name: str, pretrained: bool, options: dict[str, Any]) -> Any:
-    """Build the part of timm's network that computes the outputs."""
+    """Build the part of timm's network that computes the outputs.
+
+    Raises:
+        ValueError: the name or an option would fetch a network from elsewhere or read another file.
+    """
+    foreign = [key for key in options if key.startswith("pretrained") or key in _FILE_OPTIONS]
+    if ":" in name or foreign:
+        source = f"MODEL.TIMM.NAME {name[:80]!r}" if ":" in name else f"MODEL.TIMM.OPTIONS {foreign[0][:80]!r}"
+        raise ValueError(
+            f"{source} reads a network from another place: name a network of timm, and its file in MODEL.TIMM.WEIGHTS"
+        )
     if "swin" in name:
         options.setdefault("strict_img_size", False)  # any input size
     if "swin_" in name:

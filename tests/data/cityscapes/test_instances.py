@@ -84,7 +84,7 @@ def test_labels_are_the_official_ones():
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("", "JSONDecodeError"),
+        ("", "JsonFileError"),
         ("[]", "TypeError"),
         ("{}", "imgWidth"),
         ('{"imgHeight": 9, "imgWidth": 9}', "objects"),

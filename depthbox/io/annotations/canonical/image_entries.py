@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...images import ImageError, image_size
+from ...images import MAX_PIXELS, ImageError, image_size
 from ..notes import NoteCounter, shorten
 from ..records import AnnotationError, NoteCase, RawAnnotations
 from .ids import Id, IdLookup, is_id, order_of_ids, to_number
@@ -212,9 +212,8 @@ class ImageReader:
 def _read_size(entry: dict[str, Any]) -> Size | None:
     """Return (height, width) of an image entry, None if they are missing or unusable."""
     height, width = entry.get("height"), entry.get("width")
-    if type(height) is int and type(width) is int and 0 < height <= MAX_SIDE and 0 < width <= MAX_SIDE:
-        return height, width
     sides = [to_number(side) for side in (height, width)]
-    if all(side is not None and 0 < side <= MAX_SIDE and side == int(side) for side in sides):
-        return int(sides[0] or 0), int(sides[1] or 0)
-    return None
+    if not all(side is not None and 0 < side <= MAX_SIDE and side == int(side) for side in sides):
+        return None
+    size = (int(sides[0] or 0), int(sides[1] or 0))
+    return size if size[0] * size[1] <= MAX_PIXELS else None  # no such image can be read

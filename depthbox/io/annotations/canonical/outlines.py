@@ -136,11 +136,11 @@ def _read_rle(rle: dict[str, Any], height: int, width: int) -> Outline:
     value = rle if [type(side) for side in size] == [int, int] else {**rle, "size": [height, width]}
     if isinstance(counts, str):
         return Outline(value, unchecked=True)
-    return Outline(value) if _are_runs(counts, height * width) else _BAD
+    return Outline(value) if are_runs(counts, height * width) and sum(counts[1::2]) > 0 else _BAD
 
 
-def _are_runs(counts: Any, pixels: int) -> bool:
-    """Return whether uncompressed counts fill an image, with at least one object pixel."""
+def are_runs(counts: Any, pixels: int) -> bool:
+    """Return whether uncompressed counts are whole numbers that fill an image."""
     if not isinstance(counts, list) or not {int}.issuperset(map(type, counts)):
         return False
-    return min(counts, default=-1) >= 0 and sum(counts) == pixels and sum(counts[1::2]) > 0
+    return min(counts, default=-1) >= 0 and sum(counts) == pixels

@@ -20,7 +20,8 @@ class RunMeasures:
     """Measures of N run-length encodings.
 
     Attributes:
-        sound: (N,) bool, whether the runs are well-formed and fill the image, with at least one object pixel.
+        sound: (N,) bool, whether the runs are well-formed and fill the image, with at least one object pixel unless
+            empty masks are allowed.
         areas: (N,) int64, number of object pixels; 0 if not sound.
     """
 
@@ -28,18 +29,19 @@ class RunMeasures:
     areas: NDArray[np.int64]
 
 
-def measure_runs(counts: Sequence[str], pixels: Sequence[int]) -> RunMeasures:
+def measure_runs(counts: Sequence[str], pixels: Sequence[int], *, allow_empty: bool = False) -> RunMeasures:
     """Measure compressed run-length encodings together.
 
     Args:
         counts: N values of ``counts``.
         pixels: N numbers of pixels that the runs have to fill, the image's height times width.
+        allow_empty: whether an encoding without object pixels is sound.
     """
     sound = np.array([_is_well_formed(text) for text in counts], dtype=bool)
     areas = np.zeros(len(counts), dtype=np.int64)
     chosen = np.flatnonzero(sound).tolist()
     if chosen:
-        good = _measure([counts[index] for index in chosen], np.array([pixels[index] for index in chosen]))
+        good = _measure([counts[index] for index in chosen], np.array([pixels[index] for index in chosen]), allow_empty)
         sound[chosen], areas[chosen] = good.sound, good.areas
     return RunMeasures(sound, areas)
 
@@ -51,7 +53,7 @@ def _is_well_formed(text: str) -> bool:
     return codes[-1] in _LAST and not codes.translate(None, _CHARACTERS)
 
 
-def _measure(counts: Sequence[str], pixels: NDArray[np.int64]) -> RunMeasures:
+def _measure(counts: Sequence[str], pixels: NDArray[np.int64], allow_empty: bool) -> RunMeasures:
     """Measure well-formed texts."""
     codes = np.frombuffer("".join(counts).encode("ascii"), dtype=np.uint8) - np.uint8(48)
     ends = np.flatnonzero(codes < 0x20)
@@ -65,7 +67,7 @@ def _measure(counts: Sequence[str], pixels: NDArray[np.int64]) -> RunMeasures:
     smallest = np.minimum.reduceat(runs, rows, axis=0).min(1)
     largest = np.maximum.reduceat(runs, rows, axis=0).max(1)
     areas = totals[:, 1]
-    sound = (smallest >= 0) & (largest <= pixels) & (totals.sum(1) == pixels) & (areas > 0)
+    sound = (smallest >= 0) & (largest <= pixels) & (totals.sum(1) == pixels) & ((areas > 0) | allow_empty)
     return RunMeasures(sound, np.where(sound, areas, 0))
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
 
-from .documents import JSON_LIMIT
+from ...untrusted.json_files import MAX_JSON_BYTES, try_parse_json
 from .image_files import SPLIT_NAMES, child_folder, is_file, list_files, split_folders
 
 ROBOFLOW_NAME = "_annotations.coco.json"
@@ -45,7 +44,7 @@ def is_coco_file(path: Path) -> bool:
     """Return whether a JSON file has COCO's lists; of a large file, only both ends are read."""
     try:
         size = path.stat().st_size
-        if size > JSON_LIMIT:
+        if size > MAX_JSON_BYTES:
             return False
         with path.open("rb") as file:
             data = file.read(_PEEK)
@@ -55,7 +54,7 @@ def is_coco_file(path: Path) -> bool:
     except OSError:
         return False
     if size <= _PEEK:
-        return is_coco(_parse(data))
+        return is_coco(try_parse_json(data))
     return {b"images", b"annotations"} <= set(_KEYS.findall(data)) or (
         data.lstrip()[:1] == b"{" and len(set(_KEYS.findall(data))) > 1
     )
@@ -70,13 +69,6 @@ def split_of(path: Path) -> str:
     """Return the split that the name of a file contains as a word; "" if none."""
     words = re.split(r"[^a-z]+", path.stem.lower())
     return next((split for split, names in SPLIT_NAMES.items() if any(word in names for word in words)), "")
-
-
-def _parse(data: bytes) -> Any:
-    try:
-        return json.loads(data)
-    except (ValueError, RecursionError):
-        return None
 
 
 def _list(folder: Path) -> list[Path]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from xml.etree.ElementTree import Element
 
+from ...untrusted.xml_files import XmlFileError, parse_xml
 from ..records import AnnotationError
 from .rules import shorten
 
@@ -17,7 +18,6 @@ Item = TypeVar("Item")
 MEGABYTE = 2**20
 LABEL_LIMIT = 16 * MEGABYTE
 XML_LIMIT = 512 * MEGABYTE
-JSON_LIMIT = 1024 * MEGABYTE
 # Magnitude of a coordinate in pixels; larger numbers are errors, and their products could overflow.
 COORDINATE_LIMIT = 1e7
 _PROGRESS_FROM = 2000
@@ -28,7 +28,7 @@ _BYTE_ORDER_MARKS = (
 )
 
 
-def read_bytes(path: Path, limit: int = JSON_LIMIT) -> bytes:
+def read_bytes(path: Path, limit: int = XML_LIMIT) -> bytes:
     """Return the content of a regular file.
 
     Raises:
@@ -66,26 +66,15 @@ def read_text(path: Path, limit: int = LABEL_LIMIT) -> str:
 
 
 def read_xml(path: Path, limit: int = XML_LIMIT) -> Element:
-    """Return the root of an XML file; entities are refused.
+    """Return the root of an XML file; a DOCTYPE, and so entities, are refused.
 
     Raises:
-        AnnotationError: the file cannot be read, is not well-formed or declares entities.
+        AnnotationError: the file cannot be read, is not well-formed, is nested too deeply or has a DOCTYPE.
     """
-    from defusedxml import DefusedXmlException
-    from defusedxml.ElementTree import fromstring
-
-    data = read_bytes(path, limit).lstrip()
     try:
-        root: Element = fromstring(data)
-    except DefusedXmlException as error:
-        raise AnnotationError(
-            f"{path} declares XML entities, which are refused for safety; remove the DOCTYPE"
-        ) from error
-    # ParseError is a SyntaxError; unknown encodings are a LookupError or ValueError.
-    except (SyntaxError, ValueError, LookupError, RecursionError) as error:
-        cause = shorten(error)
-        raise AnnotationError(f"{path} is not valid XML: {cause}; correct it, or export it again") from error
-    return root
+        return parse_xml(read_bytes(path, limit))
+    except XmlFileError as error:
+        raise AnnotationError(f"{path} {shorten(error, 200)}") from error
 
 
 def xml_text(element: Element, tag: str) -> str:

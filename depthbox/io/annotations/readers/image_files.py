@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ...images import IMAGE_SUFFIXES, ImageError, image_size
+from ...images import IMAGE_SUFFIXES, ImageError, image_size, read_image
 from ...images import list_images as list_image_names
 from ..records import AnnotationError
 
@@ -228,18 +228,16 @@ def _require_end(path: Path) -> None:
     """Decode a PNG or JPEG file without an end marker: it is probably cut off.
 
     Raises:
-        OSError, ValueError: the file is cut off.
+        ImageError: the file is cut off.
+        OSError: the file cannot be read.
     """
-    from PIL import Image
-
     with path.open("rb") as file:
         start = file.read(8)
         marker = next((end for magic, end in _END_MARKERS.items() if start.startswith(magic)), None)
         file.seek(max(file.seek(0, 2) - _TRAILER, 0))
         if marker is None or marker in file.read():
             return
-    with Image.open(path) as image:
-        image.load()
+    read_image(path)
 
 
 def _has_images(folder: Path) -> bool:

@@ -101,7 +101,7 @@ def test_cut_off_images_are_refused_and_trailing_bytes_are_not(tmp_path, name):
     path.write_bytes(data + b"\0" * 10000)
     assert measure_image(path) == (64, 96)
     path.write_bytes(data[: len(data) // 2])
-    with pytest.raises(AnnotationError, match=f"{name} is truncated or damaged .*; replace it"):
+    with pytest.raises(AnnotationError, match=f"{name} is truncated or damaged .*Copy or download the file again"):
         measure_image(path)
 
 

@@ -104,7 +104,7 @@ def test_large_files_are_told_by_both_ends_and_files_too_large_are_not_read(tmp_
     file = write_text(tmp_path / "a.json", f'{{"images": [{middle}], "annotations": [], "categories": []}}')
     assert is_coco_file(file)
     assert not is_coco_file(write_text(tmp_path / "b.json", f'{{"frames": [{middle}], "labels": []}}'))
-    monkeypatch.setattr(coco_files, "JSON_LIMIT", 100)
+    monkeypatch.setattr(coco_files, "MAX_JSON_BYTES", 100)
     assert not is_coco_file(file) and not is_coco_file(tmp_path / "gone.json")
 
 
