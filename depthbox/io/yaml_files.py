@@ -20,7 +20,7 @@ _TextBase: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 
 
 class YamlError(UserError):
-    """A file that is not usable YAML. The message names the file, the line and the remedy."""
+    """A file that is not valid YAML. The message names the file, the line and the remedy."""
 
 
 def read_yaml(path: str | os.PathLike[str], *, as_text: bool = False) -> Any:
@@ -72,13 +72,13 @@ def parse_yaml(content: bytes | str, name: str, *, as_text: bool = False) -> Any
         _check_events(yaml.parse(text, Loader=_TextBase))
         return yaml.load(text, Loader=_TextLoader if as_text else _Loader)
     except yaml.YAMLError as error:
-        raise YamlError(f"{name} is not usable YAML: {_describe(error)}") from error
+        raise YamlError(f"{name} is not valid YAML: {_describe(error)}") from error
     except UnicodeEncodeError as error:  # a lone surrogate in a text
-        raise YamlError(f"{name} is not usable YAML: it is not Unicode text; save it as UTF-8") from error
+        raise YamlError(f"{name} is not valid YAML: it is not Unicode text; save it as UTF-8") from error
 
 
 class _Strict:
-    """Mixin of loaders that refuses repeated keys, of which YAML libraries keep the last, and shows the line of errors."""
+    """Mixin of loaders that refuses repeated keys, of which YAML keeps the last, and shows the lines of errors."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Any:
         """Build the dict of a map."""
