@@ -86,7 +86,7 @@ def _is_suspect(key: str, value: Any, default: Any) -> bool:
     if key in ("MODEL.META_ARCHITECTURE", "MODEL.BACKBONE.NAME"):  # are looked up in the registries
         return False
     rule = RULES.get(key)
-    return not (rule and rule.names)
+    return not (rule and value in rule.names)
 
 
 def _compare(cfg: CfgNode, defaults: CfgNode, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:

@@ -70,13 +70,23 @@ class _BaseReader:
         settings: dict[str, Setting] = {}
         for base in _list_bases(tree, path):
             settings |= self.read(base, (*open_files, resolved))
-        own = dict(_flatten(tree, path, str(path)))
+        own = _collect(tree, path)
         check_version(own, str(path))
         for key in own:  # a value replaces a section, and a section a value: both are refused later, by its type
             for other in [other for other in settings if other.startswith(f"{key}.") or key.startswith(f"{other}.")]:
                 if own[key].value != {}:
                     del settings[other]
         return settings | own
+
+
+def _collect(tree: Mapping[Any, Any], path: Path) -> dict[str, Setting]:
+    """Return the settings of a tree; its keys may be nested or dotted."""
+    settings: dict[str, Setting] = {}
+    for key, setting in _flatten(tree, path, str(path)):
+        if key in settings:
+            raise ConfigError(f"{path}: {shorten(key)[1:-1]} is set twice, as nested and as dotted key; remove one")
+        settings[key] = setting
+    return settings
 
 
 def check_version(settings: Mapping[str, Setting], source: str) -> None:

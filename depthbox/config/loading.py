@@ -9,7 +9,7 @@ from detectron2.config import CfgNode, get_cfg
 
 from .consistency import check_consistency
 from .error import ConfigError
-from .files import BASE, VERSION, Setting, check_version, read_config_file, shorten
+from .files import BASE, LATEST_VERSION, VERSION, Setting, check_version, read_config_file, shorten
 from .suggestions import format_unknown, list_read_keys
 from .values import convert
 
@@ -18,13 +18,20 @@ __all__ = ["ConfigError", "load_config"]
 COMMAND_LINE = "the command line"
 
 
-def load_config(add_keys: Callable[[CfgNode], None], config_file: str = "", overrides: Sequence[str] = ()) -> CfgNode:
+def load_config(
+    add_keys: Callable[[CfgNode], None],
+    config_file: str = "",
+    overrides: Sequence[str] = (),
+    *,
+    source: str = COMMAND_LINE,
+) -> CfgNode:
     """Build the config of a run from the defaults of Detectron2 and the project, a YAML file and overrides.
 
     Args:
         add_keys: function that adds the keys of the project in place (``depthbox.add_depthbox_config``).
         config_file: a YAML file, which may name another one as _BASE_; "" = none.
         overrides: KEY VALUE KEY VALUE..., with priority over the file.
+        source: of the overrides, for messages.
 
     Returns:
         A frozen config. Its values have the types of the keys, lie in their ranges and fit each other.
@@ -36,22 +43,23 @@ def load_config(add_keys: Callable[[CfgNode], None], config_file: str = "", over
     cfg = get_cfg()
     add_keys(cfg)
     settings = read_config_file(config_file) if config_file else {}
-    settings |= _read_overrides(overrides)
+    settings |= _read_overrides(overrides, source)
     _merge(cfg, settings)
     check_consistency(cfg, {key: setting.source for key, setting in settings.items()})
     cfg.freeze()
     return cfg
 
 
-def _read_overrides(overrides: Sequence[str]) -> dict[str, Setting]:
+def _read_overrides(overrides: Sequence[str], source: str) -> dict[str, Setting]:
     if len(overrides) % 2:
         words = shorten(" ".join(map(str, overrides)), 200)[1:-1]
         raise ConfigError(f"overrides are pairs KEY VALUE, but there are {len(overrides)} words: {words}")
     pairs = zip(overrides[::2], overrides[1::2], strict=True)
-    settings = {key: Setting(value, COMMAND_LINE) for key, value in pairs}
-    version = settings.get(VERSION)
-    check_version({VERSION: Setting(str(version.value) == "2" and 2, "")} if version else {}, COMMAND_LINE)
-    return {key: setting for key, setting in settings.items() if key != VERSION}
+    settings = {key: Setting(value, source) for key, value in pairs}
+    version = settings.pop(VERSION, Setting(str(LATEST_VERSION), source))
+    if version.value != str(LATEST_VERSION):
+        check_version({VERSION: version}, source)
+    return settings
 
 
 def _merge(cfg: CfgNode, settings: Mapping[str, Setting]) -> None:

@@ -54,9 +54,6 @@ def format_unknown(key: str, read: list[str], source: str) -> str:
         read: see ``list_read_keys``.
         source: the file, or "the command line".
     """
-    if key in read:  # as a word with dots in a file
-        section, _, last = key.rpartition(".")
-        return f"{source}: write the key {key} as sections: {section.replace('.', ': {')}: {{{last}: ...}}"
     shown = key if len(key) <= _MAX_KEY else f"{key[:_MAX_KEY]}..."
     similar = difflib.get_close_matches(key[:_MAX_KEY], read, n=3, cutoff=0.6)
     last = key.rpartition(".")[2]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from .rules import Rule, choice, items, number, text, whole
 
-NORMS = ("", "BN", "SyncBN", "FrozenBN", "GN", "nnSyncBN", "naiveSyncBN", "naiveSyncBN_N", "LN")
+NORMS = ("", "BN", "SyncBN", "FrozenBN", "GN", "nnSyncBN", "naiveSyncBN")
+_NEWER_NORMS = ("naiveSyncBN_N", "LN")  # that some versions of Detectron2 lack
 _CHANNELS = whole(1, 2048)
 _CONVOLUTIONS = whole(0, 64)
 _ITERATIONS = whole(0, 10**9)
@@ -12,7 +13,7 @@ _SHARE = number(0, 1)
 _FACTOR = number(0, 1e6)
 _PIXELS = whole(1, 100_000)
 _PIXELS_OR_ZERO = whole(0, 100_000)
-_NORM = choice(*NORMS)
+_NORM = Rule(choice(*NORMS).words, choice(*NORMS, *_NEWER_NORMS).holds, NORMS)
 _WORD = text("a name", empty=False)
 _LEVELS = items(_WORD, 1, 16, test="distinct", plural="a list of different names of features, such as ['p3', 'p4']")
 _NAMES = items(_WORD, plural="a list of names of datasets, such as ('coco_2017_val',)")
@@ -93,14 +94,14 @@ _MASKS = {
     "MODEL.CONDINST.MASK_BRANCH.NUM_CONVS": _CONVOLUTIONS,
     "MODEL.CONDINST.MASK_BRANCH.NORM": _NORM,
     "MODEL.BOXINST.BOTTOM_PIXELS_REMOVED": _PIXELS_OR_ZERO,
-    "MODEL.BOXINST.PAIRWISE.SIZE": Rule("3, 5 or 7", lambda value: value in (3, 5, 7)),
+    "MODEL.BOXINST.PAIRWISE.SIZE": Rule("3 or 5", lambda value: value in (3, 5)),
     "MODEL.BOXINST.PAIRWISE.DILATION": whole(1, 64),
     "MODEL.BOXINST.PAIRWISE.COLOR_THRESH": _SHARE,
     "MODEL.BOXINST.PAIRWISE.WARMUP_ITERS": _ITERATIONS,
     "MODEL.DEPTH.LOSS_WEIGHT": _FACTOR,
     "MODEL.DEPTH.CONSISTENCY_WEIGHT": _FACTOR,
     "MODEL.DEPTH.THRESH": _SHARE,
-    "MODEL.DEPTH.SCALE": number(0, 1e6),
+    "MODEL.DEPTH.SCALE": number(0, 1e6, above=True),
     "MODEL.DEPTH.WARMUP_ITERS": _ITERATIONS,
     "MODEL.DISTILL.START_ITER": _ITERATIONS,
     "MODEL.DISTILL.EMA_MOMENTUM": _SHARE,

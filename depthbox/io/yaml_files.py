@@ -67,14 +67,14 @@ def parse_yaml(content: bytes | str, name: str, *, as_text: bool = False) -> Any
         text = content if isinstance(content, str) else content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
-        raise YamlError(f"{name} is not UTF-8 text (line {line}): save it as UTF-8") from error
+        raise YamlError(f"{name} is not valid YAML: line {line} is not UTF-8 text; save the file as UTF-8") from error
     try:
         _check_events(yaml.parse(text, Loader=_TextBase))
         return yaml.load(text, Loader=_TextLoader if as_text else _Loader)
     except yaml.YAMLError as error:
         raise YamlError(f"{name} is not valid YAML: {_describe(error)}") from error
     except UnicodeEncodeError as error:  # a lone surrogate in a text
-        raise YamlError(f"{name} is not valid YAML: it is not Unicode text; save it as UTF-8") from error
+        raise YamlError(f"{name} is not valid YAML: it is not Unicode text; save the file as UTF-8") from error
 
 
 class _Strict:

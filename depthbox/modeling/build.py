@@ -49,7 +49,7 @@ def build_network(cfg: CfgNode, *, initial_weights: bool = True) -> nn.Module:
     """
     check_names(cfg)
     check_device(cfg.MODEL.DEVICE)
-    model = build_from_config(cfg if initial_weights else _without_weights(cfg), build_model)
+    model = build_from_config(cfg if initial_weights else _without_weights(cfg), _build)
     if cfg.MODEL.COMPILE:
         compile_parts(model)
     total = sum(p.numel() for p in model.parameters())
@@ -58,6 +58,21 @@ def build_network(cfg: CfgNode, *, initial_weights: bool = True) -> nn.Module:
         "%s: %.2f million parameters, %.2f trained", type(model).__name__, total / 1e6, trained / 1e6
     )
     return model
+
+
+def _build(cfg: CfgNode) -> nn.Module:
+    """Build the network; a failure of Detectron2's own networks is a mistake of the config, which must fit them."""
+    try:
+        return build_model(cfg)
+    except (KeyError, AssertionError, TypeError, AttributeError, IndexError) as error:
+        name = cfg.MODEL.META_ARCHITECTURE
+        if not META_ARCH_REGISTRY.get(name).__module__.startswith("detectron2."):
+            raise
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        raise ConfigError(
+            f"MODEL.META_ARCHITECTURE is {name}, which cannot be built from the other keys of MODEL ({reason}): give "
+            "DepthBox, or the keys of this network"
+        ) from error
 
 
 def check_names(cfg: CfgNode) -> None:
