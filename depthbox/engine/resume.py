@@ -10,13 +10,13 @@ from typing import Any
 
 import detectron2
 import torch
-import yaml
 from detectron2.config import CfgNode
 from torch import nn
 from torch.optim import Optimizer
 
 from ..checkpoint.tensor_checks import load_exactly
 from ..checkpoint.training_state import TEACHER_HOOK, CheckpointError, State, find_teacher
+from ..io.yaml_files import parse_yaml
 
 _MAX_CONFIG = 10_000  # keys
 
@@ -143,9 +143,9 @@ def compare_configs(old: str, new: str) -> list[str]:
 def _flatten_text(text: str) -> dict[str, Any]:
     """Return the keys of a dumped config, {} if the text is something else."""
     try:
-        tree = yaml.safe_load(text) or {}
+        tree = parse_yaml(text, "the config of the checkpoint")
         return _flatten(tree) if isinstance(tree, dict) else {}
-    except (yaml.YAMLError, ValueError, RecursionError, TypeError):
+    except ValueError:
         return {}
 
 
