@@ -29,7 +29,7 @@ ALLOWED: dict[str, set[str]] = {
     "ops.triton": {"ops"},
     "losses": {"ops", "ops.triton"},
     "modeling.distributed": {"ops"},
-    "modeling.backbone": {"structures", "modeling.distributed"},
+    "modeling.backbone": {"structures", "modeling.distributed", "checkpoint"},
     "modeling.fcos": _NUMERICS | {"modeling.distributed"},
     "modeling.mask_head": _NUMERICS | {"ops.triton", "modeling.distributed"},
     "modeling.supervision": _NUMERICS | {"modeling.distributed"},

@@ -4,30 +4,36 @@ from __future__ import annotations
 
 import logging
 import os
-import pickle
-import re
-import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from detectron2.utils import comm
-from torch import Tensor
 
 from ..io.files import atomic_open
-from .divergence import check_finite
-from .weights import fetch_local_path, read_content, select_weights
-
-State = dict[str, Any]
-POINTER = "last_checkpoint"
-EVALUATED = "last_evaluation"
-FINAL = "model_final"
-BEST = "model_best"
-TEACHER_HOOK = "SelfDistillation"  # the hook in the trainer's state whose state holds the teacher
-_NUMBERED = re.compile(r"model_\d{7,}\.pth")
-# Errors of torch.load for files that are truncated, damaged or not checkpoints.
-_BROKEN = (RuntimeError, OSError, EOFError, ValueError, KeyError, pickle.UnpicklingError, zipfile.BadZipFile)
+from .divergence import (
+    Vitals,
+    check_finite,
+    check_momenta,
+    find_bad_state,
+    find_divergence,
+    format_divergence_advice,
+    read_vitals,
+)
+from .run_files import (
+    BEST,
+    EVALUATED,
+    NUMBERED,
+    POINTER,
+    list_checkpoints,
+    list_numbered,
+    read_number,
+    set_aside,
+    sync_folder,
+)
+from .training_state import CheckpointError, State, read_checkpoint
+from .weight_file import read_content
 
 
 class CheckpointStore:
@@ -35,6 +41,11 @@ class CheckpointStore:
 
     A file appears under its name only when it is complete and on disk, and ``last_checkpoint`` names it only
     after that: a run may be killed at any moment. Only the main process writes. All processes read the folder.
+
+    Attributes:
+        folder: OUTPUT_DIR.
+        keep: number of the newest numbered checkpoints that are kept; 0 = all.
+        last_good: the checkpoint that was written or read last.
     """
 
     def __init__(self, folder: str | os.PathLike[str], keep: int = 3) -> None:
@@ -46,26 +57,34 @@ class CheckpointStore:
         self.folder = Path(folder)
         self.keep = keep
         self.last_good: Path | None = None
+        self._sound: tuple[Path, Vitals] | None = None  # the last checkpoint without signs of divergence
         self._logger = logging.getLogger(__name__)
 
     def save(self, name: str, state: Mapping[str, Any]) -> Path:
         """Write ``<name>.pth`` on the main process, point to it, and delete outdated checkpoints.
+
+        The last checkpoint without signs of divergence is not deleted.
 
         Args:
             name: ``model_<iteration>`` (at least seven digits) or ``model_final``.
             state: tensors, numbers, strings, and dicts and lists of them, readable with ``weights_only=True``.
 
         Raises:
-            FloatingPointError: a weight in ``state["model"]`` is not finite.
+            FloatingPointError: a weight in ``state["model"]`` or a momentum is not finite, or insanely large.
         """
         path = self.folder / f"{name}.pth"
-        check_finite(state["model"], self.last_good)
+        try:
+            largest = check_finite(state["model"], "")
+            check_momenta(state["optimizer"], "")
+        except FloatingPointError as error:
+            raise FloatingPointError(f"{error}{self.set_aside_diverged()}") from error
         if comm.is_main_process():
             self._write(path, state)
             with atomic_open(self.folder / POINTER) as file:
                 file.write(path.name.encode())
             sync_folder(self.folder)
             self._logger.info("Checkpoint saved: %s", path)
+            self._note_soundness(path, read_vitals(state, largest))
             self._delete_old(path)
         self.last_good = path
         return path
@@ -76,12 +95,13 @@ class CheckpointStore:
             self._write(self.folder / f"{BEST}.pth", state)
 
     def best(self) -> State | None:
-        """Return the state that ``save_best`` wrote last, its weights memory-mapped; None if there is none."""
+        """Return the state that ``save_best`` wrote last; None if there is none, or if it is damaged."""
         path = self.folder / f"{BEST}.pth"
         try:
-            return torch.load(path, map_location="cpu", mmap=True, weights_only=True)
-        except _BROKEN:
+            state = read_content(str(path))
+        except (ValueError, OSError):
             return None
+        return state if isinstance(state, dict) else None
 
     @property
     def last_evaluated(self) -> int:
@@ -97,78 +117,131 @@ class CheckpointStore:
             file.write(str(iterations).encode())
 
     def load_latest(self) -> State | None:
-        """Read the newest complete checkpoint, the same one on all processes; return None if there is none.
+        """Read the newest sound checkpoint, the same one on all processes; return None if there is none.
 
-        Broken files are renamed to ``<name>.broken``, with a warning.
+        Broken files are renamed to ``<name>.broken``, those with diverged weights to ``<name>.diverged``, with a
+        warning. A file that cannot be read (permissions, disk, network, memory) is not renamed.
 
         Raises:
-            RuntimeError: all checkpoints are broken, or this process cannot read that of the main process.
+            CheckpointError: all checkpoints are broken, or this process cannot read that of the main process.
+            OSError: the newest checkpoint cannot be read.
         """
-        found: tuple[str | None, str | None, State | None] = (None, None, None)
+        found: tuple[str | None, Exception | None, State | None] = (None, None, None)
         if comm.is_main_process():
-            found = self._find_latest()
+            try:
+                found = self._find_latest()
+            except (CheckpointError, OSError) as error:
+                found = (None, error, None)
         name, problem, state = found
         name, problem = comm.all_gather((name, problem))[0]
-        if problem:
-            raise RuntimeError(problem)
+        if problem is not None:
+            raise problem
         if name is None:
             return None
         path = self.folder / name
         if state is None:
             try:
                 state = read_checkpoint(path)
-            except _BROKEN as error:
-                raise RuntimeError(
+            except (ValueError, OSError) as error:
+                raise CheckpointError(
                     f"process {comm.get_rank()} cannot read {path}: {error}. Machines must share OUTPUT_DIR."
                 ) from error
         self.last_good = path
+        self._sound = (path, read_vitals(state))
         self._logger.info("Resuming from %s", path)
         return state
 
-    def _find_latest(self) -> tuple[str | None, str | None, State | None]:
-        """Return the name of the newest complete checkpoint, a problem if all are broken, and its content."""
+    def set_aside_diverged(self, find_loss: Callable[[int], float | None] = lambda iteration: None) -> str:
+        """Rename the checkpoints that were written while the run was diverging; call it on all processes.
+
+        Checkpoints are judged from the newest to the oldest, up to the first sound one, which --resume takes then.
+
+        Args:
+            find_loss: returns the total loss of an iteration if it is known.
+
+        Returns:
+            Advice for the user that names the sound checkpoint and the files that were set aside.
+        """
+        result: tuple[str, Path | None] = ("", self.last_good)
+        if comm.is_main_process():
+            aside = self._set_aside_diverged(find_loss)
+            result = (format_divergence_advice(self.last_good, aside), self.last_good)
+        text, self.last_good = comm.all_gather(result)[0]
+        return text
+
+    def _set_aside_diverged(self, find_loss: Callable[[int], float | None]) -> list[Path]:
+        aside: list[Path] = []
+        readable = (
+            (path, vitals) for path in list_checkpoints(self.folder) if (vitals := _try_vitals(path)) is not None
+        )
+        newer = next(readable, None)
+        while newer is not None:
+            (path, vitals), newer = newer, next(readable, None)
+            older = None if newer is None else newer[1]
+            reason = find_divergence(vitals, older, find_loss(vitals.iteration + 1))
+            if reason is None:
+                break
+            self._logger.warning("%s: %s; it is set aside", path, reason)
+            aside.append(set_aside(path, "diverged"))
+            self._point_to(None if newer is None else newer[0])
+        return aside
+
+    def _point_to(self, path: Path | None) -> None:
+        """Let ``last_checkpoint`` name a file; None removes it."""
+        self.last_good = path
+        if path is None:
+            (self.folder / POINTER).unlink(missing_ok=True)
+            return
+        with atomic_open(self.folder / POINTER) as file:
+            file.write(path.name.encode())
+
+    def _find_latest(self) -> tuple[str | None, Exception | None, State | None]:
+        """Return the name of the newest sound checkpoint, no problem, and its content.
+
+        Raises:
+            CheckpointError: all checkpoints are broken.
+            OSError: a checkpoint cannot be read or renamed.
+        """
         for path in self.folder.glob(".model_*.tmp"):  # half-written files of a run that was killed
             path.unlink()
-        candidates = self._candidates()
+        candidates = list_checkpoints(self.folder)
         for path in candidates:
             try:
-                return path.name, None, read_checkpoint(path)
-            except _BROKEN as error:
-                aside = path.with_name(f"{path.name}.broken")
-                path.rename(aside)
-                reason = f"{type(error).__name__} {error}".splitlines()[0]
+                state = read_checkpoint(path)
+                diverged = find_bad_state(state)
+            except ValueError as error:
                 message = "The checkpoint %s is broken (%s). It is now %s; the previous checkpoint is used."
-                self._logger.warning(message, path, reason, aside.name)
+                self._logger.warning(message, path, error, set_aside(path, "broken").name)
+                continue
+            except OSError as error:
+                raise OSError(
+                    f"the checkpoint {path} cannot be read ({error}). It was not changed: correct the cause and repeat "
+                    "the command, or move the file away to resume from the one before."
+                ) from error
+            if diverged is None:
+                return path.name, None, state
+            message = "The checkpoint %s has diverged: %s. It is now %s; the previous checkpoint is used."
+            self._logger.warning(message, path, diverged, set_aside(path, "diverged").name)
         if not candidates:
             return None, None, None
         names = ", ".join(path.name for path in candidates)
-        problem = f"all checkpoints in {self.folder} are broken: {names}. Start again without --resume."
-        return None, problem, None
+        raise CheckpointError(f"all checkpoints in {self.folder} are broken: {names}. Start again without --resume.")
 
-    def _candidates(self) -> list[Path]:
-        """Return the checkpoints to resume from: that of the pointer, then the others, newest first."""
-        if not self.folder.is_dir():
-            return []
-        paths = self._numbered()
-        final = self.folder / f"{FINAL}.pth"
-        if final.exists():
-            paths.insert(0, final)
-        try:
-            named = self.folder / (self.folder / POINTER).read_text().strip()
-        except OSError:
-            return paths
-        return sorted(paths, key=lambda path: path != named)
-
-    def _numbered(self) -> list[Path]:
-        """Return the periodic checkpoints, newest first."""
-        return sorted((p for p in self.folder.iterdir() if _NUMBERED.fullmatch(p.name)), key=_number, reverse=True)
+    def _note_soundness(self, path: Path, vitals: Vitals) -> None:
+        """Remember a checkpoint without signs of divergence; warn of one with signs."""
+        doubt = find_divergence(vitals, self._sound[1] if self._sound else None)
+        if doubt is None or self._sound is None:
+            self._sound = (path, vitals)
+        else:
+            self._logger.warning("%s may be diverging: %s. %s is kept as well", path.name, doubt, self._sound[0].name)
 
     def _delete_old(self, newest: Path) -> None:
         """Keep the newest checkpoint and its predecessors; files with higher numbers do not count as predecessors."""
-        if self.keep > 0 and _NUMBERED.fullmatch(newest.name):
-            older = [path for path in self._numbered() if _number(path) < _number(newest)]
+        if self.keep > 0 and NUMBERED.fullmatch(newest.name):
+            older = [path for path in list_numbered(self.folder) if read_number(path) < read_number(newest)]
             for path in older[self.keep - 1 :]:
-                path.unlink()
+                if self._sound is None or path != self._sound[0]:
+                    path.unlink()
 
     def _write(self, path: Path, state: Mapping[str, Any]) -> None:
         with atomic_open(path) as file:
@@ -176,75 +249,9 @@ class CheckpointStore:
         sync_folder(path.parent)
 
 
-def read_checkpoint(path: Path) -> State:
-    """Read a checkpoint of a training run to the CPU.
-
-    Raises:
-        Exception: the file is damaged (any of ``_BROKEN``) or not a checkpoint of a training run (ValueError).
-    """
-    _verify_checksums(path)
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    for key in ("model", "optimizer", "trainer"):
-        if key not in state:
-            raise ValueError(f"it has no '{key}': not a checkpoint of a DepthBox training run")
-    return state
-
-
-def teacher_state(source: str | os.PathLike[str]) -> dict[str, Tensor] | None:
-    """Return the state dict of the EMA teacher in a checkpoint, on the CPU.
-
-    Args:
-        source: path or URL of a checkpoint, or of a weight file of another project.
-
-    Returns:
-        None if the file is sound and holds no teacher: a checkpoint from before MODEL.DISTILL.START_ITER, a training
-        run without distillation, ``model_best.pth``, or bare weights.
-
-    Raises:
-        FileNotFoundError: the file does not exist.
-        OSError: the URL cannot be fetched.
-        ValueError: the file is damaged or holds no weights; the message names it.
-    """
-    path = fetch_local_path(os.fspath(source))
-    content = read_content(path)
-    select_weights(content, path)  # raises for a file of another kind
-    if "trainer" in content:
-        try:
-            _verify_checksums(Path(path))
-        except _BROKEN as error:
-            raise ValueError(f"{path} is damaged: {error}. Use another checkpoint of the run.") from error
-    return find_teacher(content)
-
-
-def find_teacher(state: Mapping[str, Any]) -> dict[str, Tensor] | None:
-    """Return the teacher's state dict in the content of a checkpoint, None if it holds no teacher."""
-    trainer = state.get("trainer")
-    hooks = trainer.get("hooks") if isinstance(trainer, Mapping) else None
-    saved = hooks.get(TEACHER_HOOK) if isinstance(hooks, Mapping) else None
-    return saved.get("teacher") if isinstance(saved, Mapping) else None
-
-
-def sync_folder(folder: Path) -> None:
-    """Flush a folder to disk: renames in it then survive a power failure."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def _try_vitals(path: Path) -> Vitals | None:
+    """Return the quantities of a checkpoint, None if it cannot be read."""
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _verify_checksums(path: Path) -> None:
-    """Verify the checksums that torch.save writes; torch.load does not read them.
-
-    Raises:
-        ValueError: a checksum is wrong.
-        zipfile.BadZipFile: not a file of torch.save.
-    """
-    with zipfile.ZipFile(path) as archive:
-        damaged = archive.testzip()
-    if damaged is not None:
-        raise ValueError(f"the checksum of {damaged} in it is wrong")
-
-
-def _number(path: Path) -> int:
-    return int(path.stem.removeprefix("model_"))
+        return read_vitals(read_checkpoint(path))
+    except (ValueError, OSError):
+        return None

@@ -1,57 +1,23 @@
-"""Initial weights: reading of weight files of several projects without running code, and loading by name."""
+"""Initial weights of several projects, loaded by name."""
 
 from __future__ import annotations
 
 import logging
 import os
-import pickle
-import re
-import zipfile
 from collections import OrderedDict
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import torch
 from detectron2.utils.file_io import PathManager
 from torch import Tensor, nn
 
-from .conversion import TORCHVISION, convert_names
+from .conversion import TORCHVISION, ConvertedWeights, convert_names
 from .load_report import LoadReport
-from .safe_pickle import UnsafePickleError, format_refusal, read_arrays
+from .tensor_checks import check_values
+from .weight_file import WeightFile, read_weight_file
 
-_TORCH = (
-    b"PK\x03\x04",
-    b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.",
-)  # first bytes of zip files and of files from before torch 1.6
 _TORCHVISION_MEAN = (123.675, 116.28, 103.53)
-_GLOBAL = re.compile(r"(?:GLOBAL|class|function)\s+['`]?([\w.]+)")  # in error messages of torch
-_BROKEN = (
-    AttributeError,
-    EOFError,
-    KeyError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    pickle.UnpicklingError,
-    zipfile.BadZipFile,
-)
-
-
-@dataclass(frozen=True)
-class WeightFile:
-    """Tensors of a weight file.
-
-    Attributes:
-        state: tensors by the names of the file.
-        by_suffix, caffe2: conventions of the names, see ``conversion.convert_names``.
-    """
-
-    state: dict[str, Tensor]
-    by_suffix: bool = False
-    caffe2: bool = False
+# Errors of the conversion of foreign names if tensors have unexpected shapes.
+_UNEXPECTED = (AssertionError, IndexError, KeyError, RuntimeError, TypeError, ValueError)
 
 
 def load_weights(model: nn.Module, source: str) -> LoadReport | None:
@@ -69,7 +35,7 @@ def load_weights(model: nn.Module, source: str) -> LoadReport | None:
         FileNotFoundError: the file does not exist.
         OSError: the URL cannot be fetched.
         UnsafePickleError: loading the file could run code.
-        ValueError: the file is damaged, holds no weights, or no weights of this network.
+        ValueError: the file is damaged, holds no weights, no weights of this network, or weights that are not finite.
     """
     logger = logging.getLogger(__name__)
     if not source:
@@ -83,54 +49,6 @@ def load_weights(model: nn.Module, source: str) -> LoadReport | None:
     if report.layout == TORCHVISION:
         _warn_of_other_inputs(logger, model)
     return report
-
-
-def read_weight_file(path: str) -> WeightFile:
-    """Read the tensors of a local file, without running code.
-
-    Raises:
-        ValueError: the file is damaged, unsafe, or holds no weights.
-    """
-    return select_weights(read_content(path), path)
-
-
-def read_content(path: str) -> Any:
-    """Read a local file of torch, or a pickle of arrays, without running code.
-
-    Raises:
-        ValueError: the file is damaged, unsafe, or has another format.
-    """
-    return read_arrays(path) if _is_pickle(path) else _read_torch(path)
-
-
-def select_weights(content: Any, path: str) -> WeightFile:
-    """Select the weights in the content of a file.
-
-    Args:
-        content: of ``read_content``.
-        path: of the file, for messages and for its format.
-
-    Raises:
-        ValueError: the content holds no weights.
-    """
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} holds a {type(content).__name__}, not a dict of weights: give a checkpoint")
-    keys = ("model", "state_dict", "model_state", "blobs")  # Detectron2; Lightning and timm; pycls; Detectron
-    key = next((key for key in keys if isinstance(content.get(key), dict)), "")
-    state = content[key] if key else content
-    if not state:
-        raise ValueError(f"{path} holds no weights: it is an empty dict. Give a checkpoint.")
-    # Only names of Caffe2 contain no dots, and only such files lack an entry about their origin.
-    dotless = not any("." in str(name) for name in state)
-    caffe2 = content.get("__author__") == "Caffe2" or (dotless and _is_pickle(path))
-    unused = "_momentum" if caffe2 else "num_batches_tracked" if key == "model_state" else "\0"
-    by_suffix = caffe2 or key == "model_state" or bool(content.get("matching_heuristics", False))
-    return WeightFile(_tensors(state, unused, path), by_suffix, caffe2)
-
-
-def _is_pickle(path: str) -> bool:
-    with open(path, "rb") as file:
-        return not file.read(16).startswith(_TORCH)
 
 
 def fetch_local_path(source: str) -> str:
@@ -153,48 +71,12 @@ def fetch_local_path(source: str) -> str:
     return path
 
 
-def _read_torch(path: str) -> Any:
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except _BROKEN as error:
-        found = _GLOBAL.search(str(error)) if isinstance(error, pickle.UnpicklingError) else None
-        if found:
-            raise UnsafePickleError(format_refusal(path, found[1])) from None
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise ValueError(f"{path} is not a sound checkpoint of torch ({reason}). Download it again.") from error
-
-
-def _tensors(state: Mapping[Any, Any], unused: str, path: str) -> dict[str, Tensor]:
-    """Convert arrays to tensors, strip the name prefix of DataParallel, and keep the module versions of torch."""
-    versions = getattr(state, "_metadata", None)
-    prefix = "module." if state and all(str(name).startswith("module.") for name in state) else ""
-    result: OrderedDict[str, Tensor] = OrderedDict()
-    for name, value in state.items():
-        if str(name).endswith(unused):
-            continue
-        tensor = torch.as_tensor(value) if isinstance(value, np.ndarray | np.generic) else value
-        if not isinstance(name, str) or not isinstance(tensor, Tensor):
-            raise ValueError(
-                f"{path} holds no weights: {str(name)[:60]!r} in it is of type {type(value).__name__}, not a tensor. "
-                "Give a dict of tensors by name, or a checkpoint with such a dict as 'model'."
-            )
-        result[name.removeprefix(prefix)] = tensor
-    if versions is not None:
-        result._metadata = {name.removeprefix(prefix): v for name, v in versions.items()}  # type: ignore[attr-defined]
-    return result
-
-
 def _load(model: nn.Module, file: WeightFile, source: str) -> LoadReport:
     own = model.state_dict()
-    try:
-        converted = convert_names(file.state, own, by_suffix=file.by_suffix, caffe2=file.caffe2)
-    except ValueError as error:
-        raise ValueError(f"{source} does not fit the network: {error} Give weights of the same backbone.") from error
+    converted, added = _convert(model, file, own, source)
     state: OrderedDict[str, Tensor] = OrderedDict(converted.state)
     if hasattr(file.state, "_metadata"):
         state._metadata = file.state._metadata  # type: ignore[attr-defined]
-    fill_up = getattr(model, "fill_up_weights", None)
-    added = fill_up(state) if fill_up is not None else []
     both = [name for name in own if name in state]
     shapes = {name: (tuple(state[name].shape), tuple(own[name].shape)) for name in both}
     wrong = {name: pair for name, pair in shapes.items() if pair[0] != pair[1]}
@@ -206,6 +88,7 @@ def _load(model: nn.Module, file: WeightFile, source: str) -> LoadReport:
         )
     for name in wrong:
         del state[name]
+    check_values(state, own, source)
     result = model.load_state_dict(state, strict=False)
     missing = [name for name in result.missing_keys if name not in wrong]
     return LoadReport(
@@ -219,6 +102,19 @@ def _load(model: nn.Module, file: WeightFile, source: str) -> LoadReport:
         not_needed=converted.not_needed,
         added=added,
     )
+
+
+def _convert(
+    model: nn.Module, file: WeightFile, own: dict[str, Tensor], source: str
+) -> tuple[ConvertedWeights, list[str]]:
+    """Return the weights under the names of the network, and descriptions of what completed them."""
+    fill_up = getattr(model, "fill_up_weights", None)
+    try:
+        converted = convert_names(file.state, own, by_suffix=file.by_suffix, caffe2=file.caffe2)
+        return converted, fill_up(converted.state) if fill_up is not None else []
+    except _UNEXPECTED as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"{source} does not fit the network: {reason}. Give weights of the same backbone.") from error
 
 
 def _warn_of_another_backbone(logger: logging.Logger, model: nn.Module, report: LoadReport) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..checkpoint.weights import read_weight_file
+from ..checkpoint.weight_file import read_weight_file
 from ..config.loading import ConfigError
 
 NONE, TIMM_DOWNLOAD, PACKAGE = "none", "timm", "package:"

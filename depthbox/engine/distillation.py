@@ -12,7 +12,8 @@ from detectron2.config import CfgNode
 from detectron2.engine import HookBase
 from torch import Tensor, nn
 
-from ..checkpoint.store import State, find_teacher, teacher_state
+from ..checkpoint.tensor_checks import load_exactly
+from ..checkpoint.training_state import State, find_teacher, teacher_state
 from ..distillation import TeacherLabeler, ema_update, share_statistics
 from ..modeling.distributed import mean_over_processes
 from .step import Batch, select_amp_dtype
@@ -44,10 +45,18 @@ class SelfDistillation(HookBase):
         """The EMA teacher, None before START_ITER."""
         return None if self._labeler is None else self._labeler.teacher
 
+    def before_train(self) -> None:
+        """Build the teacher that the checkpoint holds: an evaluation may come before the first step."""
+        if self._saved is not None:
+            self._build_teacher()
+
     def before_step(self) -> None:
         """Start the teacher at START_ITER."""
-        if self._labeler is None and self.trainer.iter >= self._start:
-            self._start_teacher()
+        if self.trainer.iter < self._start:
+            return
+        if self._labeler is None:
+            self._build_teacher()
+        self.trainer.labeler = self._label
 
     def after_step(self) -> None:
         """Update the teacher, and log its statistics."""
@@ -55,6 +64,8 @@ class SelfDistillation(HookBase):
             return
         ema_update(self._labeler.teacher, self.trainer.network, self._momentum)
         share_statistics(self._labeler.teacher)
+        if not self._counts:  # before START_ITER, with a teacher of an earlier one
+            return
         self.trainer.storage.put_scalar("teacher_time", self._seconds)
         self._seconds = 0.0
         reliable, matched, score, boxes = mean_over_processes(torch.stack(self._counts).sum(0)).tolist()
@@ -70,16 +81,16 @@ class SelfDistillation(HookBase):
         return {} if self.teacher is None else {"teacher": self.teacher.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Keep the state of the teacher until the first step."""
-        self._saved = state_dict["teacher"]
+        """Keep the state of the teacher until training starts."""
+        self._saved = state_dict.get("teacher")
 
-    def _start_teacher(self) -> None:
-        """Copy the student, or load the teacher of the checkpoint, and label the batches from now on."""
+    def _build_teacher(self) -> None:
+        """Copy the student, or load the teacher of the checkpoint."""
         trainer = self.trainer
         teacher = copy.deepcopy(trainer.network).eval().requires_grad_(False)
         log = logging.getLogger(__name__)
         if self._saved is not None:
-            teacher.load_state_dict(self._saved)
+            load_exactly(teacher, self._saved, "the checkpoint", "teacher")
             self._saved = None
             log.info("Resumed the EMA teacher from the checkpoint")
         elif trainer.iter > self._start:
@@ -93,7 +104,6 @@ class SelfDistillation(HookBase):
             log.info("Iteration %d: the EMA teacher starts to label the batches", trainer.iter)
         share_statistics(teacher)
         self._labeler = TeacherLabeler(self._cfg, teacher)
-        trainer.labeler = self._label
 
     def _label(self, batch: Batch) -> Batch:
         assert self._labeler is not None
@@ -119,7 +129,7 @@ def load_teacher(network: nn.Module, state: State | None, source: str) -> None:
 
     Raises:
         FileNotFoundError: the file does not exist.
-        ValueError: the checkpoint is damaged or holds no teacher.
+        ValueError: the checkpoint is damaged, holds no teacher, or a teacher of another network.
     """
     saved = teacher_state(source) if state is None else find_teacher(state)
     if saved is None:
@@ -128,4 +138,4 @@ def load_teacher(network: nn.Module, state: State | None, source: str) -> None:
             "MODEL.DISTILL.START_ITER, without distillation, or is the best student (model_best.pth). Evaluate the "
             "student with TEST.EVALUATE student"
         )
-    network.load_state_dict(saved)
+    load_exactly(network, saved, source, "teacher")

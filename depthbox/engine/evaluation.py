@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,19 @@ from ..evaluation.run import evaluate_dataset
 
 Results = OrderedDict[str, Any]
 EVALUATED_NETWORKS = ("student", "teacher", "both")
+
+
+@dataclass(frozen=True)
+class ScoredNetwork:
+    """The network to which a metric belongs.
+
+    Attributes:
+        name: "student" or "teacher".
+        network: the network itself.
+    """
+
+    name: str
+    network: nn.Module
 
 
 def evaluate_network(cfg: CfgNode, model: nn.Module) -> Results:
@@ -47,6 +62,8 @@ def evaluate_networks(
         teacher: EMA teacher; None before MODEL.DISTILL.START_ITER, when the student is evaluated instead.
         choice: TEST.EVALUATE.
     """
+    if choice != "student" and teacher is None:
+        logging.getLogger(__name__).info("There is no EMA teacher at this iteration: the student is evaluated")
     if choice == "student" or teacher is None:
         return test(student)
     if choice == "teacher":
@@ -54,6 +71,21 @@ def evaluate_networks(
     results = test(student)
     results.update({f"teacher_{task}": values for task, values in test(teacher).items()})
     return results
+
+
+def find_scored_network(metric: str, student: nn.Module, teacher: nn.Module | None, choice: str) -> ScoredNetwork:
+    """Return the network to which a metric of ``evaluate_networks`` belongs.
+
+    Args:
+        metric: key of the flattened results, such as "segm/AP" or "teacher_segm/AP".
+        student: the trained network.
+        teacher: EMA teacher, None if there is none.
+        choice: TEST.EVALUATE.
+    """
+    is_teacher = choice == "teacher" or (choice == "both" and metric.startswith("teacher_"))
+    return (
+        ScoredNetwork("teacher", teacher) if teacher is not None and is_teacher else ScoredNetwork("student", student)
+    )
 
 
 def build_evaluator(cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +18,7 @@ from ..reports.diagnosis import LIVE_RULES, HealthRule
 # Smoothed values count this many steps back, and must be bad for this many iterations.
 HEALTH_SMOOTHING = 20
 HEALTH_PATIENCE = 500
+LOSS_WINDOW = 100  # iterations whose losses are kept
 
 
 def build_iteration_timer() -> HookBase:
@@ -37,11 +39,42 @@ class Checkpointing(HookBase):
             self.trainer.save()
 
 
+class LossHistory(HookBase):
+    """Hook that keeps the total losses of the last iterations; checkpoints include them.
+
+    They show whether a checkpoint was written while the run was diverging, see ``checkpoint.divergence``.
+    """
+
+    def __init__(self) -> None:
+        self._losses: deque[float] = deque(maxlen=LOSS_WINDOW)
+        self._last = -1
+
+    def after_step(self) -> None:
+        """Append the total loss of this step."""
+        self._losses.append(float(self.trainer.storage.latest()["total_loss"][0]))
+        self._last = self.trainer.iter
+
+    def find_loss(self, iteration: int) -> float | None:
+        """Return the total loss of an iteration, None if it is not in the window."""
+        place = len(self._losses) - 1 - (self._last - iteration)
+        return self._losses[place] if 0 <= place < len(self._losses) else None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the losses, the latest last; empty before the first step."""
+        return {"losses": list(self._losses)} if self._losses else {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore the losses of a checkpoint; the trainer is at its iteration."""
+        losses = state_dict.get("losses")
+        self._losses.extend(x for x in (losses if isinstance(losses, list) else ()) if isinstance(x, float))
+        self._last = self.trainer.iter
+
+
 class Evaluation(HookBase):
     """Hook that evaluates every ``period`` iterations (0 = never) and after the last one, and keeps the best weights.
 
-    The best value is stored in ``model_best.pth`` itself, so that it survives a restart of the run. Of equal values the
-    latest is the best.
+    The best value is stored in ``model_best.pth`` itself, with the weights of the network that has it (student or EMA
+    teacher), so that it survives a restart of the run. Of equal values the latest is the best.
     """
 
     def __init__(self, period: int, metric: str) -> None:
@@ -59,7 +92,7 @@ class Evaluation(HookBase):
         if not self.trainer.resumed:
             return
         if comm.is_main_process():
-            self._best = (self.trainer.store.best() or {}).get("best")
+            self._best = self._read_best()
         missed = self._is_due(self.trainer.start_iter) and self.trainer.store.last_evaluated < self.trainer.start_iter
         if comm.all_gather(missed)[0]:  # the run was stopped between a checkpoint and the end of its evaluation
             self._evaluate(self.trainer.start_iter - 1)
@@ -85,6 +118,13 @@ class Evaluation(HookBase):
             self.trainer.store.last_evaluated = iteration + 1
         comm.synchronize()
 
+    def _read_best(self) -> dict[str, Any] | None:
+        """Return the best value of a resumed run, None if there is no sound file with one."""
+        best = (self.trainer.store.best() or {}).get("best")
+        if not isinstance(best, dict) or not isinstance(best.get("value"), float):
+            return None
+        return best if isinstance(best.get("metric"), str) else None
+
     def _keep_best(self, values: Mapping[str, float], iteration: int) -> None:
         name = find_metric(values, self._metric)
         if name is None or math.isnan(values[name]):
@@ -92,10 +132,12 @@ class Evaluation(HookBase):
         best = self._best
         if best is not None and best["metric"] == name and best["value"] > values[name]:
             return
-        self._best = {"metric": name, "value": values[name], "iteration": iteration}
-        self.trainer.store.save_best({"model": self.trainer.network.state_dict(), "best": self._best})
+        scored = self.trainer.find_scored(name)
+        self._best = {"metric": name, "value": values[name], "iteration": iteration, "network": scored.name}
+        self.trainer.store.save_best({"model": scored.network.state_dict(), "best": self._best})
         logging.getLogger(__name__).info(
-            "Best %s so far: %.3f at iteration %d; saved as model_best.pth", name, values[name], iteration
+            "Best %s so far: %.3f at iteration %d; the %s is saved as model_best.pth",
+            *(name, values[name], iteration, scored.name),
         )
 
 

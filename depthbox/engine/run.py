@@ -20,7 +20,10 @@ from detectron2.utils import comm
 from detectron2.utils.collect_env import collect_env_info
 
 from ..checkpoint.store import CheckpointStore
-from ..checkpoint.weights import load_weights
+from ..checkpoint.tensor_checks import load_exactly
+from ..checkpoint.training_state import find_best_network
+from ..checkpoint.weight_file import read_content
+from ..checkpoint.weights import fetch_local_path, load_weights
 from ..data.datasets import register_from_config
 from ..data.loader import SampleError
 from ..errors import PrintableFilter
@@ -83,17 +86,24 @@ def evaluate(cfg: CfgNode, newest: bool, on_start: Callable[[CfgNode], None]) ->
     student = build_network(cfg)
     state = CheckpointStore(cfg.OUTPUT_DIR).load_latest() if newest else None
     if state is not None:
-        student.load_state_dict(state["model"])
+        load_exactly(student, state["model"], f"the newest checkpoint in {cfg.OUTPUT_DIR}")
     else:
         load_weights(student, cfg.MODEL.WEIGHTS)
+    choice = cfg.TEST.EVALUATE
     teacher = None
-    if cfg.TEST.EVALUATE != "student":
+    if choice != "student":
         source = f"the newest checkpoint in {cfg.OUTPUT_DIR}" if state is not None else cfg.MODEL.WEIGHTS
-        teacher = copy.deepcopy(student)
-        load_teacher(teacher, state, source)
+        content = read_content(fetch_local_path(source)) if state is None else state
+        best = find_best_network(content)
+        if best is not None:  # the file has one network
+            logging.getLogger(__name__).info("%s holds the %s alone, which is evaluated", source, best)
+            choice = "student"
+        else:
+            teacher = copy.deepcopy(student)
+            load_teacher(teacher, content, source)
     check_test_data(cfg)
     on_start(cfg)
-    return evaluate_networks(partial(evaluate_network, cfg), student, teacher, cfg.TEST.EVALUATE)
+    return evaluate_networks(partial(evaluate_network, cfg), student, teacher, choice)
 
 
 def prepare_run(cfg: CfgNode, command: str) -> CfgNode:

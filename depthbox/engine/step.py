@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,8 +17,6 @@ from detectron2.utils import comm
 from detectron2.utils.events import EventStorage
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-
-from ..checkpoint.divergence import format_divergence_advice
 
 Batch = list[dict[str, Any]]
 
@@ -177,22 +174,22 @@ class LossMonitor:
         ]
         return StepNumbers(losses, statistics)
 
-    def check_finite(self, losses: Mapping[str, float], iteration: int, last_good: Path | None) -> None:
+    def check_finite(self, losses: Mapping[str, float], iteration: int, advise: Callable[[], str]) -> None:
         """Stop training if a loss is infinite or NaN; call it on all processes.
 
         Args:
             losses: of ``receive``.
             iteration: for the message.
-            last_good: the last checkpoint, for the message.
+            advise: called on all processes if a loss is not finite; returns advice for the message.
 
         Raises:
             FloatingPointError: on all processes, if a loss of any of them is not finite; the message names the losses
                 and the images.
         """
         if not all(math.isfinite(value) for value in losses.values()):
-            raise FloatingPointError(self._message(iteration, last_good))
+            raise FloatingPointError(f"{self._message(iteration)}. {advise()}")
 
-    def _message(self, iteration: int, last_good: Path | None) -> str:
+    def _message(self, iteration: int) -> str:
         findings = []
         for values, batch in zip(self._table.tolist(), self._batches, strict=True):
             named = zip(self._names, values, strict=True)
@@ -200,8 +197,7 @@ class LossMonitor:
             if bad:
                 findings.append(f"{', '.join(bad)} on {_name_images(batch)}")
         everywhere = [finding for part in comm.all_gather(findings) for finding in part]
-        advice = format_divergence_advice(last_good)
-        return f"the loss is not finite at iteration {iteration}: {'; '.join(everywhere)}. {advice}"
+        return f"the loss is not finite at iteration {iteration}: {'; '.join(everywhere)}"
 
 
 def _name_images(batch: Sequence[Mapping[str, Any]]) -> str:

@@ -14,20 +14,31 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.engine import HookBase, TrainerBase
 from detectron2.utils import comm
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ..checkpoint.earlier_runs import complete_set_aside, follow_weights, set_aside_run
-from ..checkpoint.store import FINAL, CheckpointStore, State
+from ..checkpoint.run_files import FINAL
+from ..checkpoint.store import CheckpointStore
+from ..checkpoint.training_state import State
 from ..checkpoint.weights import load_weights
 from ..data.loader import build_train_loader
 from ..data.mapper import BoxDepthMapper
 from ..modeling.build import build_network
 from .distillation import SelfDistillation
-from .evaluation import Results, check_evaluation_keys, check_test_data, evaluate_network, evaluate_networks
-from .hooks import Checkpointing, Evaluation, TrainingHealth, build_iteration_timer
+from .evaluation import (
+    Results,
+    ScoredNetwork,
+    check_evaluation_keys,
+    check_test_data,
+    evaluate_network,
+    evaluate_networks,
+    find_scored_network,
+)
+from .hooks import Checkpointing, Evaluation, LossHistory, TrainingHealth, build_iteration_timer
 from .image_logging import ImageLogging
 from .optimizer import build_clipper, build_optimizer
-from .resume import TrainingParts, capture, restore
+from .resume import TrainingParts, capture, check_length, restore
 from .schedule import build_lr_multiplier, scale_schedule
 from .step import Batch, LossMonitor, count_micro_batches, distribute, resolve_seed, seed_everything, select_amp_dtype
 from .wandb_writer import check_wandb
@@ -91,6 +102,7 @@ class Trainer(TrainerBase):
         health = TrainingHealth() if main else None
         self.distillation = SelfDistillation(cfg) if cfg.MODEL.DISTILL.ENABLED else None
         images = ImageLogging(cfg) if main and cfg.VIS_PERIOD > 0 else None
+        self._history = LossHistory()
         writing = MetricsWriting(lambda: build_writers(self.cfg, self.start_iter, self.max_iter, images), LOG_PERIOD)
         checkpointing = Checkpointing(cfg.SOLVER.CHECKPOINT_PERIOD)
         return [
@@ -98,6 +110,7 @@ class Trainer(TrainerBase):
             health,
             self.distillation,
             images,
+            self._history,
             checkpointing,
             evaluation,
             writing if main else None,
@@ -107,7 +120,8 @@ class Trainer(TrainerBase):
         """Continue from the newest complete checkpoint in OUTPUT_DIR; without one, load MODEL.WEIGHTS.
 
         Raises:
-            RuntimeError: the checkpoints are broken or do not fit the config.
+            ValueError: the checkpoints are broken or do not fit the config.
+            OSError: the newest checkpoint cannot be read.
         """
         if resume and comm.is_main_process():
             complete_set_aside(self.cfg.OUTPUT_DIR)  # else a run that was to be replaced would be resumed
@@ -116,9 +130,10 @@ class Trainer(TrainerBase):
         self.resumed = resume
         if state is not None:
             progress = restore(self._parts(), state, self.store.last_good)
-            self.seed = state["seed"]
+            self.seed = state.get("seed", self.seed)
             self.load_state_dict(progress)
             self.start_iter = self.iter + 1
+            check_length(self.start_iter, self.max_iter, self.store.last_good)
             return
         if resume:
             logging.getLogger(__name__).warning(
@@ -181,7 +196,7 @@ class Trainer(TrainerBase):
             self._accumulate(batch[first : first + size], monitor, last=first + size == len(batch))
         numbers = monitor.receive()
         numbers.write_statistics(self.storage)
-        monitor.check_finite(numbers.losses, self.iter, self.store.last_good)
+        monitor.check_finite(numbers.losses, self.iter, self._advise)
         self.scaler.unscale_(self.optimizer)
         if self._clip is not None:
             self._clip(self._parameters)
@@ -202,11 +217,21 @@ class Trainer(TrainerBase):
 
     def evaluate(self) -> Results:
         """Evaluate the networks of TEST.EVALUATE on DATASETS.TEST; call it on all processes."""
-        teacher = self.distillation.teacher if self.distillation is not None else None
-        self.results = evaluate_networks(
-            partial(evaluate_network, self.cfg), self.network, teacher, self.cfg.TEST.EVALUATE
-        )
+        test = partial(evaluate_network, self.cfg)
+        self.results = evaluate_networks(test, self.network, self._teacher, self.cfg.TEST.EVALUATE)
         return self.results
+
+    def find_scored(self, metric: str) -> ScoredNetwork:
+        """Return the network to which a metric of the last evaluation belongs."""
+        return find_scored_network(metric, self.network, self._teacher, self.cfg.TEST.EVALUATE)
+
+    @property
+    def _teacher(self) -> nn.Module | None:
+        return self.distillation.teacher if self.distillation is not None else None
+
+    def _advise(self) -> str:
+        """Set checkpoints of a diverging run aside, and return advice for the user."""
+        return self.store.set_aside_diverged(self._history.find_loss)
 
     @classmethod
     def build_train_loader(cls, cfg: CfgNode, start_iter: int = 0, seed: int = 0) -> Iterable[Batch]:

@@ -14,7 +14,8 @@ from detectron2.structures import Instances
 from torch import nn
 from torch.nn import functional as F
 
-from ..checkpoint.store import teacher_state
+from ..checkpoint.tensor_checks import load_exactly
+from ..checkpoint.training_state import teacher_state
 from ..checkpoint.weights import load_weights
 from ..data.mapper import BoxDepthMapper
 from ..distillation import TeacherLabeler
@@ -48,19 +49,8 @@ def load_network(cfg: CfgNode, weights: str, use_teacher: bool = False) -> nn.Mo
     load_weights(network, weights)
     teacher = teacher_state(weights) if use_teacher else None
     if teacher is not None:
-        _load_teacher(network, teacher, weights)
+        load_exactly(network, teacher, weights, "teacher")
     return network.eval()
-
-
-def _load_teacher(network: nn.Module, teacher: Mapping[str, Any], weights: str) -> None:
-    try:
-        network.load_state_dict(teacher)
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())[:300]
-        raise ValueError(
-            f"the teacher of {weights} does not fit the network of the config ({reason}): name the config of its "
-            "training run with --config-file"
-        ) from error
 
 
 def require_depthbox(network: nn.Module) -> DepthBox:

@@ -11,7 +11,7 @@ from torch.autograd.function import once_differentiable
 from ..ops.triton.support import is_available
 from .crops import box_crops, pairwise_in_crop
 from .dice import dice_loss
-from .pairwise import pairwise_losses
+from .pairwise import pairwise_losses, widen
 from .projection import projection_loss_from_logits
 
 
@@ -31,7 +31,7 @@ def box_losses(
     box for the backward pass. On a GPU it uses Triton kernels, or both functions if the kernels are not available.
 
     Args:
-        logits: (N, 1, H, W) float32 or float64, before the sigmoid.
+        logits: (N, 1, H, W) float, before the sigmoid; half precision is converted to float32.
         edge_sets: E tensors (B, H, W) of packed directed edges (see ``ops.pack_edges``).
         image_index: (N,) int64 in 0..B-1, image of each instance.
         rows, columns: (N, H) and (N, W) bool, the rows and columns of each box (see ``ops.box_extents``).
@@ -39,11 +39,13 @@ def box_losses(
         triton: use Triton kernels if available; the results are equal.
 
     Returns:
-        projection (N,) in [0, 2] and sums (E, N), both differentiable, and counts (E, N) of directed pairs.
+        projection (N,) in [0, 2] and sums (E, N), both differentiable, and counts (E, N) of directed pairs;
+        of the dtype of the logits, at least float32.
 
     Raises:
         ValueError: the kernel of neighbors is not supported.
     """
+    logits = widen(logits)
     if triton and is_available(logits.device):
         from ..ops.triton import box as triton_box
 

@@ -34,14 +34,23 @@ def pairwise_nll(logits: Tensor, size: int = 3, dilation: int = 2) -> Tensor:
     Raises:
         ValueError: the kernel is not supported.
     """
-    a = logits[:, 0]
+    a = widen(logits)[:, 0]
     inside = torch.ones_like(a[:1])
     terms = []
     for dy, dx in neighbor_offsets(size, dilation):
         b = shift(a, dy, dx)
         smooth = F.softplus(a) + F.softplus(b) - F.softplus(a + b)  # has the right gradient, also at a = 0
         terms.append((smooth + (_nll(a, b) - smooth).detach()) * shift(inside, dy, dx))
-    return torch.stack(terms, dim=1)
+    return torch.stack(terms, dim=1).to(logits.dtype)
+
+
+def widen(logits: Tensor) -> Tensor:
+    """Convert half precision to float32, because sums of pairs overflow there; other tensors are unchanged.
+
+    Args:
+        logits: floating-point tensor of any shape.
+    """
+    return logits.float() if logits.dtype.itemsize < 4 else logits
 
 
 def pairwise_loss(
@@ -59,14 +68,14 @@ def pairwise_loss(
     unordered pair is visited once. The forward pass computes the gradient, and saves only one map per instance.
 
     Args:
-        logits: (N, 1, H, W) float32 or float64, before the sigmoid; sums overflow in half precision.
+        logits: (N, 1, H, W) float, before the sigmoid; half precision is converted to float32.
         edges: (B, H, W) packed directed edges of similar pairs (see ``ops.pack_edges``).
         image_index: (N,) int64 in 0..B-1, image of each instance.
         rows, columns: (N, H) and (N, W) bool, the rows and columns of each box (see ``ops.box_extents``).
         size, dilation: kernel of neighbors of ``edges``.
 
     Returns:
-        sums (N,), differentiable, and counts (N,) of directed pairs, both of the dtype of the logits.
+        sums (N,), differentiable, and counts (N,) of directed pairs, both of the dtype of the logits, at least float32.
 
     Raises:
         ValueError: the kernel is not supported.
@@ -102,7 +111,9 @@ def pairwise_losses(
     Returns:
         sums (E, N), differentiable, and counts (E, N) of directed pairs.
     """
-    return _PairwiseLosses.apply(logits, torch.stack(list(edge_sets)), image_index, rows, columns, size, dilation)
+    return _PairwiseLosses.apply(
+        widen(logits), torch.stack(list(edge_sets)), image_index, rows, columns, size, dilation
+    )
 
 
 class _PairTerms(NamedTuple):

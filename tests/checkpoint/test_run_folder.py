@@ -9,7 +9,8 @@ from depthbox.checkpoint.divergence import check_finite, format_divergence_advic
 from depthbox.checkpoint.earlier_runs import complete_set_aside, follow_weights, is_run, restore_run, set_aside_run
 from depthbox.checkpoint.load_report import LoadReport
 from depthbox.checkpoint.run_weights import find_weights
-from depthbox.checkpoint.store import CheckpointStore, find_teacher
+from depthbox.checkpoint.store import CheckpointStore
+from depthbox.checkpoint.training_state import find_teacher
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -103,13 +104,13 @@ def test_weights_elsewhere_are_not_followed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_the_first_weight_that_diverged_is_named(tmp_path: Path, value: float) -> None:
     good = {"a": torch.zeros(3), "steps": torch.tensor(7), "b": torch.ones(2, 2)}
-    check_finite(good, None)
-    check_finite({}, None)
+    assert check_finite(good, "") == 1.0
+    assert check_finite({}, "") == 0.0
     bad = {**good, "b": torch.tensor([1.0, value]), "c": torch.tensor(value)}
     with pytest.raises(FloatingPointError, match=r"the weight b is not finite.*No checkpoint was written yet"):
-        check_finite(bad, None)
+        check_finite(bad, format_divergence_advice(None))
     with pytest.raises(FloatingPointError, match=r"The last good checkpoint is .*model_0000004.pth"):
-        check_finite(bad, tmp_path / "model_0000004.pth")
+        check_finite(bad, format_divergence_advice(tmp_path / "model_0000004.pth"))
     assert "a lower SOLVER.BASE_LR" in format_divergence_advice(None)
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from depthbox.checkpoint.store import CheckpointStore, teacher_state
+from depthbox.checkpoint.store import CheckpointStore
+from depthbox.checkpoint.training_state import CheckpointError, teacher_state
 from depthbox.checkpoint.weights import load_weights
 
 
@@ -86,7 +87,7 @@ def test_missing_or_stale_pointer(tmp_path):
 
 def test_all_damaged_is_an_error(tmp_path):
     CheckpointStore(tmp_path).save("model_0000001", state()).write_bytes(b"nothing")
-    with pytest.raises(RuntimeError, match=r"all checkpoints in .* are broken: model_0000001\.pth"):
+    with pytest.raises(CheckpointError, match=r"all checkpoints in .* are broken: model_0000001\.pth"):
         CheckpointStore(tmp_path).load_latest()
 
 

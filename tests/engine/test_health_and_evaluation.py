@@ -11,6 +11,7 @@ from detectron2.utils.events import EventStorage
 from depthbox.checkpoint.store import CheckpointStore
 from depthbox.config import ConfigError
 from depthbox.engine import launch
+from depthbox.engine.evaluation import ScoredNetwork
 from depthbox.engine.hooks import HEALTH_PATIENCE, Checkpointing, Evaluation, TrainingHealth
 from depthbox.evaluation.run import find_metric
 
@@ -27,6 +28,7 @@ def trainer(folder: Any, results: list[dict[str, Any]], **keys: Any) -> SimpleNa
         storage=EventStorage(0),
         evaluate=lambda: results.pop(0),
     )
+    made.find_scored = lambda metric: ScoredNetwork("student", made.network)
     vars(made).update(keys)
     return made
 
@@ -74,7 +76,7 @@ def test_the_weights_of_the_latest_best_value_are_kept(tmp_path):
             hook.after_train()
     best = made.store.best()
     assert best["model"]["weight"].item() == 4.0  # of equal values the latest
-    assert best["best"] == {"metric": "segm/AP", "value": 30.0, "iteration": 19}
+    assert best["best"] == {"metric": "segm/AP", "value": 30.0, "iteration": 19, "network": "student"}
     assert made.storage.latest()["segm/AP"][0] == 30.0
 
 
@@ -92,7 +94,7 @@ def test_a_value_of_another_metric_does_not_block_the_chosen_one(tmp_path):
     hook = attach(Evaluation(5, "segm/AP"), made)
     for made.iter in (4, 9):
         hook.after_step()
-    assert made.store.best()["best"] == {"metric": "segm/AP", "value": 10.0, "iteration": 9}
+    assert made.store.best()["best"] == {"metric": "segm/AP", "value": 10.0, "iteration": 9, "network": "student"}
 
 
 def test_a_damaged_best_file_does_not_stop_a_resumed_run(tmp_path):

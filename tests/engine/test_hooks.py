@@ -7,6 +7,7 @@ import torch
 from detectron2.utils.events import EventStorage
 
 from depthbox.checkpoint.store import CheckpointStore
+from depthbox.engine.evaluation import ScoredNetwork
 from depthbox.engine.hooks import Checkpointing, Evaluation, TrainingHealth
 
 
@@ -57,6 +58,7 @@ def fake_trainer(folder, resumed, results):
     trainer = SimpleNamespace(resumed=resumed, store=CheckpointStore(folder), network=network, max_iter=100, iter=0)
     trainer.storage, trainer.start_iter = EventStorage(0), 0
     trainer.evaluate = lambda: results.pop(0)
+    trainer.find_scored = lambda metric: ScoredNetwork("student", network)
     return trainer
 
 
@@ -75,6 +77,7 @@ def test_best_is_kept_over_a_restart(tmp_path):
         "metric": "segm/AP",
         "value": 30.0,
         "iteration": 9,
+        "network": "student",
     }
     assert run_evaluations(tmp_path, [25.0], resumed=True)["best"]["value"] == 30.0
     assert run_evaluations(tmp_path, [35.0], resumed=True)["best"]["value"] == 35.0

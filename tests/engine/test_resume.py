@@ -43,7 +43,7 @@ def test_teacher_is_dropped_without_distillation(tmp_path, caplog):
 
 def test_network_that_does_not_fit_is_named(tmp_path):
     state = capture(parts(), PROGRESS, seed=5)
-    with pytest.raises(RuntimeError, match=r"model_0000007\.pth does not fit the network(.|\n)*without --resume"):
+    with pytest.raises(ValueError, match=r"model_0000007\.pth does not fit the network(.|\n)*without --resume"):
         restore(parts(width=4), state, tmp_path / "model_0000007.pth")
 
 

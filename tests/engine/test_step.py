@@ -64,7 +64,7 @@ def test_monitor_names_losses_that_are_not_finite(value, tmp_path):
     monitor.add({"good": torch.tensor(1.0), "bad": torch.tensor(value)}, batch(3, 4))
     monitor.send()
     with pytest.raises(FloatingPointError) as info:
-        monitor.check_finite(monitor.receive().losses, 7, tmp_path / "model_0000005.pth")
+        monitor.check_finite(monitor.receive().losses, 7, lambda: "The last good checkpoint is model_0000005.pth.")
     message = str(info.value)
     assert f"iteration 7: bad = {value} on image 3 (3.png), image 4 (4.png)." in message
     assert "good" not in message.split(".")[0] and "model_0000005.pth" in message

@@ -246,5 +246,5 @@ def test_checkpoint_of_another_network_is_refused(entry, tmp_path, monkeypatch):
         self.head = torch.nn.Linear(8, 6)
 
     monkeypatch.setattr(ToyDetector, "__init__", larger)
-    with pytest.raises(RuntimeError, match=r"model_0000003\.pth does not fit the network(.|\n)*head\.weight"):
+    with pytest.raises(ValueError, match=r"model_0000003\.pth does not fit the network(.|\n)*head\.weight"):
         make(entry, tmp_path, resume=True)

@@ -157,6 +157,16 @@ def test_half_precision_is_close(dtype: torch.dtype) -> None:
     assert (pairwise_nll(logits.to(dtype)) - pairwise_nll(logits)).abs().max() < 0.1
 
 
+def test_large_logits_in_half_precision_give_finite_losses_and_gradients() -> None:
+    logits, *others = make_scene(3, 2)
+    large = (logits.clamp(-1, 1) * 6e4).half().requires_grad_()
+    sums, _ = pairwise_loss(large, *others)
+    exact, _ = pairwise_loss(large.detach().float(), *others)
+    assert torch.equal(sums, exact) and sums.max() > 65504  # more than half precision holds
+    (sums.sum() + pairwise_nll(large).float().sum()).backward()
+    assert torch.isfinite(pairwise_nll(large)).all() and torch.isfinite(large.grad).all()
+
+
 def test_two_edge_sets_in_one_pass_equal_two_passes() -> None:
     logits, color, image_index, rows, columns = make_scene(3, 2)
     depth = pack_edges(torch.rand(2, 8, 9, 11) > 0.4)

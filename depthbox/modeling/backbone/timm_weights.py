@@ -7,11 +7,17 @@ import site
 import sysconfig
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from timm.models import load_state_dict
 from torch import Tensor
 
+from ...checkpoint.safe_pickle import UnsafePickleError
+from ...checkpoint.tensor_checks import check_values
+from ...checkpoint.weight_file import convert_tensors, read_content
+
 PACKAGE = "package:"
+_STATES = ("state_dict_ema", "model_ema", "state_dict", "model")  # of timm's checkpoints, the best first
+_PREFIXES = ("_orig_mod.", "module.", "_orig_mod.")  # of compiled and distributed networks
 
 
 def find_weights(source: str) -> str:
@@ -73,12 +79,7 @@ def read_weights(source: str, own: Mapping[str, Tensor], name: str) -> dict[str,
         ValueError: the file cannot be read or does not fit the network.
     """
     path = find_weights(source)
-    try:
-        read = load_state_dict(path, weights_only=True)
-    except Exception as error:  # readers of damaged files raise many types
-        raise ValueError(f"MODEL.TIMM.WEIGHTS: {path} is not a readable state dict of timm's {name}") from error
-    if not all(isinstance(value, Tensor) for value in read.values()):
-        raise ValueError(f"MODEL.TIMM.WEIGHTS: {path} is not a state dict of timm's {name}: it holds other values")
+    read = _read_state(path, name)
     state = {_own_name(key, own): value for key, value in read.items()}
     if (
         not state.keys() & own.keys()
@@ -92,7 +93,34 @@ def read_weights(source: str, own: Mapping[str, Tensor], name: str) -> dict[str,
     if other:
         shapes = f"{tuple(state[other[0]].shape)}, not {tuple(own[other[0]].shape)}"
         raise ValueError(f"{path} is not of timm's {name} with these MODEL.TIMM.OPTIONS: {other[0]} is {shapes}")
+    check_values(state, own, f"MODEL.TIMM.WEIGHTS: {path}")
     return {key: value for key, value in state.items() if key in own}
+
+
+def _read_state(path: str, name: str) -> dict[str, Tensor]:
+    """Read the state dict in a file of torch (.pth), safetensors, or pickled arrays."""
+    try:
+        content = read_content(path)
+        state = _select_state(content)
+        return {_strip(key): value for key, value in convert_tensors(state, path).items()}
+    except UnsafePickleError:
+        raise
+    except ValueError as error:
+        raise ValueError(
+            f"MODEL.TIMM.WEIGHTS: {path} is not a readable state dict of timm's {name}: {error}"
+        ) from error
+
+
+def _select_state(content: Any) -> Mapping[Any, Any]:
+    if not isinstance(content, Mapping) or not content:
+        raise ValueError(f"it holds a {type(content).__name__} without tensors")
+    return next((content[key] for key in _STATES if isinstance(content.get(key), Mapping)), content)
+
+
+def _strip(key: str) -> str:
+    for prefix in _PREFIXES:
+        key = key.removeprefix(prefix)
+    return key
 
 
 def _own_name(key: str, own: Mapping[str, Tensor]) -> str:

@@ -1,0 +1,65 @@
+"""Names of the checkpoints in the folder of a training run, their order, and how one is set aside."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+POINTER = "last_checkpoint"
+EVALUATED = "last_evaluation"
+FINAL = "model_final"
+BEST = "model_best"
+NUMBERED = re.compile(r"model_\d{7,}\.pth")
+
+
+def list_checkpoints(folder: Path) -> list[Path]:
+    """Return the checkpoints to resume from: that of the pointer, then the others, newest first."""
+    if not folder.is_dir():
+        return []
+    paths = list_numbered(folder)
+    final = folder / f"{FINAL}.pth"
+    if final.exists():  # a run that was continued after its end has newer ones
+        time = final.stat().st_mtime
+        place = next((i for i, path in enumerate(paths) if path.stat().st_mtime <= time), len(paths))
+        paths.insert(place, final)
+    try:
+        named = (folder / POINTER).read_text(errors="replace").strip()
+    except OSError:
+        return paths
+    return sorted(paths, key=lambda path: path.name != named)
+
+
+def list_numbered(folder: Path) -> list[Path]:
+    """Return the periodic checkpoints, newest first."""
+    return sorted((p for p in folder.iterdir() if NUMBERED.fullmatch(p.name)), key=read_number, reverse=True)
+
+
+def read_number(path: Path) -> int:
+    """Return the iteration in the name of a periodic checkpoint."""
+    return int(path.stem.removeprefix("model_"))
+
+
+def set_aside(path: Path, reason: str) -> Path:
+    """Rename a checkpoint to ``<name>.<reason>``, without replacing an earlier file of that name.
+
+    Raises:
+        OSError: the file cannot be renamed.
+    """
+    target, number = path.with_name(f"{path.name}.{reason}"), 1
+    while target.exists():
+        number += 1
+        target = path.with_name(f"{path.name}.{reason}_{number}")
+    try:
+        return path.rename(target)
+    except OSError as error:
+        raise OSError(f"the checkpoint {path} is {reason} and cannot be renamed ({error}): move it away") from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush a folder to disk: renames in it then survive a power failure."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
