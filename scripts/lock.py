@@ -26,14 +26,17 @@ INDEX = "https://pypi.org/simple"
 # Installed before all others: pip itself, of a version that accepts the sdist of Detectron2, and the builder of sdists.
 BUILDERS = ("pip<26.3", "setuptools>=70.1")
 EXTRAS = "demo,dev,depth,cityscapes,export,bench,wandb,app,browser,docs"
-HEAD = """\
-# Hashes of the packages that `make venv` installs with Python {python} on {system}. Written by `make lock`.
-"""
+HEAD = "# Hashes of the packages that `make venv` installs. Written by `make lock` with Python {python} on {system}.\n"
+_PYTHON = re.compile(r"with Python (\d+)\.(\d+)\.(\d+) on (.+)\.$")
 
 
 def covers_this_platform(text: str) -> bool:
-    """Return whether the content of a lock file was made for this Python and this platform."""
-    return text.startswith(_format_head())
+    """Return whether a lock file was made for this platform and this Python: the same version or an earlier patch."""
+    found = _PYTHON.search(text.partition("\n")[0])
+    if found is None or found[4] != _name_platform():
+        return False
+    major, minor, patch = (int(number) for number in found.groups()[:3])
+    return sys.version_info[:2] == (major, minor) and sys.version_info.micro >= patch
 
 
 def resolve(index: str) -> dict[str, Any]:
@@ -69,12 +72,12 @@ def format_lock(report: dict[str, Any]) -> str:
         if digest is None:
             raise ValueError(f"the index gives no sha256 of {name}: use another index")
         lines[name] = f"{name}=={item['metadata']['version']} --hash=sha256:{digest}"
-    return _format_head() + "".join(f"{lines[name]}\n" for name in sorted(lines))
+    head = HEAD.format(python=platform.python_version(), system=_name_platform())
+    return head + "".join(f"{lines[name]}\n" for name in sorted(lines))
 
 
-def _format_head() -> str:
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    return HEAD.format(python=version, system=f"{platform.system()} {platform.machine()}")
+def _name_platform() -> str:
+    return f"{platform.system()} {platform.machine()}"
 
 
 def main(words: Sequence[str] | None = None) -> int:

@@ -58,7 +58,7 @@ class Mutation:
         count = text.count(self.old)
         if count != 1 or self.old == self.new:
             raise ValueError(
-                f"scripts/mutations.txt:{self.line}: {self.old!r} occurs {count} times in {self.file}: correct the entry"
+                f"scripts/mutations.txt:{self.line}: {self.old!r} occurs {count} times in {self.file}, not once"
             )
         return text.replace(self.old, self.new)
 
@@ -121,7 +121,11 @@ def _run_pytest(folder: Path, tests: list[str], sender: multiprocessing.connecti
     os.setsid()
     sys.path.insert(0, str(folder))
     sys.dont_write_bytecode = True  # a stale cache would hide a change of equal length
-    with open(os.devnull, "w") as null, contextlib.redirect_stderr(null), contextlib.redirect_stdout(io.StringIO()) as out:
+    with (
+        open(os.devnull, "w") as null,
+        contextlib.redirect_stderr(null),
+        contextlib.redirect_stdout(io.StringIO()) as out,
+    ):
         code = int(pytest.main(["-x", "-q", "-m", "not slow", "-p", "no:cacheprovider", "-p", "no:xdist", *tests]))
     lines = [line for line in out.getvalue().splitlines() if line.startswith(("FAILED", "ERROR"))]
     failed = lines[0].split(" ", 1)[1].split(" - ")[0] if lines else ""
