@@ -163,7 +163,7 @@ def test_no_folder_is_crowded() -> None:
 
 def test_tests_mirror_the_package() -> None:
     folders = {path.parent.relative_to(ROOT / "tests") for path in sources("tests") if path.name.startswith("test_")}
-    others = {Path(name) for name in (".", "parity", "system", "tools")}
+    others = {Path(name) for name in (".", "parity", "reliability", "system", "tools")}
     foreign = [str(folder) for folder in folders - others if not (ROOT / PACKAGE / folder).is_dir()]
     assert not foreign, f"tests without a package of that name: {foreign}"
 

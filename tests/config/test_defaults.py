@@ -35,6 +35,15 @@ def test_values_of_the_paper() -> None:
     assert not (distill.SOFT_MASKS or distill.CERTAINTY_WEIGHT or distill.STRONG_AUGMENTATION)
 
 
+def test_defaults_of_the_depth_losses() -> None:
+    """tau_d is that of the paper; kappa was chosen by measurement; the warm-up is that of the color loss."""
+    model = load_config(add_depthbox_config).MODEL
+    assert (model.DEPTH.THRESH, model.DEPTH.SCALE) == (0.5, 100.0)
+    assert (model.DEPTH.LOSS_WEIGHT, model.DEPTH.CONSISTENCY_WEIGHT) == (1.0, 1.0)
+    assert model.DEPTH.WARMUP_ITERS == model.BOXINST.PAIRWISE.WARMUP_ITERS == 10000
+    assert not (model.DEPTH.LAYER or model.DEPTH.CONSISTENCY)
+
+
 def test_no_key_of_detectron2_is_changed() -> None:
     plain, cfg = get_cfg(), get_cfg()
     add_depthbox_config(cfg)

@@ -92,6 +92,27 @@ def test_the_students_depth_changes_no_label_if_the_teacher_has_its_own_view(cfg
     assert not torch.equal(plain, taught)
 
 
+@pytest.mark.parametrize("count", [3, 7])
+def test_candidates_are_searched_around_the_boxes_in_the_teachers_pixels(
+    cfg, teacher, sample, monkeypatch, count: int
+) -> None:
+    cfg.merge_from_list(["MODEL.DISTILL.CANDIDATES_PER_BOX", count, "MODEL.FCOS.INFERENCE_TH", 0.01])
+    seen: list[tuple[Tensor, dict[str, Any]]] = []
+    original = module.find_candidates
+
+    def remember(dense: Any, locations: Any, boxes: list[Tensor], *others: Any, **options: Any) -> Any:
+        seen.append((boxes[0], options))
+        return original(dense, locations, boxes, *others, **options)
+
+    monkeypatch.setattr(module, "find_candidates", remember)
+    for scale in (None, 1.5):
+        TeacherLabeler(cfg, teacher)([sample(BOXES, [0, 1, 1], scale=scale)])
+    (same, options), (larger, _) = seen
+    torch.testing.assert_close(same, torch.tensor(BOXES, dtype=torch.float32))
+    torch.testing.assert_close(larger, 1.5 * torch.tensor(BOXES, dtype=torch.float32))
+    assert options == {"per_box": count, "score_threshold": 0.01}
+
+
 @pytest.mark.parametrize("key", ["SCALE", "THRESH"])
 def test_kappa_and_tau_of_the_config_decide_about_the_scores(cfg, teacher, sample, key: str) -> None:
     cfg.merge_from_list(["MODEL.DISTILL.ALPHA", 0.0, "MODEL.DISTILL.BETA", 1.0])
