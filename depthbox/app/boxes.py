@@ -82,7 +82,7 @@ def make_box(
     Raises:
         ValueError: the box is not four finite numbers, has no area or is not inside the image, or an unknown class.
     """
-    if len(sides) != 4 or not all(isinstance(v, (int, float)) and math.isfinite(v) for v in sides):
+    if len(sides) != 4 or not all(_is_finite(value) for value in sides):
         raise ValueError(f"{where}: a box must be four numbers, {FORM}")
     values = [float(value) for value in sides]
     written = " ".join(f"{value:g}" for value in values)
@@ -95,7 +95,7 @@ def make_box(
         )
     if name and name not in names:
         known = ", ".join(names[:10]) + (" ..." if len(names) > 10 else "")
-        raise ValueError(f"{where}: the network has no class '{name}'; its classes: {known}")
+        raise ValueError(f"{where}: the network has no class '{name[:40]}'; its classes: {known}")
     x0, y0, x1, y1 = corners
     return GivenBox((x0, y0, x1, y1), list(names).index(name) if name else label)
 
@@ -119,11 +119,20 @@ def _read_json(text: str) -> Any:
         return None
     try:
         return json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         first = text.strip().splitlines()[0]
         if _LINE.fullmatch(first.strip().rstrip(",")):
             return None  # one list in brackets per line
         raise ValueError(f"the JSON text cannot be parsed: {error}") from error
+
+
+def _is_finite(value: Any) -> bool:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an int beyond the range of float
+        return False
 
 
 def _read_entries(content: Any, file_name: str) -> Iterator[tuple[str, Sequence[Any], str]]:
@@ -138,7 +147,8 @@ def _read_entries(content: Any, file_name: str) -> Iterator[tuple[str, Sequence[
     for number, entry in enumerate(content, start=1):
         where, name = f"box {number}", ""
         if isinstance(entry, dict):
-            name = str(entry.get("category", entry.get("label", names.get(entry.get("category_id"), ""))) or "")
+            known = names.get(_as_id(entry.get("category_id")), "")
+            name = str(entry.get("category", entry.get("label", known)) or "")
             entry = entry.get("bbox")
         if not isinstance(entry, list):
             raise ValueError(f"{where} is neither a list x, y, width, height nor an annotation with a bbox")
@@ -149,9 +159,14 @@ def _is_numbers(content: Any) -> bool:
     return isinstance(content, list) and len(content) == 4 and all(isinstance(v, (int, float)) for v in content)
 
 
+def _as_id(value: Any) -> Any:
+    """Return an id of a COCO JSON file; a list or object, which cannot be one, as text."""
+    return value if isinstance(value, (int, float, str, type(None))) else repr(value)
+
+
 def _read_categories(content: Mapping[str, Any]) -> dict[Any, str]:
     try:
-        return {category["id"]: str(category["name"]) for category in content.get("categories", [])}
+        return {_as_id(category["id"]): str(category["name"]) for category in content.get("categories", [])}
     except (KeyError, TypeError) as error:
         raise ValueError("the categories of the COCO JSON file have no id and name") from error
 
@@ -159,9 +174,11 @@ def _read_categories(content: Mapping[str, Any]) -> dict[Any, str]:
 def _select_annotations(content: Mapping[str, Any], file_name: str) -> list[Any]:
     """Return the annotations of the only annotated image, or of the image with a file name."""
     annotations, images = content["annotations"], content.get("images") or []
+    if not isinstance(images, list) or not all(isinstance(image, dict) for image in images):
+        raise ValueError("the images of the COCO JSON file are not a list of objects")
     if not isinstance(annotations, list) or not all(isinstance(entry, dict) for entry in annotations):
         raise ValueError("the annotations of the COCO JSON file are not a list of objects with a bbox")
-    if len({entry.get("image_id") for entry in annotations}) <= 1:
+    if len({_as_id(entry.get("image_id")) for entry in annotations}) <= 1:
         return annotations
     matching = [
         image.get("id")

@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from PIL import Image
@@ -15,6 +13,7 @@ from ..io.images import RGBImage
 from ..visualization.draw import resize_image
 from .boxes import GivenBox, make_box
 from .canvas_script import SCRIPT
+from .storage import REFERENCE
 from .support import import_gradio
 
 PREVIEW_SIDE = 1600  # longest side of the image that is sent to the browser, in pixels
@@ -77,11 +76,12 @@ button:disabled { opacity: .45; cursor: default; }
 """
 
 
-def make_canvas(classes: Sequence[str]) -> Any:
+def make_canvas(classes: Sequence[str], largest: int) -> Any:
     """Make the component; its ``upload`` event is triggered by a new file.
 
     Args:
         classes: class names to choose from for a drawn box.
+        largest: largest size of an uploaded file in bytes.
     """
     gr = import_gradio()
     return gr.HTML(
@@ -92,6 +92,7 @@ def make_canvas(classes: Sequence[str]) -> Any:
         apply_default_css=False,
         preview="",
         classes=list(classes),
+        largest=largest,
         elem_id="canvas",
     )
 
@@ -121,15 +122,24 @@ def encode_data_url(image: RGBImage, longest: int = 0) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode('ascii')}"
 
 
-def read_boxes(value: Any, names: Sequence[str], size: tuple[int, int]) -> list[GivenBox]:
+def read_boxes(value: Any, names: Sequence[str], size: tuple[int, int], most: int = 300) -> list[GivenBox]:
     """Read and check the boxes of the component's value, which comes from the browser.
 
+    Args:
+        value: of the component.
+        names: class names of the network.
+        size: (height, width) of the image.
+        most: largest number of boxes.
+
     Raises:
-        ValueError: one of the boxes is wrong.
+        ValueError: one of the boxes is wrong, or there are too many.
     """
     entries = value.get("boxes") if isinstance(value, Mapping) else None
+    entries = entries if isinstance(entries, list) else []
+    if len(entries) > most:
+        raise ValueError(f"{len(entries)} boxes are too many: at most {most} per image")
     boxes = []
-    for number, entry in enumerate(entries if isinstance(entries, list) else [], start=1):
+    for number, entry in enumerate(entries, start=1):
         where = f"box {number}"
         if not isinstance(entry, Mapping) or not isinstance(entry.get("box"), list):
             raise ValueError(f"{where} is not a box")
@@ -142,28 +152,16 @@ def write_boxes(boxes: Sequence[GivenBox], names: Sequence[str]) -> list[dict[st
     return [{"box": box.sides, "label": names[box.label]} for box in boxes]
 
 
-@dataclass(frozen=True)
-class UploadedFile:
-    """A file uploaded by the page, and its name on the user's computer."""
-
-    path: Path
-    name: str
-
-
-def find_upload(value: Any, folder: Path) -> UploadedFile:
-    """Find the uploaded file of the component's value.
-
-    Args:
-        value: value of the component, which comes from the browser.
-        folder: folder of uploads. Files outside it are refused: the browser could name any file of this machine.
+def find_upload(value: Any) -> str:
+    """Return the reference of the uploaded file in the component's value, which comes from the browser.
 
     Raises:
-        ValueError: no file was uploaded, or it lies outside the folder.
+        ValueError: no file was uploaded, or it is named by something else than a reference.
     """
     file = value.get("file") if isinstance(value, Mapping) else None
-    if not isinstance(file, Mapping) or not isinstance(file.get("path"), str):
+    reference = file.get("path") if isinstance(file, Mapping) else None
+    if not isinstance(reference, str):
         raise ValueError("upload an image first: drop or paste one, or choose a file")
-    path = Path(file["path"]).resolve()
-    if folder.resolve() not in path.parents:
+    if not REFERENCE.fullmatch(reference):
         raise ValueError("the image was not uploaded by this page")
-    return UploadedFile(path, Path(str(value.get("name") or path.name)).name)
+    return reference

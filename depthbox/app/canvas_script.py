@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 # Body of a function of (element, trigger, props, server, upload, watch), see gr.HTML. ``props.value`` is a record as
-# ``canvas.EMPTY``, ``props.preview`` the URL of the image, ``props.classes`` the class names.
+# ``canvas.EMPTY``, ``props.preview`` the URL of the image, ``props.classes`` the class names,
+# ``props.largest`` the largest size of a file in bytes.
 SCRIPT = r"""
 const find = (name) => element.querySelector('.db-' + name);
 const drop = find('drop'), stage = find('stage'), image = find('image'), layer = find('layer');
@@ -89,17 +90,25 @@ function change(more) {
 }
 const remove = (number) => change({ boxes: props.value.boxes.filter((_, place) => place !== number) });
 
+async function send(file) {  // the reference of the uploaded file
+  if (file.size > props.largest) throw new Error('it has more than ' + props.largest / 1e6 + ' MB');
+  const form = new FormData();
+  form.append('files', file);
+  const answer = await fetch('gradio_api/upload', { method: 'POST', body: form });
+  const said = await answer.json().catch(() => ({}));
+  if (!answer.ok) throw new Error(said.detail || 'the server answered ' + answer.status);
+  return said[0];
+}
+
 async function take(file) {
   if (!file) return;
   note.classList.remove('db-error');
   note.textContent = 'Reading ' + file.name + ' ...';
   try {
-    const sent = await upload(file);
-    props.value = { ...props.value, name: file.name, error: '', boxes: [],
-      file: { path: sent.path, orig_name: file.name, meta: { _type: 'gradio.FileData' } } };
+    props.value = { ...props.value, name: file.name, error: '', boxes: [], file: { path: await send(file) } };
     trigger('upload');
   } catch (error) {
-    change({ error: file.name + ' could not be uploaded: ' + error });
+    change({ error: file.name + ' could not be uploaded: ' + error.message });
   }
 }
 

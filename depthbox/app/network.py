@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -29,6 +31,7 @@ from .boxes import GivenBox
 from .result import FoundObject, Result
 
 _AVERAGED = 5  # candidates whose depths are averaged for a given box
+_GROUP = 48  # boxes between two looks at the clock; the image is encoded once per group
 
 
 @dataclass(frozen=True)
@@ -76,24 +79,44 @@ class TrialNetwork:
         objects.sort(key=lambda one: -one.score)
         return Result(name, (image.shape[0], image.shape[1]), tuple(objects), given=False)
 
-    def mask_boxes(self, image: RGBImage, boxes: Sequence[GivenBox], name: str = "") -> Result:
+    def mask_boxes(
+        self, image: RGBImage, boxes: Sequence[GivenBox], name: str = "", seconds: float = math.inf
+    ) -> Result:
         """Compute the mask of each given box, in their order; the score is the quality of the mask.
 
         The network is evaluated at one size and mirrored. ``depthbox label`` uses two sizes, which takes twice as long.
+
+        Args:
+            image: (H, W, 3) uint8, RGB.
+            boxes: N boxes.
+            name: file name of the image.
+            seconds: time limit, checked between groups of boxes.
+
+        Raises:
+            ValueError: the computation takes longer.
         """
         size = (image.shape[0], image.shape[1])
         corners = np.array([box.corners for box in boxes], dtype=np.float64).reshape(-1, 4)
         if not len(corners):
             return Result(name, size, (), given=True)
         label = build_box_labeler(self.cfg, self.network, sizes=(self.size or self.cfg.INPUT.MIN_SIZE_TEST,))
-        masks = label({}, image, Prompts(corners))
-        depths = self._depths(image, corners) if self.has_depth else [None] * len(boxes)
-        objects = [
-            FoundObject(
-                box.label, box.corners, mask.score, crop_to_rle(mask.mask.numpy(), mask.left, mask.top, size), depth
-            )
-            for box, mask, depth in zip(boxes, masks, depths, strict=True)
-        ]
+        objects: list[FoundObject] = []
+        end = time.monotonic() + seconds
+        for start in range(0, len(boxes), _GROUP):
+            if time.monotonic() > end:
+                raise ValueError(
+                    f"the masks of {len(boxes)} boxes take longer than {seconds:g} seconds, {len(objects)} were done: "
+                    "use fewer boxes or a smaller image"
+                )
+            part = slice(start, start + _GROUP)
+            masks = label({}, image, Prompts(corners[part]))
+            depths = self._depths(image, corners[part]) if self.has_depth else [None] * len(masks)
+            objects += [
+                FoundObject(
+                    box.label, box.corners, mask.score, crop_to_rle(mask.mask.numpy(), mask.left, mask.top, size), depth
+                )
+                for box, mask, depth in zip(boxes[part], masks, depths, strict=True)
+            ]
         return Result(name, size, tuple(objects), given=True)
 
     @torch.no_grad()

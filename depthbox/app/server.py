@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
-import contextlib
+import ipaddress
 import os
 import socket
-import tempfile
 import webbrowser
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
+from .actions import Actions
+from .guard.access import Access, make_token
+from .guard.hosts import find_rules
+from .guard.middleware import Guard
 from .support import import_gradio
 from .view import STYLE
 
 
-@contextlib.contextmanager
-def make_upload_folder() -> Iterator[Path]:
-    """Create the folder of uploads for a block, and remove it at the end."""
-    before = os.environ.get("GRADIO_TEMP_DIR")
-    with tempfile.TemporaryDirectory(prefix="depthbox_app_", ignore_cleanup_errors=True) as folder:
-        os.environ["GRADIO_TEMP_DIR"] = folder
-        try:
-            yield Path(folder)
-        finally:
-            os.environ.pop("GRADIO_TEMP_DIR")
-            if before is not None:
-                os.environ["GRADIO_TEMP_DIR"] = before
+@dataclass(frozen=True)
+class Address:
+    """Where and for whom the page is served.
+
+    Attributes:
+        host: name or address that was given to listen on.
+        allowed: further names under which the page may be requested, ``NAME`` or ``NAME:PORT``.
+        token: text that browsers must present, see ``choose_token``; "" = everybody may use the page.
+    """
+
+    host: str = "127.0.0.1"
+    allowed: tuple[str, ...] = ()
+    token: str = ""
 
 
 def open_port(host: str, port: int) -> socket.socket:
@@ -44,8 +48,9 @@ def open_port(host: str, port: int) -> socket.socket:
         listener = socket.socket(family, socket.SOCK_STREAM)
         if os.name == "posix":  # on Windows, two sockets could listen on one port
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    except OSError as error:
-        raise OSError(f"this machine has no address {host} ({error.strerror}): choose another --host") from error
+    except (OSError, UnicodeError) as error:
+        cause = getattr(error, "strerror", None) or "it is not a name"
+        raise OSError(f"this machine has no address {host} ({cause}): choose another --host") from error
     try:
         listener.bind((host, port))
         listener.listen()
@@ -64,11 +69,82 @@ def find_url(listener: socket.socket) -> str:
     return f"http://{host}:{port}"
 
 
-def make_server(page: Any) -> Any:
-    """Make a uvicorn server of the page that loads nothing from other hosts; ``run(sockets=[...])`` starts it."""
+def choose_token(listener: socket.socket, token: str | None = None) -> str:
+    """Return the token of a server: addresses that other machines reach always have one.
+
+    Args:
+        listener: from ``open_port``.
+        token: chosen by the user; "" = a random one; None = none, or a random one if other machines reach the address.
+    """
+    host = listener.getsockname()[0].split("%")[0]
+    demanded = token is not None or not ipaddress.ip_address(host).is_loopback
+    return (token or make_token()) if demanded else ""
+
+
+def make_server(page: Any, actions: Actions, listener: socket.socket, address: Address | None = None) -> Any:
+    """Make a uvicorn server of the page; ``run(sockets=[listener])`` starts it.
+
+    Nothing is loaded from other hosts, and every request passes the guard first.
+
+    Args:
+        page: from ``page.build_page``.
+        actions: of the page; its stores and limits are those of the guard.
+        listener: from ``open_port``.
+        address: names and token; None = those of the loopback interface.
+    """
+    import uvicorn
+
+    address, limits = address or Address(), actions.limits
+    host, port = listener.getsockname()[:2]
+    rules = find_rules(address.host, host.split("%")[0], port, address.allowed)
+    page.has_launched = True  # otherwise Gradio does not check the paths of files
+    page.state_session_capacity = limits.sessions
+    page.queue(max_size=limits.waiting)
+    access = Access(address.token, f"depthbox_{port}")
+    guard = Guard(_mount(page), page, rules, access, actions.uploads, actions.downloads, limits)
+    config = uvicorn.Config(
+        guard,
+        http="h11",  # limits the size of headers
+        ws="none",
+        log_level="warning",
+        proxy_headers=False,
+        server_header=False,
+        limit_concurrency=limits.connections,
+        timeout_graceful_shutdown=1,  # browsers keep a connection open; Ctrl-C would wait for it
+    )
+    return uvicorn.Server(config)
+
+
+def serve(
+    page: Any,
+    actions: Actions,
+    listener: socket.socket,
+    address: Address | None = None,
+    *,
+    browser: bool = False,
+    report: Callable[[str], None] = print,
+) -> None:
+    """Serve the page until Ctrl-C; the KeyboardInterrupt is raised again after the server is closed.
+
+    Args:
+        page, actions, listener, address: see ``make_server``.
+        browser: open the page in a browser.
+        report: receives lines with the URL.
+    """
+    server = make_server(page, actions, listener, address)
+    token = server.config.app.access.token
+    url = find_url(listener) + (f"/?token={token}" if token else "")
+    report(f"DepthBox is at {url} (Ctrl-C ends it)")
+    for line in _describe_remote(listener, token):
+        report(line)
+    if browser:
+        webbrowser.open(url)
+    server.run(sockets=[listener])
+
+
+def _mount(page: Any) -> Any:
     gr = import_gradio()
     import fastapi
-    import uvicorn
 
     system = ["system-ui", "sans-serif"]
     theme = gr.themes.Default(primary_hue="teal", font=system, font_mono=["ui-monospace", "monospace"])
@@ -78,9 +154,9 @@ def make_server(page: Any) -> Any:
         button_primary_background_fill_dark="*primary_700",
         button_primary_background_fill_hover_dark="*primary_600",
     )
-    app = gr.mount_gradio_app(
+    return gr.mount_gradio_app(
         fastapi.FastAPI(openapi_url=None),
-        page.queue(),
+        page,
         path="/",
         theme=theme,
         css=STYLE,
@@ -88,26 +164,19 @@ def make_server(page: Any) -> Any:
         run_history=False,
         ssr_mode=False,
         pwa=False,
+        mcp_server=False,
+        show_error=False,
         enable_monitoring=False,
     )
-    # Browsers keep a connection open. Without a timeout, Ctrl-C would wait for it.
-    return uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1))
 
 
-def serve(page: Any, listener: socket.socket, *, browser: bool = False, report: Callable[[str], None] = print) -> None:
-    """Serve the page until Ctrl-C; the KeyboardInterrupt is raised again after the server is closed.
-
-    Args:
-        page: from ``page.build_page``.
-        listener: from ``open_port``.
-        browser: open the page in a browser.
-        report: receives a line with the URL.
-    """
-    server = make_server(page)
-    report(f"DepthBox is at {find_url(listener)} (Ctrl-C ends it)")
-    if browser:
-        webbrowser.open(find_url(listener))
-    server.run(sockets=[listener])
+def _describe_remote(listener: socket.socket, token: str) -> Iterable[str]:
+    """Return the line with the URL for other machines, if the server listens on all addresses."""
+    host, port = listener.getsockname()[:2]
+    if ipaddress.ip_address(host.split("%")[0]).is_unspecified:
+        yield f"Other machines find it at http://{socket.gethostname()}:{port}/?token={token}"
+    if token:
+        yield "Who has this address can use the page. The connection is not encrypted."
 
 
 def _describe_error(error: Exception) -> str:

@@ -16,7 +16,7 @@ _SCALE = ", ".join(f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in CO
 STYLE = """
 .gradio-container { width: 100%; }
 .gradio-container main { width: 100%; max-width: 1240px !important; margin: 0 auto; }
-#head .html-container, #canvas .html-container, #view .html-container { padding: 0 !important; }
+#head .html-container, #canvas .html-container, #view .html-container, #file .html-container { padding: 0 !important; }
 @media (max-width: 640px) { .gradio-container .main { padding: 16px !important; } }
 #find, #mask { white-space: nowrap; padding-left: 8px; padding-right: 8px; }
 .gradio-container { --db-error: #b42318; }
@@ -32,6 +32,11 @@ STYLE = """
 .db-badge { display: inline-block; min-width: 20px; height: 20px; padding: 0 4px; border-radius: 4px; flex: none;
   font: 600 13px/20px system-ui, sans-serif; text-align: center; }
 .db-shown .db-badge { position: absolute; }
+.db-download { display: block; width: 100%; padding: 8px 12px; text-align: center; border-radius: 6px; font-size: 16px;
+  border: 1px solid var(--border-color-primary); color: var(--button-secondary-text-color) !important;
+  background: var(--button-secondary-background-fill); text-decoration: none !important; }
+.db-download:hover { background: var(--button-secondary-background-fill-hover); }
+.db-download:disabled { opacity: .45; cursor: default; }
 .db-status { margin: 10px 0 6px; }
 .db-rows { max-height: 340px; overflow-y: auto; }
 .db-rows table { width: 100%; border-collapse: collapse; margin: 0; font-size: 14px;
