@@ -26,7 +26,8 @@ def test_check_returns_the_findings(scenes: Path, tmp_path: Path, capsys: pytest
     assert list(reports) == [""] and not reports[""].errors
     assert "images" in capsys.readouterr().out
     content = json.loads(annotations(scenes).read_text())
-    content["annotations"][0]["category_id"] = 99
+    for entry in content["annotations"]:
+        entry["iscrowd"] = 1
     broken = tmp_path / "broken.json"
     broken.write_text(json.dumps(content))
     assert depthbox.check(broken, images=str(scenes / "train"))[""].errors
