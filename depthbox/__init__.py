@@ -14,10 +14,12 @@ from .errors import PrintableFilter
 
 if TYPE_CHECKING:
     from . import modeling
+    from .api import Network, Result, check, load, train
     from .config import add_depthbox_config
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "add_depthbox_config", "modeling"]
+__all__ = ["Network", "Result", "__version__", "add_depthbox_config", "check", "load", "modeling", "train"]
+_API = ("Network", "Result", "check", "load", "train")
 
 # Libraries report nothing about their use unless the user has set these variables.
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -28,8 +30,8 @@ if logging.lastResort is not None:  # prints warnings of commands that do not se
 
 
 def __getattr__(name: str) -> Any:
-    """Import ``modeling`` or ``add_depthbox_config``; both register the meta-architecture and the backbones."""
-    if name not in ("add_depthbox_config", "modeling"):
+    """Import a name of ``__all__``; each registers the meta-architecture and the backbones."""
+    if name not in __all__:
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
     try:
         import detectron2  # noqa: F401
@@ -39,4 +41,6 @@ def __getattr__(name: str) -> Any:
             "install it with `python scripts/install_detectron2.py` (see the README)"
         ) from error
     modeling = importlib.import_module(".modeling", __name__)
+    if name in _API:
+        return getattr(importlib.import_module(".api", __name__), name)
     return modeling if name == "modeling" else importlib.import_module(".config", __name__).add_depthbox_config

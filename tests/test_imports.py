@@ -53,7 +53,8 @@ ALLOWED: dict[str, set[str]] = {
     "benchmark": _TRAINING,
     "app": _TRAINING,
     "cli": _TRAINING | {"custom_data", "experiments", "export", "app"},
-    "": _MODEL | {"config", "errors"},  # depthbox/__init__.py alone
+    "api": _TRAINING | {"cli"},
+    "": _MODEL | {"config", "errors", "api"},  # depthbox/__init__.py alone
 }
 # The old path of MaskCriterion stays importable, by a lazy attribute.
 EXCEPTIONS = {("depthbox/modeling/mask_head/__init__.py", "modeling.supervision")}

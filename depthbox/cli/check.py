@@ -66,7 +66,16 @@ def check_arguments(arguments: argparse.Namespace) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Check the data, print the result, write the requested files and return the exit status.
+    """Check the data, see ``check``; return the exit status.
+
+    Raises:
+        ValueError: see ``check``.
+    """
+    return 1 if any(report.errors for report in check(arguments).values()) else 0
+
+
+def check(arguments: argparse.Namespace) -> dict[str, CheckReport]:
+    """Check the data, print the result and write the requested files; return the report of each split.
 
     Raises:
         ValueError: a file, folder or split does not exist, or an output would overwrite the annotations.
@@ -104,7 +113,7 @@ def run(arguments: argparse.Namespace) -> int:
         reports = check_splits(settings, splits, print_report)
         for line in write_files(arguments, reports):
             show(line)
-    return 1 if any(report.errors for report in reports.values()) else 0
+    return dict(reports)
 
 
 def write_files(arguments: argparse.Namespace, reports: Mapping[str, CheckReport]) -> list[str]:

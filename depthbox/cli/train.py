@@ -110,7 +110,20 @@ def launch_run(arguments: argparse.Namespace, cfg: CfgNode, main: Callable[[], A
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Train; return the exit status.
+    """Train and print the next steps; return the exit status.
+
+    Raises:
+        ValueError, OSError, ImportError: wrong options, config or data.
+    """
+    cfg = train(arguments)
+    main = not int(os.environ.get("RANK", "0")) and not arguments.machine_rank
+    if main and not arguments.dry_run:
+        show(format_next_steps(cfg))
+    return 0
+
+
+def train(arguments: argparse.Namespace) -> CfgNode:
+    """Train, or plan the training run with --dry-run; return the config of the run.
 
     Raises:
         ValueError, OSError, ImportError: wrong options, config or data.
@@ -129,12 +142,9 @@ def run(arguments: argparse.Namespace) -> int:
         cfg = _load_file(arguments, options, words)
     job = functools.partial(run_engine, cfg, resume=arguments.resume, command=shlex.join(sys.argv))
     with data:
-        if arguments.dry_run:
-            return 0
-        launch_run(arguments, cfg, job, options.get("num_gpus"))
-    if main:
-        show(format_next_steps(cfg))
-    return 0
+        if not arguments.dry_run:
+            launch_run(arguments, cfg, job, options.get("num_gpus"))
+    return cfg
 
 
 def _check_overrides(options: Mapping[str, Any], settings: Path | None) -> list[str]:
