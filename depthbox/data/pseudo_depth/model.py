@@ -27,8 +27,7 @@ _PREDICTS_DISTANCE = {"dpt": False, "depth_pro": False, "zoedepth": True, "glpn"
 
 # Distances below this share of the farthest one are noise; their inverse would compress all others to 0.
 _NEAREST = 1e-3
-# A map that varies less than this, relative to its values, is constant apart from rounding.
-_CONSTANT = 1e-6
+_NO_CODE: dict[str, Any] = {"trust_remote_code": False}  # of a model's folder or page; do not ask either
 
 
 class PseudoDepthError(ValueError):
@@ -87,8 +86,8 @@ def describe_model(model: str, revision: str | None = None, invert: str = "auto"
     if local and revision:
         raise PseudoDepthError(f"{name} is a local folder, which has no revision '{revision}': leave out --revision")
     try:
-        config = transformers.AutoConfig.from_pretrained(name, revision=revision)
-    except (OSError, ValueError) as error:
+        config = transformers.AutoConfig.from_pretrained(name, revision=revision, **_NO_CODE)
+    except Exception as error:  # transformers raises nearly any exception for damaged files
         raise _load_error(name, error) from error
     if type(config) not in transformers.MODEL_FOR_DEPTH_ESTIMATION_MAPPING:
         raise PseudoDepthError(f"{name} is a '{config.model_type}' model, not one of transformers' depth estimators")
@@ -118,11 +117,11 @@ class DepthModel:
         kind, _, commit = info.weights.partition(" ")
         revision = commit if kind == "commit" and commit != "unknown" else info.revision
         try:
-            self._processor = transformers.AutoImageProcessor.from_pretrained(info.name, revision=revision)
+            self._processor = transformers.AutoImageProcessor.from_pretrained(info.name, revision=revision, **_NO_CODE)
             network, loaded = transformers.AutoModelForDepthEstimation.from_pretrained(
-                info.name, revision=revision, output_loading_info=True
+                info.name, revision=revision, output_loading_info=True, **_NO_CODE
             )
-        except (OSError, ValueError, RuntimeError) as error:
+        except Exception as error:  # as above, and safetensors has its own
             raise _load_error(info.name, error) from error
         # Published checkpoints may lack weights that are not used, but the output head is always used.
         untrained = sorted(key for key in loaded["missing_keys"] if key.split(".")[0].endswith("head"))
@@ -170,30 +169,6 @@ def invert_distance(distance: Tensor) -> Tensor:
     return 1 / distance.clamp(min=float(distance.max()) * _NEAREST)
 
 
-def finish_depth(depth: Tensor, size: tuple[int, int]) -> NDArray[np.float32]:
-    """Resize a raw map and scale it to [0, 1].
-
-    Args:
-        depth: (h, w) float32, inverse depth in any unit.
-        size: (height, width) of the result in pixels.
-
-    Returns:
-        (height, width) float32 with the smallest value 0 and the largest value 1; a constant map, which has neither
-        near nor far, becomes 0.5.
-
-    Raises:
-        PseudoDepthError: the map holds NaN or infinite values.
-    """
-    if not bool(torch.isfinite(depth).all()):
-        raise PseudoDepthError("the model's output has NaN or infinite values (if --half is given: leave it out)")
-    resized = F.interpolate(depth[None, None], size=size, mode="bilinear", antialias=True)[0, 0]
-    values = resized.cpu().numpy().astype(np.float64)
-    low, high = values.min(), values.max()
-    if high - low <= _CONSTANT * max(abs(low), abs(high)):
-        return np.full(size, 0.5, dtype=np.float32)
-    return ((values - low) / (high - low)).astype(np.float32)
-
-
 def _unpad(depth: Tensor, image: ModelInput) -> Tensor:
     """Return the part of a map (h, w) that is the image, without the border that the processor added."""
     whole = (image.pixels.shape[1], image.pixels.shape[2])
@@ -226,19 +201,25 @@ def _is_inverted(name: str, config: Any, invert: str) -> bool:
 def _hash_folder(folder: Path) -> str:
     """Return the checksum of the weights and settings in a model's folder."""
     digest = hashlib.sha256()
-    for path in sorted(p for p in folder.iterdir() if p.suffix in (".safetensors", ".bin", ".json")):
-        digest.update(path.name.encode())
-        with open(path, "rb") as file:
-            while block := file.read(1 << 22):
-                digest.update(block)
+    try:
+        for path in sorted(p for p in folder.iterdir() if p.suffix in (".safetensors", ".bin", ".json")):
+            digest.update(os.fsencode(path.name))
+            with open(path, "rb") as file:
+                while block := file.read(1 << 22):
+                    digest.update(block)
+    except OSError as error:
+        raise PseudoDepthError(
+            f"{error.filename} cannot be read ({error.strerror}): correct its permissions"
+        ) from error
     return digest.hexdigest()
 
 
 def _load_error(name: str, error: Exception) -> PseudoDepthError:
+    cause = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
     return PseudoDepthError(
-        f"the model '{name}' cannot be loaded ({str(error).strip().splitlines()[0]}). Give a name on the Hugging Face "
-        f"hub (available over the network, or downloaded before), one of {', '.join(SHORT_NAMES)}, or a folder with "
-        "config.json, preprocessor_config.json and the weights."
+        f"the model '{name}' cannot be loaded ({cause}). Give a name on the Hugging Face hub (available over the "
+        f"network, or downloaded before), one of {', '.join(SHORT_NAMES)}, or a folder with config.json, "
+        "preprocessor_config.json and the weights."
     )
 
 
