@@ -18,7 +18,6 @@ from typing import TypeVar
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 _SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of <sys/prctl.h>
-_CHUNK = 4  # items per message to a process
 
 
 class WorkerKilledError(ValueError):
@@ -47,7 +46,7 @@ def map_in_processes(work: Callable[[Item], Result], items: Sequence[Item], work
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
     pool = ProcessPoolExecutor(min(workers, len(items)), context, follow_parent, (os.getpid(),))
     try:
-        yield pool.map(work, items, chunksize=_CHUNK)
+        yield pool.map(work, items)
     except BrokenProcessPool as error:
         raise WorkerKilledError(
             "a worker process was killed, probably for lack of memory: use fewer --workers, then the same command again"

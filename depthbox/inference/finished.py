@@ -14,13 +14,14 @@ from detectron2.config import CfgNode
 
 from ..io.files import atomic_open, remove_stale
 from ..io.media import MediaSource
-from ..io.output_lock import lock_output
+from ..io.output_lock import OutputInUseError, lock_output
 from ..io.write_errors import describe_shortage
 from .classes import ClassList
 from .fingerprint import digest_states, fingerprint
 from .pipeline import CUTOUTS, OVERLAYS, RESULTS, PredictionSettings, PredictionSummary
 
 RECORD = "prediction_info.json"
+_LOCK = ".predictions.lock"
 _FORMAT = 1  # to be raised when equal inputs give other files
 
 
@@ -69,10 +70,14 @@ def find_finished(output: Path, job: str) -> PredictionSummary | None:
     """
     try:
         record = json.loads((output / RECORD).read_bytes())
-        same = job and record["job"] == job and record["outputs"] == _digest_outputs(output)
-        return PredictionSummary(int(record["images"]), int(record["objects"])) if same else None
+        if not job or record["job"] != job or record["outputs"] != _digest_outputs(output):
+            return None
+        found = PredictionSummary(int(record["images"]), int(record["objects"]))
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
+    with contextlib.suppress(OutputInUseError, OSError), lock_output(output, _LOCK):
+        remove_stale(output)  # left by a call that was killed when all was written
+    return found
 
 
 def write_record(output: Path, job: str, summary: PredictionSummary) -> None:
@@ -92,7 +97,7 @@ def occupy_output(output: Path) -> Iterator[None]:
         OutputInUseError: another process predicts into the same folder.
         WriteError: the folder cannot be written.
     """
-    with lock_output(output, ".predictions.lock"):
+    with lock_output(output, _LOCK):
         remove_stale(output)
         for name in (OVERLAYS, CUTOUTS):
             remove_stale(output / name, recursive=True)

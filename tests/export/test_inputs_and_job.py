@@ -1,6 +1,8 @@
 """Inputs of exported networks, and the job that writes them: refusals, metadata, and no file after a mismatch."""
 
+import functools
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from death import each_death
 from detectron2.data import transforms as T
 from export_toy import config, random_network, smooth_image
 from PIL import Image
@@ -17,6 +20,7 @@ from depthbox.export import job as module
 from depthbox.export.check import ExportMismatchError, ExportReport, check_runner, match, require_equal
 from depthbox.export.job import ExportSettings, export_network
 from depthbox.export.write import ExportError
+from depthbox.io.files import WriteError
 from depthbox.io.media import find_sources
 
 
@@ -145,3 +149,26 @@ def test_without_images_nothing_is_compared(run_folder: Path, tmp_path: Path, mo
     output = tmp_path / "net.onnx"
     assert export_network(config(), str(run_folder / "model_final.pth"), ExportSettings(output)) is None
     assert output.read_bytes() == b"network"
+
+
+def test_an_export_killed_at_any_point_leaves_the_older_file_or_the_new_one(
+    run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_encode", lambda *_: b"network")
+    output = tmp_path / "out" / "net.onnx"
+    run = functools.partial(export_network, config(), str(run_folder / "model_final.pth"), ExportSettings(output))
+    output.parent.mkdir()
+    deaths = []
+    for death in each_death(run, lambda: output.write_bytes(b"old")):
+        deaths.append(death)
+        assert output.read_bytes() == b"old" or death.startswith("before unlink")
+        run()
+        assert output.read_bytes() == b"network" and os.listdir(output.parent) == ["net.onnx"], death
+    assert len(deaths) >= 3
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_the_export(run_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    settings = ExportSettings(tmp_path / "file" / "net.onnx")
+    with pytest.raises(WriteError, match="file is a file, not a folder"):
+        export_network(config(), "missing.pth", settings)

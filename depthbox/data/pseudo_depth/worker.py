@@ -13,11 +13,15 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
 
 from ...io.images import ImageError
 from ..depth_io import write_depth
 from .items import DepthItem, has_several_pages, output_size, read_rgb
-from .model import DepthModel, ModelInfo, ModelInput, PseudoDepthError, finish_depth
+from .model import DepthModel, ModelInfo, ModelInput, PseudoDepthError
+
+_CONSTANT = 1e-6  # a map that varies less than this, relative to its values, is constant apart from rounding
 
 
 @dataclass(frozen=True)
@@ -117,6 +121,30 @@ def generate_maps(
     return result
 
 
+def finish_depth(depth: Tensor, size: tuple[int, int]) -> NDArray[np.float32]:
+    """Resize a raw map and scale it to [0, 1].
+
+    Args:
+        depth: (h, w) float32, inverse depth in any unit.
+        size: (height, width) of the result in pixels.
+
+    Returns:
+        (height, width) float32 with the smallest value 0 and the largest value 1; a constant map, which has neither
+        near nor far, becomes 0.5.
+
+    Raises:
+        PseudoDepthError: the map holds NaN or infinite values.
+    """
+    if not bool(torch.isfinite(depth).all()):
+        raise PseudoDepthError("the model's output has NaN or infinite values (if --half is given: leave it out)")
+    resized = F.interpolate(depth[None, None], size=size, mode="bilinear", antialias=True)[0, 0]
+    values = resized.cpu().numpy().astype(np.float64)
+    low, high = values.min(), values.max()
+    if high - low <= _CONSTANT * max(abs(low), abs(high)):
+        return np.full(size, 0.5, dtype=np.float32)
+    return ((values - low) / (high - low)).astype(np.float32)
+
+
 def _read_ahead(
     items: Sequence[DepthItem], batch_size: int, model: DepthModel, pool: ThreadPoolExecutor
 ) -> Iterator[list[_ReadImage | DepthFailure]]:
@@ -145,7 +173,7 @@ def _predict(
         maps = model.predict([image.pixels for image in images])
     except torch.OutOfMemoryError as error:
         raise PseudoDepthError(f"{len(images)} images do not fit on the GPU; lower --batch-size ({error})") from error
-    except RuntimeError as error:
+    except Exception as error:  # a processor with unusual settings delivers inputs of any shape
         if len(images) == 1:
             yield images[0].item, _describe_failure(images[0].item, error)
             return

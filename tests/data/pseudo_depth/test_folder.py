@@ -1,14 +1,25 @@
 import json
+import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from death import each_death
+from PIL import Image
 
 from depthbox.data.depth_io import write_depth
-from depthbox.data.pseudo_depth.folder import SIDECAR, describe_folder, prepare_folder
-from depthbox.data.pseudo_depth.items import DepthItem
+from depthbox.data.pseudo_depth.folder import (
+    SIDECAR,
+    describe_depth_shortage,
+    describe_folder,
+    occupy_folder,
+    prepare_folder,
+)
+from depthbox.data.pseudo_depth.items import DepthItem, is_complete
 from depthbox.data.pseudo_depth.model import ModelInfo, PseudoDepthError
+from depthbox.io.output_lock import OutputInUseError
 
 MODEL = ModelInfo("Intel/dpt-large", None, "commit abc", "dpt", False)
 INFO = describe_folder(MODEL, 320, False)
@@ -119,3 +130,45 @@ def test_the_spelling_of_earlier_versions_is_accepted(filled):
 def test_dry_run_makes_no_folder(tmp_path):
     prepare_folder(tmp_path / "new", [], INFO, dry_run=True)
     assert not (tmp_path / "new").exists()
+
+
+def test_a_shard_is_generated_by_one_process_and_others_beside_it(tmp_path):
+    with occupy_folder(tmp_path / "depth"):
+        with pytest.raises(OutputInUseError, match="depth is being written"), occupy_folder(tmp_path / "depth"):
+            pass
+        with occupy_folder(tmp_path / "depth", 1, 4):
+            pass
+    assert os.listdir(tmp_path / "depth") == []
+
+
+def test_maps_killed_at_any_point_are_completed_and_nothing_is_left(tmp_path):
+    items = [DepthItem(tmp_path / f"{n}.png", tmp_path / "depth" / "sub" / f"{n}.png", (4, 6)) for n in range(3)]
+
+    def run():
+        with occupy_folder(tmp_path / "depth"):
+            prepare_folder(tmp_path / "depth", items, INFO)
+            for item in items:
+                if not is_complete(item, None):
+                    write_depth(item.depth, np.linspace(0, 1, 24, dtype=np.float32).reshape(4, 6))
+
+    def list_files():
+        return {str(p): p.read_bytes() for p in (tmp_path / "depth").rglob("*") if p.is_file()}
+
+    run()
+    expected, deaths = list_files(), []
+    for death in each_death(run, lambda: shutil.rmtree(tmp_path / "depth")):
+        deaths.append(death)
+        run()
+        assert list_files() == expected, death
+    assert len(expected) == 4 and len(deaths) >= 12
+
+
+def test_the_space_for_the_maps_is_estimated_from_their_sizes(tmp_path, monkeypatch):
+    items = [DepthItem(tmp_path / f"{n}.png", tmp_path / f"{n}.png", (1000, 1000)) for n in range(250)]
+    monkeypatch.setattr("depthbox.io.write_errors._find_free", lambda _: 200_000_000)
+    assert "about 300.0 MB will be written" in describe_depth_shortage(items, None, tmp_path)
+    assert describe_depth_shortage(items, 100, tmp_path) == describe_depth_shortage([], None, tmp_path) == ""
+    Image.fromarray(np.zeros((500, 400), dtype=np.uint8)).save(tmp_path / "0.png")
+    unknown = [DepthItem(tmp_path / f"{n}.png", tmp_path / "d.png") for n in range(2)]  # the second one is missing
+    monkeypatch.setattr("depthbox.io.write_errors._find_free", lambda _: 100)
+    assert "about 480.0 kB" in describe_depth_shortage(unknown, None, tmp_path)

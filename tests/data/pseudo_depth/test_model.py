@@ -1,3 +1,5 @@
+import json
+import shutil
 import sys
 
 import numpy as np
@@ -9,9 +11,9 @@ from depthbox.data.pseudo_depth.model import (
     ModelInfo,
     PseudoDepthError,
     describe_model,
-    finish_depth,
     invert_distance,
 )
+from depthbox.data.pseudo_depth.worker import finish_depth
 
 pytest.importorskip("transformers")
 import transformers
@@ -200,3 +202,45 @@ def test_without_transformers_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(ImportError, match=r"depthbox\[depth\]"):
         describe_model("dpt-large")
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "preprocessor_config.json"])
+@pytest.mark.parametrize("damage", [lambda data: b"", lambda data: data[: len(data) // 2], lambda data: b"[1]"])
+def test_a_damaged_file_of_a_model_is_a_mistake_of_the_user(models, tmp_path, name, damage):
+    folder = tmp_path / "model"
+    shutil.copytree(models["dpt"], folder)
+    (folder / name).write_bytes(damage((folder / name).read_bytes()))
+    with pytest.raises(PseudoDepthError, match=r"model '.*' cannot be loaded \(.+\)"):
+        DepthModel(describe_model(str(folder)))
+
+
+def test_weights_that_are_code_are_refused_and_not_run(models, tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(models["dpt"], folder)
+    (folder / "model.safetensors").unlink()
+    torch.save({"a": Payload(tmp_path / "ran")}, folder / "pytorch_model.bin")
+    with pytest.raises(PseudoDepthError, match="cannot be loaded"):
+        DepthModel(describe_model(str(folder)))
+    assert not (tmp_path / "ran").exists()
+
+
+def test_code_beside_a_model_is_refused_without_a_question(models, tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(models["dpt"], folder)
+    (folder / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"auto_map": {"AutoConfig": "evil.C", "AutoModelForDepthEstimation": "evil.C"}, "model_type": "unknown"}
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(PseudoDepthError, match="cannot be loaded"):
+        describe_model(str(folder))
+    assert not (tmp_path / "ran").exists()
+
+
+class Payload:
+    """Object whose loading creates a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")

@@ -1,15 +1,23 @@
 """Files of the synthetic dataset: COCO data, continued and extended, with equal bytes for any number of workers."""
 
+import functools
 import json
+import os
+import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
+from death import each_death, fail_with_limit
 from PIL import Image
 from pycocotools.coco import COCO
 
 from depthbox.data.depth_io import read_depth
+from depthbox.data.process_pool import WorkerKilledError
 from depthbox.data.synthetic.write import CLASS_NAMES, Scene, render_scene, split_seed, write_dataset
+from depthbox.io import temporary_files
+from depthbox.io.output_lock import OutputInUseError, lock_output
 
 HEIGHT, WIDTH = 96, 128
 
@@ -53,6 +61,48 @@ def test_written_data_are_coco_data(tmp_path: Path) -> None:
             x0, y0, x1, y1 = box(mask)
             assert annotation["bbox"] == [x0, y0, x1 - x0, y1 - y0] and annotation["area"] == mask.sum()
             assert annotation["iscrowd"] == 0 and isinstance(annotation["segmentation"]["counts"], str)
+
+
+def test_scenes_killed_at_any_point_are_completed_and_nothing_is_left(tmp_path: Path) -> None:
+    run = functools.partial(write_dataset, tmp_path / "a", 1, 1, 32, 32)
+    run()
+    expected, deaths = contents(tmp_path / "a"), []
+    for death in each_death(run, lambda: shutil.rmtree(tmp_path / "a")):
+        deaths.append(death)
+        run()
+        assert contents(tmp_path / "a") == expected, death
+    assert not list((tmp_path / "a").glob(".*")) and len(deaths) >= 10
+
+
+def test_temporary_files_of_killed_workers_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def die(index: int, *args: object) -> Scene:
+        if index == 5:  # in the middle of a file
+            path = tmp_path / "depth_train" / f".000005.png.{os.getpid()}-{temporary_files._hash_host()}01234567.tmp"
+            path.write_bytes(b"half")
+            os.kill(os.getpid(), signal.SIGKILL)
+        return render_scene(index, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("depthbox.data.synthetic.write.render_scene", die)
+        with pytest.raises(WorkerKilledError, match="fewer --workers"):
+            write_dataset(tmp_path, 12, 1, 32, 32, workers=2)
+    assert not [path for path in tmp_path.rglob("*") if path.name.endswith((".tmp", ".lock"))]
+    write_dataset(tmp_path, 12, 1, 32, 32)
+    assert len(list((tmp_path / "train").iterdir())) == 12 and not list(tmp_path.glob(".*"))
+
+
+def test_a_full_disk_names_the_file_and_keeps_the_finished_scenes(tmp_path: Path) -> None:
+    run = functools.partial(write_dataset, tmp_path, 3, 1, 32, 32)
+    message = fail_with_limit(run, 100)
+    assert "WriteError: " in message and "train/000000.png cannot be written: File too large" in message
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    message = fail_with_limit(run, 2700)
+    assert "instances_train.json cannot be written" in message and len(list((tmp_path / "train").iterdir())) == 3
+
+
+def test_a_second_process_is_refused(tmp_path: Path) -> None:
+    with lock_output(tmp_path / "instances_train.json"), pytest.raises(OutputInUseError, match="another process"):
+        write_dataset(tmp_path, 1, 1, 32, 32)
 
 
 def test_depth_as_npy(tmp_path: Path) -> None:
