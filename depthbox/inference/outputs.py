@@ -20,6 +20,8 @@ from ..io.media import MediaFrame
 from ..io.video import VideoFile
 from .classes import ClassList
 
+_LONGEST_NAME = 60  # characters of a class name in the name of a file
+
 
 class CocoStream:
     """A COCO JSON file that is written image by image; no objects are kept in memory.
@@ -146,7 +148,7 @@ def write_cutouts(folder: Path, frame: MediaFrame, instances: Instances, classes
             continue
         window = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
         cutout = np.dstack((frame.pixels[window], np.where(mask[window], np.uint8(255), np.uint8(0))))
-        name = re.sub(r"[^\w-]+", "_", classes.names[label])
+        name = re.sub(r"[^\w-]+", "_", classes.names[label])[:_LONGEST_NAME]
         path = folder / stem.parent / f"{stem.name}_{number:03d}_{name}.png"
         with atomic_open(path) as file:
             Image.fromarray(cutout).save(file, format="PNG", compress_level=3)

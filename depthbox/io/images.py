@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ IMAGE_SUFFIXES = frozenset(
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "PPM", "GIF")
 _REMEDY = "Copy or download the file again, or remove it and its annotations"
 _TIFF_WIDTH, _TIFF_HEIGHT = 256, 257
+_LARGE, _large_images = 40_000_000, threading.Lock()  # pixels, and the lock of images with more
 _LATE_PNG_CHUNKS = (b"eXIf", b"iTXt", b"tEXt", b"zTXt")
 
 # Pillow warns from half of MAX_PIXELS on; photographs of drones and scanners are that large.
@@ -53,7 +55,7 @@ def read_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     Raises:
         ImageError: the file is missing, is not an image, is damaged or has more than ``MAX_PIXELS`` pixels.
     """
-    with _open_image(path) as image:
+    with _open_image(path) as image, _one_large_image(image):
         _require_size(image, path)
         deep_color = _is_deep_color(image)
         image.load()  # Pillow turns TIFF images upright now and forgets their orientation
@@ -64,7 +66,7 @@ def read_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
         elif image.mode[0] in "IF":
             pixels = scale_to_rgb(np.asarray(image))
         else:
-            pixels = np.asarray(image.convert("RGB"))
+            pixels = np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
         return np.require(_turn_upright(pixels, orientation), requirements=["C", "W", "O"])
 
 
@@ -132,6 +134,16 @@ def _open_image(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
         raise
     except Exception as error:  # decoders of damaged files raise nearly anything
         raise ImageError(_describe_failure(path, error)) from error
+
+
+@contextmanager
+def _one_large_image(image: Image.Image) -> Iterator[None]:
+    """Let the threads of a process decode large images one after the other: each takes up to 3 GB."""
+    if image.width * image.height < _LARGE:
+        yield
+        return
+    with _large_images:
+        yield
 
 
 def _describe_failure(path: str | os.PathLike[str], error: Exception) -> str:

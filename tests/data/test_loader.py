@@ -8,8 +8,11 @@ import pytest
 import torch
 from detectron2.config import get_cfg
 from detectron2.data import DatasetCatalog, MetadataCatalog
+from PIL import Image
 
 from depthbox.data.loader import SampleError, build_test_loader, build_train_loader, load_records
+from depthbox.data.samples import require_same_size
+from depthbox.io.images import read_image
 
 
 def record(number, annotated=True):
@@ -118,3 +121,20 @@ def test_reading_a_batch_draws_no_random_number(catalog, workers):
     before = torch.get_rng_state()
     next(batches)
     assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_file_that_cannot_be_used_is_named_in_one_line(catalog, workers, tmp_path):
+    path = tmp_path / "a\x1b[31m.png"
+    Image.new("RGB", (8, 5)).save(path)
+    entry = {**record(3), "file_name": str(path)}
+    name = catalog("loader-j", [entry])
+
+    def read(sample):
+        require_same_size(sample, read_image(sample["file_name"]))
+
+    with pytest.raises(SampleError) as caught:
+        next(iter(build_train_loader(config(name, workers, batch=1), read)))
+    text = str(caught.value)
+    assert "has 8 x 5 pixels (width x height), but its annotations say 8 x 6" in text and "`depthbox check`" in text
+    assert "\n" not in text and "Error" not in text

@@ -12,6 +12,7 @@ from depthbox.evaluation.image_quality import (
     best_threshold,
     load_evaluated_dataset,
     read_candidates,
+    read_predictions,
 )
 
 SIZE = (40, 60)
@@ -78,3 +79,34 @@ def test_relative_paths_are_searched_upwards_from_the_run(tmp_path, monkeypatch)
     assert dataset.folder == (tmp_path / "images").resolve() and dataset.classes == {1: "a"} and dataset.has_masks
     with pytest.raises(OSError, match=r"gone\.json"):
         load_evaluated_dataset("set", [["set", "gone.json", "images", ""]], run)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [5, {}, {"image_id": [], "category_id": 1, "score": 1, "bbox": [0, 0, 1, 1]}]
+    + [{"image_id": 1, "category_id": 1, "score": score, "bbox": box}
+       for score, box in ((None, [0, 0, 1, 1]), (float("nan"), [0, 0, 1, 1]), (1, [0, 0, 1]), (1, [0, 0, 1, 1e300]))],
+)  # fmt: skip
+def test_predictions_of_other_content_are_named(tmp_path, entry):
+    good = {"image_id": 1, "category_id": 1, "score": 0.5, "bbox": [0, 0, 1, 1]}
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps([good]))
+    assert read_predictions(path) == [good]
+    path.write_text(json.dumps([good, entry]))
+    with pytest.raises(ValueError, match=r"results\.json: detection 1 lacks"):
+        read_predictions(path)
+    path.write_text("{}")
+    with pytest.raises(ValueError, match="not a list of detections"):
+        read_predictions(path)
+
+
+def test_images_outside_the_folder_are_not_read(tmp_path):
+    image = {"id": 1, "file_name": "a.png", "height": SIZE[0], "width": SIZE[1]}
+    content = {
+        "images": [image, {**image, "id": 2, "file_name": "../../etc/hostname"}],
+        "annotations": [make_object((1, 2, 3, 4)), {**make_object((1, 2, 3, 4)), "image_id": 2}],
+        "categories": [{"id": 1, "name": "a"}],
+    }
+    (tmp_path / "truth.json").write_text(json.dumps(content))
+    dataset = load_evaluated_dataset("set", [["set", str(tmp_path / "truth.json"), str(tmp_path), ""]], tmp_path)
+    assert list(dataset.images) == list(dataset.objects) == [1]

@@ -126,3 +126,44 @@ def test_boxes_cover_the_pixels_whose_centers_they_contain() -> None:
 def test_boxes_are_clipped_to_the_image() -> None:
     assert clip_box([-5, 10, 20, 100], SIZE) == [0, 10, 15, 60]
     assert clip_box([79.6, 10, 20, 20], SIZE) is None and clip_box([90, 10, 20, 20], SIZE) is None
+
+
+@pytest.mark.parametrize(
+    "segmentation",
+    [
+        {"size": [60, 80], "counts": "zzzz"},
+        {"size": [60, 80], "counts": "\x01\x02"},
+        {"size": [60, 80], "counts": ""},
+        {"size": [60, 80], "counts": [10**9]},
+        {"size": [60, 80], "counts": [1, -5, 4804]},
+        {"size": [60, 80], "counts": [4800.0]},
+        {"size": [60, 80], "counts": ["4800"]},
+        {"size": [60, 80], "counts": 5},
+        {"size": [60, 80]},
+        {"counts": "1"},
+        {"size": [100000, 100000], "counts": [0, 10**10]},
+        {"size": [-1, -1], "counts": ""},
+        {"size": 5, "counts": 5},
+        {"size": ["60", "80"], "counts": [4800]},
+        [],
+        [[]],
+        [[1, 2, 3, 4]],
+        [[1, 1, 2, 2, 3]],
+        [[float("nan")] * 8],
+        [[1e300] * 8],
+        [[0, 0, 1e9, 0, 1e9, 1e9]],
+        [["a"] * 6],
+        "text",
+        None,
+        7,
+    ],
+)
+def test_bad_segmentations_are_an_error_before_pycocotools_reads_them(segmentation: object) -> None:
+    with pytest.raises(ValueError, match=r"segmentation|mask|counts"):
+        segmentation_to_rle(segmentation, SIZE)
+
+
+def test_an_empty_mask_is_a_segmentation() -> None:
+    empty = mask_util.encode(np.zeros(SIZE, dtype=np.uint8, order="F"))
+    assert mask_util.area(segmentation_to_rle(empty, SIZE)) == 0
+    assert mask_util.area(segmentation_to_rle({"size": list(SIZE), "counts": [4800]}, SIZE)) == 0

@@ -75,3 +75,22 @@ def test_labels_of_a_legend() -> None:
 def test_the_teacher_starts_with_the_first_pseudo_labels() -> None:
     assert find_teacher_start({"distill/reliable": [(40, 0.5), (60, 0.6)]}) == {"teacher starts": 40}
     assert find_teacher_start({"time": [(0, 1.0)]}) == {}
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["[]", "5", '{"iteration": null}', '{"iteration": 1e999}', '{"iteration": NaN}', '{"iteration": -1}',
+     '{"iteration": 0.5}', '{"iteration": "1"}', '{"iteration": true}', '{"iteration": ' + "9" * 400 + "}", "[" * 9999],
+)  # fmt: skip
+def test_lines_without_a_usable_iteration_are_named(tmp_path: Path, line: str) -> None:
+    (tmp_path / "metrics.json").write_text(f'{line}\n{{"iteration": 1, "time": 2}}\n')
+    with pytest.raises(ValueError, match=r"metrics\.json, line 1: not a record"):
+        read_metrics(tmp_path)
+
+
+def test_values_that_are_not_finite_numbers_are_left_out(tmp_path: Path) -> None:
+    huge = "9" * 400
+    (tmp_path / "metrics.json").write_text(
+        f'{{"iteration": 1.0, "a": {huge}, "b": [], "c": "x", "d": -1e999, "e": 3}}\n'
+    )
+    assert read_metrics(tmp_path) == {"e": [(1, 3.0)]}

@@ -193,16 +193,23 @@ def scale_to_rgb(values: NDArray[Any]) -> NDArray[np.uint8]:
     """
     low, high = np.inf, -np.inf
     for rows in _split_rows(values):
-        finite = rows[np.isfinite(rows)].astype(np.float64)
+        finite = (rows if values.dtype.kind in "biu" else rows[np.isfinite(rows)]).astype(np.float64)
         if finite.size:
             low, high = min(low, float(finite.min())), max(high, float(finite.max()))
     scaled = np.zeros((*values.shape[:2], 3), dtype=np.uint8)
-    if high > low:
+    if high > low and values.dtype == np.uint16:
+        table = _scale(np.arange(2**16), low, high).astype(np.uint8)
+        scaled[...] = table[values] if values.ndim == 3 else table[values][:, :, None]
+    elif high > low:
         for rows, target in zip(_split_rows(values), _split_rows(scaled), strict=True):
-            shares = (rows.astype(np.float64) / 2 - low / 2) / (high / 2 - low / 2)  # halves cannot overflow
-            pixels = np.rint(np.nan_to_num(np.clip(shares, 0, 1) * 255, nan=0.0))
+            pixels = _scale(rows, low, high)
             target[...] = pixels if pixels.ndim == 3 else pixels[:, :, None]
     return scaled
+
+
+def _scale(values: NDArray[Any], low: float, high: float) -> NDArray[np.float64]:
+    shares = (values.astype(np.float64) / 2 - low / 2) / (high / 2 - low / 2)  # halves cannot overflow
+    return np.rint(np.nan_to_num(np.clip(shares, 0, 1) * 255, nan=0.0))
 
 
 def _split_rows(values: NDArray[Any]) -> Iterator[NDArray[Any]]:

@@ -64,7 +64,7 @@ def parse_json(data: bytes | str, name: object, *, remedy: str = _COPY_AGAIN) ->
         JsonFileError: see ``read_json``.
     """
     text = data if isinstance(data, str) else _decode(name, data, remedy)
-    encoded = data if isinstance(data, bytes) and text.isascii() else text.encode("utf-8", "surrogatepass")
+    encoded = data if isinstance(data, bytes) and len(data) == len(text) else text.encode("utf-8", "surrogatepass")
     del data
     if _measure_nesting(encoded) > MAX_NESTING:
         raise JsonFileError(f"{name} is not usable JSON: it is nested too deeply. {remedy}")

@@ -10,6 +10,7 @@ from ..records import AnnotationError
 from .rules import shorten
 
 _HEADER_LENGTH = 65536
+_MAX_BYTES = 4 * 2**30  # the boxes of Open Images have about 2 GB
 
 
 def peek_columns(path: Path) -> tuple[str, ...]:
@@ -34,6 +35,8 @@ def read_rows(path: Path, required: Sequence[str]) -> Iterator[dict[str, str]]:
     if missing:
         raise AnnotationError(f"{path} has no column(s) {', '.join(missing)}; correct its first line")
     try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise AnnotationError(f"{path} has more than the {_MAX_BYTES >> 20} MiB that are read; split it")
         with path.open(encoding="utf-8-sig", newline="") as file:
             separator = _separator(file.readline(_HEADER_LENGTH))
             reader = csv.reader(file, delimiter=separator)
@@ -42,6 +45,8 @@ def read_rows(path: Path, required: Sequence[str]) -> Iterator[dict[str, str]]:
                     row = dict.fromkeys(columns, "")
                     row.update({name: value.strip() for name, value in zip(columns, values, strict=False)})
                     yield {**row, "line": str(reader.line_num + 1)}
+    except AnnotationError:
+        raise
     except (OSError, ValueError, csv.Error) as error:  # ValueError: not UTF-8
         raise AnnotationError(f"{path} cannot be read: {shorten(error)}; save it as CSV in UTF-8") from error
 

@@ -181,3 +181,12 @@ def test_sizes_are_compared_with_the_files_only_if_asked_for(tmp_path: Path) -> 
     assert note.examples == ("'1.png': 60 x 40 in the annotations, 30 x 20 in the file (width x height)",)
     assert note.kind == "contradiction"
     assert note.remedy
+
+
+def test_sizes_beyond_any_image_that_can_be_read_are_not_believed(tmp_path: Path) -> None:
+    content = coco()
+    content["images"][0] |= {"height": 1_000_000, "width": 1_000_000}
+    write_images(tmp_path, names_of(canonical(coco())))
+    result = canonicalize(raw(content, tmp_path))
+    assert rules(result) == {"image_size_repaired": 1}
+    assert (result.content["images"][0]["height"], result.content["images"][0]["width"]) == (HEIGHT, WIDTH)
