@@ -19,7 +19,7 @@ _SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 @dataclass(frozen=True)
-class Setting:
+class ConfigSetting:
     """A value of a config file or of the command line.
 
     Attributes:
@@ -31,7 +31,7 @@ class Setting:
     source: str
 
 
-def read_config_file(path: str) -> dict[str, Setting]:
+def read_config_file(path: str) -> dict[str, ConfigSetting]:
     """Read a config file and its bases.
 
     Nothing is fetched from the network, and no tag of YAML is accepted.
@@ -58,7 +58,7 @@ class _BaseReader:
     def __init__(self) -> None:
         self._count = 0
 
-    def read(self, path: Path, open_files: tuple[Path, ...]) -> dict[str, Setting]:
+    def read(self, path: Path, open_files: tuple[Path, ...]) -> dict[str, ConfigSetting]:
         """Read a file; ``open_files`` are those that lead to it."""
         resolved = path.resolve()
         if resolved in open_files:
@@ -67,7 +67,7 @@ class _BaseReader:
         if self._count > _MAX_FILES:
             raise ConfigError(f"{path}: a config has at most {_MAX_FILES} files; remove lines of {BASE}")
         tree = _read_tree(path)
-        settings: dict[str, Setting] = {}
+        settings: dict[str, ConfigSetting] = {}
         for base in _list_bases(tree, path):
             settings |= self.read(base, (*open_files, resolved))
         own = _collect(tree, path)
@@ -79,9 +79,9 @@ class _BaseReader:
         return settings | own
 
 
-def _collect(tree: Mapping[Any, Any], path: Path) -> dict[str, Setting]:
+def _collect(tree: Mapping[Any, Any], path: Path) -> dict[str, ConfigSetting]:
     """Return the settings of a tree; its keys may be nested or dotted."""
-    settings: dict[str, Setting] = {}
+    settings: dict[str, ConfigSetting] = {}
     for key, setting in _flatten(tree, path, str(path)):
         if key in settings:
             raise ConfigError(f"{path}: {shorten(key)[1:-1]} is set twice, as nested and as dotted key; remove one")
@@ -89,13 +89,13 @@ def _collect(tree: Mapping[Any, Any], path: Path) -> dict[str, Setting]:
     return settings
 
 
-def check_version(settings: Mapping[str, Setting], source: str) -> None:
+def check_version(settings: Mapping[str, ConfigSetting], source: str) -> None:
     """Refuse a VERSION that is not that of Detectron2's config format.
 
     Raises:
         ConfigError: naming the file.
     """
-    version = settings.get(VERSION, Setting(LATEST_VERSION, "")).value
+    version = settings.get(VERSION, ConfigSetting(LATEST_VERSION, "")).value
     if isinstance(version, bool) or version != LATEST_VERSION:
         raise ConfigError(
             f"{source}: {VERSION} is {version!r}, but only configs of version {LATEST_VERSION} can be read; "
@@ -143,7 +143,7 @@ def _find_base(name: Any, path: Path) -> Path:
     return base
 
 
-def _flatten(tree: Mapping[Any, Any], path: Path, source: str, prefix: str = "") -> Iterator[tuple[str, Setting]]:
+def _flatten(tree: Mapping[Any, Any], path: Path, source: str, prefix: str = "") -> Iterator[tuple[str, ConfigSetting]]:
     for key, value in tree.items():
         if not isinstance(key, str) or not key:
             place = f"{prefix[:-1]} has" if prefix else "there is"
@@ -151,7 +151,7 @@ def _flatten(tree: Mapping[Any, Any], path: Path, source: str, prefix: str = "")
         if isinstance(value, Mapping) and value:
             yield from _flatten(value, path, source, f"{prefix}{key}.")
         else:
-            yield f"{prefix}{key}", Setting(value, source)
+            yield f"{prefix}{key}", ConfigSetting(value, source)
 
 
 def shorten(value: Any, limit: int = 80) -> str:

@@ -9,7 +9,7 @@ from detectron2.config import CfgNode, get_cfg
 
 from .consistency import check_consistency
 from .error import ConfigError
-from .files import BASE, LATEST_VERSION, VERSION, Setting, check_version, read_config_file, shorten
+from .files import BASE, LATEST_VERSION, VERSION, ConfigSetting, check_version, read_config_file, shorten
 from .suggestions import format_unknown, list_read_keys
 from .values import convert
 
@@ -50,19 +50,19 @@ def load_config(
     return cfg
 
 
-def _read_overrides(overrides: Sequence[str], source: str) -> dict[str, Setting]:
+def _read_overrides(overrides: Sequence[str], source: str) -> dict[str, ConfigSetting]:
     if len(overrides) % 2:
         words = shorten(" ".join(map(str, overrides)), 200)[1:-1]
         raise ConfigError(f"overrides are pairs KEY VALUE, but there are {len(overrides)} words: {words}")
     pairs = zip(overrides[::2], overrides[1::2], strict=True)
-    settings = {key: Setting(value, source) for key, value in pairs}
-    version = settings.pop(VERSION, Setting(str(LATEST_VERSION), source))
+    settings = {key: ConfigSetting(value, source) for key, value in pairs}
+    version = settings.pop(VERSION, ConfigSetting(str(LATEST_VERSION), source))
     if version.value != str(LATEST_VERSION):
         check_version({VERSION: version}, source)
     return settings
 
 
-def _merge(cfg: CfgNode, settings: Mapping[str, Setting]) -> None:
+def _merge(cfg: CfgNode, settings: Mapping[str, ConfigSetting]) -> None:
     """Set each key of a config; keys below a node that allows new ones are set as they are."""
     for key, setting in settings.items():
         *sections, last = key.split(".")
@@ -82,7 +82,7 @@ def _merge(cfg: CfgNode, settings: Mapping[str, Setting]) -> None:
             node[last] = convert(key, setting, node.get(last))
 
 
-def _check_section(key: str, setting: Setting) -> None:
+def _check_section(key: str, setting: ConfigSetting) -> None:
     if setting.value != {}:
         raise ConfigError(
             f"{setting.source}: {key} is {shorten(setting.value)}, but it is a section: write keys and values below it"
@@ -90,7 +90,7 @@ def _check_section(key: str, setting: Setting) -> None:
 
 
 def _explain_missing(
-    cfg: CfgNode, settings: Mapping[str, Setting], key: str, path: Sequence[str], child: object
+    cfg: CfgNode, settings: Mapping[str, ConfigSetting], key: str, path: Sequence[str], child: object
 ) -> str:
     """Return the message of a key that does not exist, or of keys below a key that holds a value."""
     setting = settings[key]

@@ -16,7 +16,7 @@ _MAX_ITEMS = 10_000
 
 
 @dataclass(frozen=True)
-class Rule:
+class ValueRule:
     """A set of values.
 
     Attributes:
@@ -30,13 +30,13 @@ class Rule:
     names: tuple[str, ...] = ()
 
 
-def whole(low: int, high: int = LARGEST_WHOLE) -> Rule:
+def whole(low: int, high: int = LARGEST_WHOLE) -> ValueRule:
     """Return the rule of integers from ``low`` to ``high``."""
     words = f"a whole number from {low:,} to {high:,}"
-    return Rule(words, lambda value: is_whole(value) and low <= value <= high)
+    return ValueRule(words, lambda value: is_whole(value) and low <= value <= high)
 
 
-def number(low: float, high: float, *, above: bool = False, below: bool = False) -> Rule:
+def number(low: float, high: float, *, above: bool = False, below: bool = False) -> ValueRule:
     """Return the rule of finite numbers from ``low`` to ``high``; ``above`` and ``below`` exclude the bounds."""
 
     def holds(value: Any) -> bool:
@@ -45,22 +45,22 @@ def number(low: float, high: float, *, above: bool = False, below: bool = False)
         return not (above and value == low) and not (below and value == high)
 
     start = f"a number above {low:g}" if above else f"a number from {low:g}"
-    return Rule(f"{start} {'and below' if below else 'to' if not above else 'and at most'} {high:g}", holds)
+    return ValueRule(f"{start} {'and below' if below else 'to' if not above else 'and at most'} {high:g}", holds)
 
 
-def choice(*names: str) -> Rule:
+def choice(*names: str) -> ValueRule:
     """Return the rule of a few words."""
     shown = [name or "'' (none)" for name in names]
     words = f"{', '.join(shown[:-1])} or {shown[-1]}" if len(shown) > 1 else shown[0]
-    return Rule(words, lambda value: isinstance(value, str) and value in names, names)
+    return ValueRule(words, lambda value: isinstance(value, str) and value in names, names)
 
 
-def text(words: str = "a text without control characters", *, empty: bool = True) -> Rule:
+def text(words: str = "a text without control characters", *, empty: bool = True) -> ValueRule:
     """Return the rule of a text on one line."""
-    return Rule(words, lambda value: is_text(value) and (empty or bool(value.strip())))
+    return ValueRule(words, lambda value: is_text(value) and (empty or bool(value.strip())))
 
 
-def items(rule: Rule, low: int = 0, high: int = _MAX_ITEMS, *, plural: str = "", test: str = "") -> Rule:
+def items(rule: ValueRule, low: int = 0, high: int = _MAX_ITEMS, *, plural: str = "", test: str = "") -> ValueRule:
     """Return the rule of a list whose items follow a rule.
 
     Args:
@@ -77,7 +77,7 @@ def items(rule: Rule, low: int = 0, high: int = _MAX_ITEMS, *, plural: str = "",
 
     count = f"{low} values" if low == high else f"at least {low} values" if low else "any number of values"
     order = f", {test}" if test else ""
-    return Rule(plural or f"a list of {count}{order}, each {rule.words}", holds)
+    return ValueRule(plural or f"a list of {count}{order}, each {rule.words}", holds)
 
 
 def is_whole(value: Any) -> bool:

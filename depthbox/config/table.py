@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .rules import Rule, choice, items, number, text, whole
+from .rules import ValueRule, choice, items, number, text, whole
 
 NORMS = ("", "BN", "SyncBN", "FrozenBN", "GN", "nnSyncBN", "naiveSyncBN")
 _NEWER_NORMS = ("naiveSyncBN_N", "LN")  # that some versions of Detectron2 lack
@@ -13,15 +13,15 @@ _SHARE = number(0, 1)
 _FACTOR = number(0, 1e6)
 _PIXELS = whole(1, 100_000)
 _PIXELS_OR_ZERO = whole(0, 100_000)
-_NORM = Rule(choice(*NORMS).words, choice(*NORMS, *_NEWER_NORMS).holds, NORMS)
+_NORM = ValueRule(choice(*NORMS).words, choice(*NORMS, *_NEWER_NORMS).holds, NORMS)
 _WORD = text("a name", empty=False)
 _LEVELS = items(_WORD, 1, 16, test="distinct", plural="a list of different names of features, such as ['p3', 'p4']")
 _NAMES = items(_WORD, plural="a list of names of datasets, such as ('coco_2017_val',)")
 _PATH = text("a path without control characters")
 _STAGE = choice("stem", "linear", "res2", "res3", "res4", "res5")
-_FLAG = Rule("True or False", lambda value: isinstance(value, bool))
+_FLAG = ValueRule("True or False", lambda value: isinstance(value, bool))
 _DTYPES = ("float16", "bfloat16")
-_EXPECTED = Rule(
+_EXPECTED = ValueRule(
     "a list of [task, metric, value, tolerance]",
     lambda value: (
         isinstance(value, (list, tuple))
@@ -35,7 +35,7 @@ _COCO_STYLE = items(
 )
 
 _NETWORK = {
-    "MODEL.DEVICE": Rule("cpu, cuda or cuda:N", lambda value: _is_device(value)),
+    "MODEL.DEVICE": ValueRule("cpu, cuda or cuda:N", lambda value: _is_device(value)),
     "MODEL.META_ARCHITECTURE": _WORD,
     "MODEL.WEIGHTS": _PATH,
     "MODEL.PIXEL_MEAN": items(number(-1e4, 1e4), 1, 64),
@@ -47,7 +47,7 @@ _NETWORK = {
     "MODEL.FPN.OUT_CHANNELS": _CHANNELS,
     "MODEL.FPN.NORM": _NORM,
     "MODEL.FPN.FUSE_TYPE": choice("sum", "avg"),
-    "MODEL.RESNETS.DEPTH": Rule("18, 34, 50, 101 or 152", lambda value: value in (18, 34, 50, 101, 152)),
+    "MODEL.RESNETS.DEPTH": ValueRule("18, 34, 50, 101 or 152", lambda value: value in (18, 34, 50, 101, 152)),
     "MODEL.RESNETS.OUT_FEATURES": items(_STAGE, 1, 6, test="distinct"),
     "MODEL.RESNETS.NUM_GROUPS": whole(1, 1024),
     "MODEL.RESNETS.NORM": _NORM,
@@ -94,7 +94,7 @@ _MASKS = {
     "MODEL.CONDINST.MASK_BRANCH.NUM_CONVS": _CONVOLUTIONS,
     "MODEL.CONDINST.MASK_BRANCH.NORM": _NORM,
     "MODEL.BOXINST.BOTTOM_PIXELS_REMOVED": _PIXELS_OR_ZERO,
-    "MODEL.BOXINST.PAIRWISE.SIZE": Rule("3 or 5", lambda value: value in (3, 5)),
+    "MODEL.BOXINST.PAIRWISE.SIZE": ValueRule("3 or 5", lambda value: value in (3, 5)),
     "MODEL.BOXINST.PAIRWISE.DILATION": whole(1, 64),
     "MODEL.BOXINST.PAIRWISE.COLOR_THRESH": _SHARE,
     "MODEL.BOXINST.PAIRWISE.WARMUP_ITERS": _ITERATIONS,
@@ -181,7 +181,7 @@ _EVALUATION = {
     "TEST.IMS_PER_BATCH": whole(1, 10_000),
     "TEST.MASK_FORMAT": choice("bitmask", "rle"),
 }
-RULES: dict[str, Rule] = {
+RULES: dict[str, ValueRule] = {
     **_NETWORK,
     **{f"MODEL.FCOS.{key}": rule for key, rule in _FCOS.items()},
     **_MASKS,

@@ -6,14 +6,14 @@ import ast
 from typing import Any
 
 from .error import ConfigError
-from .files import Setting, shorten
-from .rules import Rule, is_number, is_plain, is_text, is_whole
+from .files import ConfigSetting, shorten
+from .rules import ValueRule, is_number, is_plain, is_text, is_whole
 from .table import NULLABLE, RULES
 
 _MAX_LITERAL = 10_000  # characters of a list or number in words
 
 
-def convert(key: str, setting: Setting, default: Any) -> Any:
+def convert(key: str, setting: ConfigSetting, default: Any) -> Any:
     """Return the value of a setting with the type of its key.
 
     Words such as ``1e-3``, ``(640, 672)`` and ``[p3, p4]`` in quotes are read as Python literals, as Detectron2 does.
@@ -71,7 +71,7 @@ def _fit_type(value: Any, default: Any) -> Any:
     return value if default is None or isinstance(value, type(default)) else None
 
 
-def _words(rule: Rule | None, default: Any) -> str:
+def _words(rule: ValueRule | None, default: Any) -> str:
     if rule is not None:
         return rule.words
     if isinstance(default, bool):

@@ -83,13 +83,26 @@ class RecordedRun:
     end: str = ""
 
     def setting(self, key: str, default: Any = None) -> Any:
-        """Return the value of a config key such as "SOLVER.MAX_ITER"."""
-        node: Any = self.config
-        for part in key.split("."):
-            if not isinstance(node, Mapping) or part not in node:
-                return default
-            node = node[part]
-        return node
+        """Return the value of a config key such as "SOLVER.MAX_ITER".
+
+        The default is returned for a missing key, and for a value of another type than the default, if it has one: a
+        config that was edited or damaged must not prevent the report.
+        """
+        return _find(self.config, key, default)
+
+    def names(self, key: str) -> list[str]:
+        """Return the texts in the list of a config key such as "DATASETS.TEST"."""
+        return [name for name in self.setting(key, []) if isinstance(name, str)]
+
+
+def _find(config: Mapping[str, Any], key: str, default: Any = None) -> Any:
+    node: Any = config
+    for part in key.split("."):
+        if not isinstance(node, Mapping) or part not in node:
+            return default
+        node = node[part]
+    fits = default is None or (isinstance(node, type(default)) and not isinstance(node, bool))
+    return node if fits else default
 
 
 def note_run(folder: str | os.PathLike[str], command: str, resume: bool) -> None:
@@ -167,7 +180,7 @@ def read_run(folder: str | os.PathLike[str]) -> RecordedRun:
         facts={
             str(key): str(value) for key, value in (facts if facts and isinstance(facts, dict) else log.facts).items()
         },
-        seed=config.get("SEED") if log.seed is None else log.seed,
+        seed=(_find(config, "SEED", -1) if "SEED" in config else None) if log.seed is None else log.seed,
         messages=log.messages,
         begin=log.begin,
         end=log.end,

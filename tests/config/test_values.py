@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from detectron2.config import CfgNode
+from detectron2.config import CfgNode, get_cfg
 
 from depthbox import add_depthbox_config
 from depthbox.config import ConfigError, load_config
@@ -55,6 +55,12 @@ def test_every_rule_belongs_to_a_key_and_allows_its_default() -> None:
             continue
         assert key in known, key
         assert rule.holds(find(cfg, key)), key
+
+
+def test_every_key_of_depthbox_that_is_not_a_switch_has_a_rule() -> None:
+    plain, cfg = set(iterate_keys(get_cfg())), load_config(add_depthbox_config)
+    own = [key for key in iterate_keys(cfg) if key not in plain and not isinstance(find(cfg, key), bool)]
+    assert [key for key in own if key not in RULES] == ["MODEL.TIMM.OPTIONS"]
 
 
 def test_every_shipped_config_is_valid() -> None:

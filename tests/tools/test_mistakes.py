@@ -23,7 +23,10 @@ MISTAKES = {
     "compare_labels": (["--json", "none.json", "--images", ".", "--weights", "none.pth"], "none.pth does not exist"),
     "convert_cityscapes": ([".", "--split", "val", "--output", "out.json"], "leftImg8bit"),
     "demo": (["--config-file", "none.yaml", "--output", "out"], "none.yaml does not exist"),
-    "generate_pseudo_depth": (["--images", "none", "--output", "out", "--model", "none"], "none"),
+    "generate_pseudo_depth": (
+        ["--images", "none", "--output", "out", "--model", "."],
+        "the model '.' cannot be loaded",
+    ),
     "make_synthetic": (["--output", "out", "--seed", "-1", "--count", "1"], "seed and workers >= 0"),
     "plot_metrics": (["none"], "none"),
     "subset_coco": (["none.json", "--count", "1", "--output", "out.json"], "none.json does not exist"),
