@@ -10,7 +10,7 @@ import pickletools
 from dataclasses import dataclass, field
 from typing import IO, NamedTuple
 
-MAX_OPCODES = 4_000_000  # each can allocate about 200 bytes; a checkpoint of 1,000 tensors has about 150,000
+MAX_OPCODES = 2_000_000  # each can allocate about 200 bytes; a tensor in a checkpoint has about 30
 MAX_WORK = 50_000_000  # elements that are visited when tuples are hashed
 MAX_DEPTH = 100  # of nested tuples: their hash is recursive in C
 MAX_INTEGER = 16  # bytes
