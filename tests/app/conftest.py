@@ -1,5 +1,8 @@
-"""Fixtures of the tests of the page: a small random network that finds objects, and an image."""
+"""Fixtures of the tests of the page: a small random network that finds objects, an image, and servers in threads."""
 
+import contextlib
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +13,11 @@ from detectron2.modeling import build_model
 from PIL import Image
 
 from depthbox import add_depthbox_config
+from depthbox.app.folder import make_upload_folder
+from depthbox.app.limits import Limits
 from depthbox.app.network import TrialNetwork, load_trial_network
+from depthbox.app.server import Address, find_url, make_server, open_port
+from depthbox.app.storage import DownloadStore, UploadStore
 from depthbox.config import load_config
 
 SIZE = (96, 128)
@@ -56,3 +63,27 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("photos") / "my photo.png"
     Image.fromarray(pixels).save(path)
     return path
+
+
+@contextlib.contextmanager
+def serving(network: TrialNetwork, limits: Limits | None = None, **address: object) -> Iterator[str]:
+    """Serve the page in a thread; gives its URL."""
+    from depthbox.app.actions import Actions
+    from depthbox.app.page import build_page
+
+    limits = limits or Limits()
+    with make_upload_folder() as folder, open_port("127.0.0.1", 0) as listener:
+        actions = Actions(network, UploadStore(folder, limits), DownloadStore(limits.download_bytes), limits)
+        server = make_server(build_page(actions, threshold=0.0), actions, listener, Address(**address))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        yield find_url(listener)
+        server.should_exit = True
+        thread.join(timeout=10)
+        assert not thread.is_alive()
+
+
+@pytest.fixture(scope="session")
+def serve() -> object:
+    """The function ``serving``, for tests that need a server of their own."""
+    return serving

@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,9 +12,8 @@ import pytest
 from browser import needs_browser
 from pycocotools.coco import COCO
 
+from depthbox.app.limits import Limits
 from depthbox.app.network import TrialNetwork
-from depthbox.app.page import build_page
-from depthbox.app.server import find_url, make_server, make_upload_folder, open_port
 
 pytest.importorskip("gradio", reason="pip install 'depthbox[app]'")
 DESKTOP, PHONE = (1280, 900), (390, 844)
@@ -92,16 +90,10 @@ class Tab:
 
 
 @pytest.fixture(scope="module")
-def url(network: TrialNetwork) -> Iterator[str]:
+def url(network: TrialNetwork, serve: Any) -> Iterator[str]:
     """URL of the server, which runs in a thread."""
-    with make_upload_folder() as folder, open_port("127.0.0.1", 0) as listener:
-        server = make_server(build_page(network, folder, threshold=0.0))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-        thread.start()
-        yield find_url(listener)
-        server.should_exit = True
-        thread.join(timeout=10)
-        assert not thread.is_alive()
+    with serve(network) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +105,13 @@ def browser() -> Iterator[Any]:
         started = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
         yield started
         started.close()
+
+
+@pytest.fixture(scope="module")
+def locked(network: TrialNetwork, serve: Any) -> Iterator[str]:
+    """URL of a server with a token, and small limits."""
+    with serve(network, Limits(upload_bytes=100_000), token="secret-12") as address:
+        yield address
 
 
 @pytest.fixture
@@ -236,3 +235,47 @@ def test_an_image_is_dropped(tab: Tab, photo: Path) -> None:
     tab.page.wait_for_selector(".db-stage:not([hidden])")
     ratio = tab.page.evaluate("(() => { const a = document.querySelector('.db-image'); return a.width / a.height; })()")
     assert ratio == pytest.approx(128 / 96, abs=0.01)
+
+
+def test_a_page_with_a_token(browser: Any, locked: str, photo: Path, tmp_path: Path) -> None:
+    context = browser.new_context()
+    context.set_default_timeout(20_000)
+    tab = Tab(context.new_page(), locked)
+    assert tab.page.goto(locked).status == 401
+    assert "needs its token: open the address that depthbox app has printed" in tab.page.inner_text("body")
+    tab.watch()
+    tab.page.goto(f"{locked}/?token=secret-12")
+    assert tab.page.url == f"{locked}/" and not tab.page.evaluate("document.cookie")
+    tab.give(photo)
+    tab.page.click("#find")
+    tab.page.wait_for_selector("#view tbody tr")
+    assert len(tab.download(tmp_path).anns) == 5
+    large = tmp_path / "large.png"
+    large.write_bytes(b"x" * 100_001)
+    tab.page.set_input_files(".db-input", str(large))
+    tab.page.wait_for_selector(".db-error:has-text('large.png could not be uploaded: it has more than 0.1 MB')")
+    tab.open()  # again, with the cookie
+    assert not tab.faults, tab.faults
+    context.close()
+
+
+def test_another_site_cannot_use_the_page(browser: Any, url: str) -> None:
+    """A page of another origin neither frames the page, nor sends requests to it."""
+    context = browser.new_context()
+    page = context.new_page()
+    page.route("http://evil.example/**", lambda route: route.fulfill(body="<p>evil</p>", content_type="text/html"))
+    page.goto("http://evil.example/")
+    tried = page.evaluate(
+        """async (url) => {
+            const form = new FormData();
+            form.append('files', new Blob(['x']), 'a.png');
+            const ask = (path, more) => fetch(url + path, more).then((answer) => answer.status, () => 'refused');
+            return [await ask('/config'), await ask('/gradio_api/upload', { method: 'POST', body: form })];
+        }""",
+        url,
+    )
+    assert tried == ["refused", "refused"]
+    page.set_content(f'<iframe src="{url}/" width="400" height="300"></iframe>')
+    page.wait_for_timeout(500)
+    assert not any(frame.locator(".db-choose").count() for frame in page.frames[1:])
+    context.close()
