@@ -24,7 +24,7 @@ from .view import STYLE
 
 @dataclass(frozen=True)
 class Address:
-    """Where and for whom the page is served.
+    """Names and token of a server.
 
     Attributes:
         host: name or address that was given to listen on.
