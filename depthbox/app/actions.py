@@ -175,11 +175,10 @@ def check_image(path: Path, name: str, pixels: int) -> None:
         count, size = pixels + 1, "too many"
     except Exception as error:  # decoders of damaged files raise nearly anything
         formats = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
-        raise ImageError(f"{name} is not a readable image: upload {formats}") from error
+        raise ImageError(f"the image {name} is not readable: upload {formats}") from error
     if count > pixels:
-        raise ImageError(
-            f"{name} has {size} pixels, at most {pixels / 1e6:g} million are accepted: make it smaller or cut it"
-        )
+        most = f"{pixels / 1e6:g} million"
+        raise ImageError(f"the image {name} has {size} pixels, at most {most} are accepted: make it smaller or cut it")
 
 
 def _with_memory(compute: Callable[[], T]) -> T:

@@ -11,9 +11,10 @@ from typing import Any
 
 from ..io.coco_masks import clip_box
 
-_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+_NUMBER = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?"
 _GAP = r"(?:\s*[,;]\s*|\s+)"
 _LINE = re.compile(rf"\[?\s*({_NUMBER}){_GAP}({_NUMBER}){_GAP}({_NUMBER}){_GAP}({_NUMBER})\s*\]?(?:{_GAP}(.*))?")
+_LONGEST_LINE = 1000
 FORM = "x y width height, for instance 12 30 100 80"
 
 
@@ -105,7 +106,7 @@ def _read_lines(text: str) -> Iterator[tuple[str, list[float], str]]:
         line = line.strip().rstrip(",")
         if not line or line.startswith("#"):
             continue
-        match = _LINE.fullmatch(line)
+        match = _LINE.fullmatch(line) if len(line) <= _LONGEST_LINE else None
         if match is None:
             raise ValueError(
                 f"line {number}: '{line[:40]}' is not a box; write {FORM}, optionally followed by a class name"
@@ -121,7 +122,7 @@ def _read_json(text: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
         first = text.strip().splitlines()[0]
-        if _LINE.fullmatch(first.strip().rstrip(",")):
+        if len(first) <= _LONGEST_LINE and _LINE.fullmatch(first.strip().rstrip(",")):
             return None  # one list in brackets per line
         raise ValueError(f"the JSON text cannot be parsed: {error}") from error
 

@@ -15,7 +15,7 @@ class Limits:
         boxes: drawn and pasted boxes of an image.
         text: characters of the pasted text.
         body_bytes: size of a request that is not an upload.
-        seconds: time of one computation, checked between groups of boxes.
+        seconds: time of one computation, checked after each box.
         waiting: requests that wait for a computation.
         disk_bytes: size of all stored uploads.
         download_bytes: size of all results that can be downloaded; they are kept in memory.
@@ -27,7 +27,7 @@ class Limits:
     """
 
     upload_bytes: int = 50_000_000
-    pixels: int = 50_000_000
+    pixels: int = 25_000_000
     boxes: int = 300
     text: int = 1_000_000
     body_bytes: int = 4_000_000

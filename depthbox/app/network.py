@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from detectron2.config import CfgNode
+from torch import Tensor
 from torchvision.ops import box_iou
 
 from ..distillation.candidates import class_agnostic_candidates
@@ -23,15 +23,14 @@ from ..inference.predictor import (
 )
 from ..io.coco_masks import crop_to_rle
 from ..io.images import RGBImage
-from ..labeling.loading import build_box_labeler
-from ..labeling.prompts import Prompts
+from ..labeling.box_labeler import BoxLabeler
+from ..labeling.loading import make_views
 from ..modeling.mask_head import mean_depth
 from ..modeling.meta_arch.depthbox import DepthBox
 from .boxes import GivenBox
 from .result import FoundObject, Result
 
 _AVERAGED = 5  # candidates whose depths are averaged for a given box
-_GROUP = 48  # boxes between two looks at the clock; the image is encoded once per group
 
 
 @dataclass(frozen=True)
@@ -90,45 +89,37 @@ class TrialNetwork:
             image: (H, W, 3) uint8, RGB.
             boxes: N boxes.
             name: file name of the image.
-            seconds: time limit, checked between groups of boxes.
+            seconds: time limit, checked after each box.
 
         Raises:
             ValueError: the computation takes longer.
         """
-        size = (image.shape[0], image.shape[1])
-        corners = np.array([box.corners for box in boxes], dtype=np.float64).reshape(-1, 4)
-        if not len(corners):
-            return Result(name, size, (), given=True)
-        label = build_box_labeler(self.cfg, self.network, sizes=(self.size or self.cfg.INPUT.MIN_SIZE_TEST,))
-        objects: list[FoundObject] = []
         end = time.monotonic() + seconds
-        for start in range(0, len(boxes), _GROUP):
-            if time.monotonic() > end:
-                raise ValueError(
-                    f"the masks of {len(boxes)} boxes take longer than {seconds:g} seconds, {len(objects)} were done: "
-                    "use fewer boxes or a smaller image"
-                )
-            part = slice(start, start + _GROUP)
-            masks = label({}, image, Prompts(corners[part]))
-            depths = self._depths(image, corners[part]) if self.has_depth else [None] * len(masks)
-            objects += [
-                FoundObject(
-                    box.label, box.corners, mask.score, crop_to_rle(mask.mask.numpy(), mask.left, mask.top, size), depth
-                )
-                for box, mask, depth in zip(boxes[part], masks, depths, strict=True)
-            ]
+        size = (image.shape[0], image.shape[1])
+        corners = torch.tensor([box.corners for box in boxes], dtype=torch.float64).reshape(-1, 4)
+        views = make_views(prepare_image(self.cfg, build_resize(self.cfg, self.size), image), None, True)
+        label = BoxLabeler(self.network, candidates=self.cfg.MODEL.DISTILL.CANDIDATES_PER_BOX)
+        objects: list[FoundObject] = []
+        for box, mask in zip(boxes, label(views, corners, size), strict=True):
+            _check_time(end, f"the masks of {len(boxes)} boxes", len(objects))
+            rle = crop_to_rle(mask.mask.numpy(), mask.left, mask.top, size)
+            objects.append(FoundObject(box.label, box.corners, mask.score, rle))
+        if self.has_depth and objects:
+            depths = self._depths(image, corners, end)
+            objects = [replace(found, depth=depth) for found, depth in zip(objects, depths, strict=True)]
         return Result(name, size, tuple(objects), given=True)
 
     @torch.no_grad()
-    def _depths(self, image: RGBImage, corners: np.ndarray) -> list[float | None]:
+    def _depths(self, image: RGBImage, corners: Tensor, end: float) -> list[float | None]:
         """Compute the depth of each box: the mean over the candidates whose predicted boxes overlap it most."""
         pixels = prepare_image(self.cfg, build_resize(self.cfg, self.size), image)
-        scale = np.array([pixels.shape[2] / image.shape[1], pixels.shape[1] / image.shape[0]] * 2)
-        boxes = torch.as_tensor(corners * scale, dtype=torch.float32, device=self.network.device)
+        sides = [pixels.shape[2] / image.shape[1], pixels.shape[1] / image.shape[0]] * 2
+        boxes = (corners * torch.tensor(sides, dtype=torch.float64)).to(self.network.device, torch.float32)
         _, dense, features = self.network.predict_dense([{"image": pixels}])
         locations = self.network.proposal_generator.locations(dense)
         depths: list[float | None] = []
         for box in boxes.split(1):
+            _check_time(end, f"the depths of {len(boxes)} boxes", len(depths))
             found = class_agnostic_candidates(dense, locations, box).detections
             masks = next(self.network.predict_masks(dense, features, [found]))
             best = box_iou(box, found.boxes)[0].topk(min(_AVERAGED, len(found.boxes))).indices
@@ -137,6 +128,11 @@ class TrialNetwork:
                 depth = float(mean_depth(masks.logits[best], masks.depth_logits[best]).mean())
             depths.append(depth)
         return depths
+
+
+def _check_time(end: float, task: str, done: int) -> None:
+    if time.monotonic() > end:
+        raise ValueError(f"{task} take too long, {done} are done: use fewer boxes or a smaller image")
 
 
 def load_trial_network(cfg: CfgNode, weights: str, *, size: int = 0, classes: str = "") -> TrialNetwork:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import os
+import signal
 import socket
+import threading
 import webbrowser
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any
 
 from .actions import Actions
@@ -20,7 +24,7 @@ from .view import STYLE
 
 @dataclass(frozen=True)
 class Address:
-    """Where and for whom the page is served.
+    """Names and token of a server.
 
     Attributes:
         host: name or address that was given to listen on.
@@ -139,7 +143,31 @@ def serve(
         report(line)
     if browser:
         webbrowser.open(url)
-    server.run(sockets=[listener])
+    with _close_at_hang_up(server):
+        server.run(sockets=[listener])
+
+
+@contextlib.contextmanager
+def _close_at_hang_up(server: Any) -> Iterator[None]:
+    """Close the server at SIGHUP as uvicorn does at SIGTERM, and pass the signal to the earlier handler afterwards."""
+    number = getattr(signal, "SIGHUP", None)
+    handler = signal.getsignal(number) if number is not None else None
+    if number is None or not callable(handler) or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    received: list[int] = []
+
+    def close(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        server.handle_exit(number, frame)
+
+    signal.signal(number, close)
+    try:
+        yield
+    finally:
+        signal.signal(number, handler)
+    if received:
+        signal.raise_signal(number)
 
 
 def _mount(page: Any) -> Any:

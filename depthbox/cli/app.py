@@ -67,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="demand a token also on this machine, TEXT or a random one (default: only on other addresses)",
     )
     add("--max-upload", type=float, default=50, metavar="MB", help="largest uploaded file (default %(default)g)")
-    add("--max-pixels", type=float, default=50, metavar="N", help="largest image in megapixels (default %(default)g)")
+    add("--max-pixels", type=float, default=25, metavar="N", help="largest image in megapixels (default %(default)g)")
     add("--open", action="store_true", help="open the page in the browser")
     add("--threshold", type=float, default=0.4, metavar="S", help="initial score threshold (default %(default)s)")
     add("--size", type=int, default=0, metavar="N", help="shorter side of the network's input (default: the config's)")

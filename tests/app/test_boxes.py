@@ -1,6 +1,7 @@
 """Pasted boxes: accepted forms, clipping, and error messages."""
 
 import json
+import time
 
 import pytest
 
@@ -82,11 +83,34 @@ def test_boxes_are_clipped_to_the_image() -> None:
         ('{"annotations": [{"bbox": [1, 2, 3, 4]}], "categories": [1]}', "no id and name"),
         ('{"annotations": [', "^the JSON text cannot be parsed: .*line 1"),
         ('{"shapes": []}', "^box 1 is neither a list"),
+        ("[" * 100_000, "cannot be parsed"),
+        (f"[[1, 2, 3, 1{'0' * 400}]]", "^box 1: a box must be four numbers"),
+        ("[[true, 2, 3, 4]]", "^box 1: a box must be four numbers"),
+        (
+            '{"annotations": [{"image_id": [1]}, {"image_id": {}}], "images": 5}',
+            "images of the COCO JSON file are not a",
+        ),
+        (
+            '{"annotations": [{"image_id": 1}, {"image_id": 2}], "images": ["a"]}',
+            "images of the COCO JSON file are not a",
+        ),
+        ('[{"bbox": [1, 2, 3], "category_id": [1]}]', "^box 1: a box must be four numbers"),
+        (f"1 2 3 4 {'d' * 900}", "^line 1: the network has no class 'd{40}'; its"),
+        (f"1 2 3 4 {'d' * 2000}", "^line 1: '1 2 3 4 d{32}' is not a box"),
     ],
 )
 def test_mistakes_are_named(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         parse_boxes(text, NAMES, SIZE)
+
+
+def test_long_numbers_do_not_take_long() -> None:
+    digits = "1" * 240
+    for text in (f"{digits} {digits} {digits} {digits}|", "1" * 900_000, f"1{' ' * 900_000}|", "[" + "1" * 900_000):
+        start = time.monotonic()
+        with pytest.raises(ValueError, match=r"is not a box|cannot be parsed"):
+            parse_boxes(text, NAMES, SIZE)
+        assert time.monotonic() - start < 2
 
 
 def test_sides_must_be_numbers() -> None:

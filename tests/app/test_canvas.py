@@ -2,7 +2,6 @@
 
 import base64
 import io
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +13,6 @@ from depthbox.app.canvas import (
     HTML,
     PREVIEW_SIDE,
     STYLE,
-    UploadedFile,
     find_upload,
     read_boxes,
     show_image,
@@ -45,18 +43,22 @@ def test_boxes_of_a_wrong_form_are_refused(entry: object) -> None:
         read_boxes({"boxes": [entry]}, NAMES, (40, 60))
 
 
-def test_only_uploaded_files_are_read(tmp_path: Path) -> None:
-    folder = tmp_path / "uploads"
-    folder.mkdir()
-    inside = folder / "x" / "a.png"
-    value = {"file": {"path": str(inside)}, "name": "../../my photo.png"}
-    assert find_upload(value, folder) == UploadedFile(inside, "my photo.png")
-    for path in (str(tmp_path / "secret.png"), str(folder / ".." / "secret.png"), str(folder)):
+def test_files_are_named_by_references_only() -> None:
+    reference = f"depthbox_app_{'0f' * 16}"
+    assert find_upload({"file": {"path": reference}, "name": "../../my photo.png"}) == reference
+    for path in ("/etc/passwd", "secret.png", f"../{reference}", f"{reference}/x", reference.upper(), f"{reference}\n"):
         with pytest.raises(ValueError, match="not uploaded by this page"):
-            find_upload({"file": {"path": path}}, folder)
+            find_upload({"file": {"path": path}})
     for nothing in (None, EMPTY, {"file": {"path": 3}}):
         with pytest.raises(ValueError, match="upload an image first"):
-            find_upload(nothing, folder)
+            find_upload(nothing)
+
+
+def test_the_number_of_boxes_is_limited() -> None:
+    entries = [{"box": [1, 1, 5, 5]}] * 4
+    assert len(read_boxes({"boxes": entries}, NAMES, (40, 60), 4)) == 4
+    with pytest.raises(ValueError, match=r"^4 boxes are too many: at most 3 per image$"):
+        read_boxes({"boxes": entries}, NAMES, (40, 60), 3)
 
 
 def test_the_page_gets_a_small_image_and_the_true_size() -> None:

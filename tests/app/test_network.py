@@ -72,6 +72,12 @@ def test_large_images_are_possible(network: TrialNetwork) -> None:
     assert found.area > 0 and x >= 999 and y >= 499 and x + width <= 3001 and y + height <= 2501
 
 
+def test_the_time_of_a_computation_is_limited(network: TrialNetwork, photo: Path) -> None:
+    boxes = [GivenBox((30.0, 20.0, 90.5, 80.0), 2)] * 2
+    with pytest.raises(ValueError, match=r"^the masks of 2 boxes take too long, 0 are done: use fewer boxes"):
+        network.mask_boxes(read_image(photo), boxes, "a.png", seconds=0)
+
+
 def test_mistakes_are_named(run: Path) -> None:
     with pytest.raises(ValueError, match="names 2 classes, the network has 8"):
         load_trial_network(load(), str(run / "model_final.pth"), classes="cat,dog")

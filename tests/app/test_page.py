@@ -1,131 +1,13 @@
 """The page in a browser: upload, detection, drawn boxes, masks and the downloaded JSON file."""
 
-import contextlib
-import io
-import threading
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from browser import needs_browser
-from pycocotools.coco import COCO
 
-from depthbox.app.network import TrialNetwork
-from depthbox.app.page import build_page
-from depthbox.app.server import find_url, make_server, make_upload_folder, open_port
+from .conftest import DESKTOP, PHONE, Tab
 
 pytest.importorskip("gradio", reason="pip install 'depthbox[app]'")
-DESKTOP, PHONE = (1280, 900), (390, 844)
-
-
-@dataclass
-class Tab:
-    """A page in the browser, and its faults.
-
-    Attributes:
-        page: of Playwright.
-        url: address of the server.
-        faults: error messages of the console and requests to other hosts.
-    """
-
-    page: Any
-    url: str
-    faults: list[str] = field(default_factory=list)
-
-    def watch(self) -> None:
-        self.page.on("console", lambda message: self.faults.append(message.text) if message.type == "error" else None)
-        self.page.on("pageerror", lambda error: self.faults.append(str(error)))
-        self.page.on("request", lambda request: self._check(request.url))
-
-    def _check(self, url: str) -> None:
-        if not url.startswith((f"{self.url}/", "data:", "blob:")):
-            self.faults.append(url)
-
-    def open(self) -> None:
-        self.page.goto(self.url)
-        self.page.wait_for_selector(".db-choose")
-
-    def give(self, path: Path) -> None:
-        self.page.set_input_files(".db-input", str(path))
-        self.page.wait_for_selector(".db-layer")
-        self.page.wait_for_selector(".db-drop", state="hidden")
-
-    def drag(self, box: tuple[float, float, float, float], size: tuple[int, int]) -> None:
-        """Draw a box x, y, width, height in pixels of an image of (height, width)."""
-        self.page.locator(".db-layer").scroll_into_view_if_needed()
-        area = self.page.locator(".db-layer").bounding_box()
-        corners = [(box[0], box[1]), (box[0] + box[2], box[1] + box[3])]
-        (x0, y0), (x1, y1) = (
-            (area["x"] + x * area["width"] / size[1], area["y"] + y * area["height"] / size[0]) for x, y in corners
-        )
-        self.page.mouse.move(x0, y0)
-        self.page.mouse.down()
-        self.page.mouse.move((x0 + x1) / 2, (y0 + y1) / 2)
-        self.page.mouse.move(x1, y1)
-        self.page.mouse.up()
-
-    def download(self, folder: Path) -> COCO:
-        with self.page.expect_download() as waited:
-            self.page.click("#download")
-        path = folder / waited.value.suggested_filename
-        waited.value.save_as(path)
-        with contextlib.redirect_stdout(io.StringIO()):
-            return COCO(str(path))
-
-    def fits(self) -> bool:
-        """Return whether no part of the page is wider than the window or overlaps another one."""
-        return self.page.evaluate(
-            """() => {
-                const parts = ['#head', '#canvas', '#text', '#find', '#mask', '#least', '#by', '#view', '#download'];
-                const areas = parts.map((name) => document.querySelector(name)).filter(Boolean)
-                    .map((part) => part.getBoundingClientRect()).filter((area) => area.width && area.height);
-                const apart = (a, b) => a.right <= b.left + 1 || b.right <= a.left + 1
-                    || a.bottom <= b.top + 1 || b.bottom <= a.top + 1;
-                const inside = areas.every((area) => area.left >= 0 && area.right <= innerWidth);
-                return inside && document.documentElement.scrollWidth <= innerWidth
-                    && areas.every((a, n) => areas.slice(n + 1).every((b) => apart(a, b)));
-            }"""
-        )
-
-
-@pytest.fixture(scope="module")
-def url(network: TrialNetwork) -> Iterator[str]:
-    """URL of the server, which runs in a thread."""
-    with make_upload_folder() as folder, open_port("127.0.0.1", 0) as listener:
-        server = make_server(build_page(network, folder, threshold=0.0))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-        thread.start()
-        yield find_url(listener)
-        server.should_exit = True
-        thread.join(timeout=10)
-        assert not thread.is_alive()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    program = needs_browser()
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield started
-        started.close()
-
-
-@pytest.fixture
-def tab(browser: Any, url: str, request: pytest.FixtureRequest) -> Iterator[Tab]:
-    width, height = getattr(request, "param", DESKTOP)
-    context = browser.new_context(viewport={"width": width, "height": height}, has_touch=width < height)
-    context.set_default_timeout(20_000)
-    tab = Tab(context.new_page(), url)
-    tab.watch()
-    tab.open()
-    yield tab
-    context.close()
-    assert not tab.faults, tab.faults
 
 
 @pytest.mark.parametrize("tab", [DESKTOP, PHONE], indirect=True, ids=["desktop", "phone"])

@@ -83,6 +83,9 @@ def test_masks_are_decoded_at_the_drawn_size() -> None:
     assert masks.shape == (2, 80, 120) and masks[0].mean() == pytest.approx(400 / 2400, rel=0.05)
     assert (masks[0] != expected).sum() <= 4  # the corners
     assert decode_masks((), (80, 120)).shape == (0, 80, 120)
+    small = np.zeros((4, 6), dtype=bool)
+    small[1:2, 1:3] = True  # a tenth of the size: nine of ten rows are not needed
+    assert (decode_masks(OBJECTS, (4, 6))[0] & small).sum() == 2 and decode_masks(OBJECTS, (4, 6))[0].sum() <= 6
 
 
 def test_each_object_has_its_color() -> None:

@@ -1,14 +1,36 @@
-"""Port and URL of the page, and the folder of uploads."""
+"""Port, URL and token of the page, and what Gradio checks behind the guard."""
 
+import contextlib
 import os
 import re
 import socket
 import sys
+import threading
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from depthbox.app.server import find_url, make_upload_folder, open_port
+from depthbox.app.actions import Actions
+from depthbox.app.folder import make_upload_folder
+from depthbox.app.network import TrialNetwork
+from depthbox.app.page import build_page
+from depthbox.app.server import Address, choose_token, find_url, make_server, open_port, serve
+from depthbox.app.storage import DownloadStore, UploadStore
 from depthbox.app.support import import_gradio
+
+
+def make_actions(network: TrialNetwork, folder: Path) -> Actions:
+    return Actions(network, UploadStore(folder), DownloadStore())
+
+
+def wait_for_answer(url: str) -> Any:
+    """Open a URL without a proxy and with cookies; the socket listens already, so the request waits for the server."""
+    import http.cookiejar
+    import urllib.request
+
+    cookies = urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar())
+    return urllib.request.build_opener(urllib.request.ProxyHandler({}), cookies).open(url, timeout=60)
 
 
 def test_a_port_in_use_is_named() -> None:
@@ -34,17 +56,60 @@ def test_the_address_is_one_for_a_browser_here() -> None:
             pass  # the socket listens already
 
 
-def test_uploads_are_removed_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GRADIO_TEMP_DIR", "mine")
-    with make_upload_folder() as folder:
-        (folder / "a").mkdir()
-        (folder / "a" / "b.png").write_bytes(b"x")
-        assert os.environ["GRADIO_TEMP_DIR"] == str(folder)
-    assert not folder.exists() and os.environ["GRADIO_TEMP_DIR"] == "mine"
-    monkeypatch.delenv("GRADIO_TEMP_DIR")
-    with make_upload_folder():
-        pass
-    assert "GRADIO_TEMP_DIR" not in os.environ
+@pytest.mark.parametrize(
+    ("host", "token", "expected"),
+    [
+        ("127.0.0.1", None, ""),
+        ("127.0.0.1", "long enough", "long enough"),
+        ("127.0.0.1", "", "random"),
+        ("0.0.0.0", None, "random"),
+        ("0.0.0.0", "long enough", "long enough"),
+    ],
+)
+def test_other_addresses_than_loopback_have_a_token(host: str, token: str | None, expected: str) -> None:
+    with open_port(host, 0) as listener:
+        chosen = choose_token(listener, token)
+        assert (
+            len(chosen) == 32 and chosen != choose_token(listener, token)
+            if expected == "random"
+            else chosen == expected
+        )
+
+
+def test_the_printed_address_contains_the_token(network: TrialNetwork, tmp_path: Path) -> None:
+    pytest.importorskip("gradio", reason="pip install 'depthbox[app]'")
+    actions, lines = make_actions(network, tmp_path), []
+    with open_port("0.0.0.0", 0) as listener:
+        port = listener.getsockname()[1]
+        thread = threading.Thread(
+            target=serve, args=(build_page(actions), actions, listener, Address("0.0.0.0", (), "secret-12")),
+            kwargs={"report": lines.append}, daemon=True,
+        )  # fmt: skip
+        thread.start()
+        url = f"http://127.0.0.1:{port}/?token=secret-12"
+        with contextlib.closing(wait_for_answer(url)) as answer:
+            assert answer.status == 200
+    assert lines[0] == f"DepthBox is at {url} (Ctrl-C ends it)"
+    assert lines[1] == f"Other machines find it at http://{socket.gethostname()}:{port}/?token=secret-12"
+    assert "not encrypted" in lines[2] and len(lines) == 3
+
+
+def test_gradio_itself_refuses_foreign_files(network: TrialNetwork, tmp_path: Path) -> None:
+    """The guard is not the only protection: behind it, Gradio checks the paths as well."""
+    pytest.importorskip("gradio", reason="pip install 'depthbox[app]'")
+    from starlette.testclient import TestClient
+
+    secret = tmp_path / "secret.txt"
+    secret.write_text("SECRET")
+    with make_upload_folder() as folder, open_port("127.0.0.1", 0) as listener:
+        actions = make_actions(network, folder)
+        guard = make_server(build_page(actions), actions, listener).config.app
+        file = {"path": str(secret), "meta": {"_type": "gradio.FileData"}}
+        call = {"data": [{"file": file, "boxes": []}], "fn_index": 0, "session_hash": "a"}
+        with TestClient(guard.application, raise_server_exceptions=False) as client:
+            answer = client.post("/gradio_api/run/predict", json=call)
+            assert answer.status_code == 500 and "SECRET" not in answer.text and str(tmp_path) not in answer.text
+            assert not [path for path in folder.rglob("*") if path.name == secret.name]
 
 
 def test_missing_gradio_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

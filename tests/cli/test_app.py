@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from depthbox.app.limits import Limits
 from depthbox.app.server import open_port
 from depthbox.cli import app
 from depthbox.cli.main import main, parse
@@ -22,6 +23,10 @@ from depthbox.config import load_config
         (["--threshold", "40"], "--threshold must be a score between 0 and 1, not 40"),
         (["--size", "8"], "--size must be 32 pixels or more"),
         (["--port", "70000"], "--port must be from 0 to 65535"),
+        (["--token", "short"], "--token must have 8 characters or more"),
+        (["--allow-host", "http://gpu7"], "--allow-host takes a name or NAME:PORT"),
+        (["--max-upload", "0"], "--max-upload must be a number from 0.01 to 10000, not 0"),
+        (["--max-pixels", "nan"], "--max-pixels must be a number from 0.01 to 10000, not nan"),
     ],
 )
 def test_numbers_out_of_range_are_refused(capsys, words, message):
@@ -54,7 +59,33 @@ def test_help_has_examples():
     assert (arguments.host, arguments.port, arguments.open, arguments.threshold) == ("127.0.0.1", 7860, False, 0.4)
 
 
-def test_the_page_is_served_until_ctrl_c(tmp_path: Path):
+def test_options_of_access_and_limits():
+    words = [
+        "--weights",
+        "w",
+        "--allow-host",
+        "a",
+        "--allow-host",
+        "b:8000",
+        "--max-upload",
+        "2",
+        "--max-pixels",
+        "0.5",
+    ]
+    arguments = parse(app, words)
+    assert arguments.allow_host == ["a", "b:8000"] and arguments.token is None
+    limits = app.make_limits(arguments)
+    assert (limits.upload_bytes, limits.pixels, limits.boxes) == (2_000_000, 500_000, 300)
+    assert app.make_limits(parse(app, ["--weights", "w"])) == Limits()
+    assert parse(app, ["--weights", "w", "--token"]).token == ""  # a random one
+    assert parse(app, ["--token", "long-enough", "--weights", "w"]).token == "long-enough"
+
+
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), pytest.param(signal.SIGHUP, 129, marks=pytest.mark.slow)],
+)
+def test_the_page_is_served_until_a_signal(tmp_path: Path, number: signal.Signals, status: int):
     pytest.importorskip("gradio", reason="pip install 'depthbox[app]'")
     import torch
     from detectron2.modeling import build_model
@@ -82,9 +113,9 @@ def test_the_page_is_served_until_ctrl_c(tmp_path: Path):
         with opener.open(url[0], timeout=30) as answer:
             assert answer.status == 200 and b"DepthBox" in answer.read()
         assert list(tmp_path.glob("depthbox_app_*"))
-        running.send_signal(signal.SIGINT)
+        running.send_signal(number)
         message = running.communicate(timeout=20)[1]
     finally:
         running.kill()
-    assert running.returncode == 130 and "the page is closed" in message and "Traceback" not in message
+    assert running.returncode == status and "the page is closed" in message and "Traceback" not in message
     assert not list(tmp_path.glob("depthbox_app_*"))

@@ -45,7 +45,7 @@ class Access:
             header: content of the ``Cookie`` header.
 
         Returns:
-            The id, "" if there is no cookie that this server has made.
+            The id; "" without a cookie that this server has made.
         """
         for part in header.split(";"):
             name, _, value = part.strip().partition("=")
