@@ -14,6 +14,7 @@ import torch
 from detectron2.data import DatasetFromList
 from torch.utils.data import Dataset
 
+from ..errors import UserError
 from ..io.images import ImageError
 from .sampler import Sample
 
@@ -23,7 +24,7 @@ Mapper = Callable[[Record], Record | None]
 MAX_UNREADABLE = 10
 
 
-class SampleError(RuntimeError):
+class SampleError(UserError, RuntimeError):
     """A sample that cannot be loaded. The message names the image file and the cause."""
 
 
