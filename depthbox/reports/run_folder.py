@@ -13,15 +13,16 @@ import re
 import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from detectron2.utils import comm
 
 from .. import __version__
 from ..io.files import atomic_open
+from ..io.yaml_files import parse_yaml
 from ..visualization.curves import read_metrics
 
 NOTE = "run.json"
@@ -152,7 +153,7 @@ def read_run(folder: str | os.PathLike[str]) -> RecordedRun:
         raise ValueError(f"{folder / 'metrics.json'} has no numbers yet; wait until training has written some")
     log = _read_log(folder / "log.txt")
     note = _parse(folder / NOTE, json.loads)
-    config = _parse(folder / "config.yaml", yaml.safe_load)
+    config = _parse(folder / "config.yaml", partial(parse_yaml, name="config.yaml"))
     return RecordedRun(
         folder=folder,
         series=series,
@@ -172,7 +173,7 @@ def _parse(path: Path, parse: Callable[[str], Any]) -> dict[str, Any]:
     """Return the content of a JSON or YAML file; {} if the file does not exist."""
     try:
         tree = parse(_read_text(path) or "{}")
-    except (ValueError, yaml.YAMLError) as error:
+    except ValueError as error:
         raise ValueError(f"{path} is broken ({' '.join(str(error).split())}); move it away") from error
     if not isinstance(tree, dict):
         raise ValueError(f"{path} is broken (it does not hold a mapping); move it away")

@@ -74,7 +74,7 @@ def test_weights_of_an_installed_package_of_another_library(tmp_path, monkeypatc
     (package / "models").mkdir(parents=True)
     (package / "__init__.py").write_text("")
     torch.save(foreign, package / "models" / "net.pth")
-    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(timm_weights, "list_package_folders", lambda: [tmp_path])
     backbone = TimmBackbone("mobilenetv2_100", weights="package:made_up_weights")
     own = list(backbone.network.state_dict().values())
     for value, given in zip(own, foreign.values(), strict=False):
