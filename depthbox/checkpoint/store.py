@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import pickle
@@ -18,11 +17,11 @@ from torch import Tensor
 
 from ..io.files import atomic_open
 from .divergence import check_finite
+from .evaluations import read_evaluation, write_evaluation
 from .weights import fetch_local_path, read_content, select_weights
 
 State = dict[str, Any]
 POINTER = "last_checkpoint"
-EVALUATED = "last_evaluation"
 FINAL = "model_final"
 BEST = "model_best"
 TEACHER_HOOK = "SelfDistillation"  # the hook in the trainer's state whose state holds the teacher
@@ -87,28 +86,11 @@ class CheckpointStore:
     @property
     def last_evaluated(self) -> int:
         """Number of iterations done at the last finished evaluation. Setting it writes it to disk."""
-        try:
-            return int((self.folder / EVALUATED).read_text().partition("\n")[0])
-        except (OSError, ValueError):
-            return 0
+        return read_evaluation(self.folder)[0]
 
     @last_evaluated.setter
     def last_evaluated(self, iterations: int) -> None:
-        self.record_evaluation(iterations, {})
-
-    @property
-    def last_results(self) -> dict[str, Any]:
-        """Results of the last finished evaluation; empty if they are unknown."""
-        try:
-            results = json.loads((self.folder / EVALUATED).read_text().partition("\n")[2])
-        except (OSError, ValueError):
-            return {}
-        return results if isinstance(results, dict) else {}
-
-    def record_evaluation(self, iterations: int, results: Mapping[str, Any]) -> None:
-        """Write the number of iterations done at a finished evaluation, and its results."""
-        with atomic_open(self.folder / EVALUATED) as file:
-            file.write(f"{iterations}\n{json.dumps(results, default=float)}\n".encode())
+        write_evaluation(self.folder, iterations, {})
 
     def load_latest(self) -> State | None:
         """Read the newest complete checkpoint, the same one on all processes; return None if there is none.

@@ -11,6 +11,7 @@ from detectron2.engine import HookBase, hooks
 from detectron2.evaluation.testing import flatten_results_dict
 from detectron2.utils import comm
 
+from ..checkpoint.evaluations import read_evaluation, write_evaluation
 from ..evaluation.run import find_metric
 from ..reports.diagnosis import LIVE_RULES, HealthRule
 
@@ -84,9 +85,8 @@ class Evaluation(HookBase):
 
     def _repeat_results(self) -> bool:
         """Take the results of an evaluation of the resumed checkpoint from the disk; return whether there were any."""
-        store = self.trainer.store
-        known = store.last_evaluated >= self.trainer.start_iter
-        known, results = comm.all_gather((known, store.last_results if known else {}))[0]
+        iterations, results = read_evaluation(self.trainer.store.folder)
+        known, results = comm.all_gather((iterations >= self.trainer.start_iter, results))[0]
         if known and comm.is_main_process():
             self.trainer.results = results
             self._put(results)
@@ -102,7 +102,7 @@ class Evaluation(HookBase):
         values = self._put(results)
         if comm.is_main_process():
             self._keep_best(values, iteration)
-            self.trainer.store.record_evaluation(iteration + 1, results)
+            write_evaluation(self.trainer.store.folder, iteration + 1, results)
         comm.synchronize()
 
     def _keep_best(self, values: Mapping[str, float], iteration: int) -> None:

@@ -44,7 +44,7 @@ def launch(
     """Run ``main()`` in every process of a training run.
 
     Under ``torchrun`` this process is one of the group, and ``num_machines`` is ignored. Otherwise a single process
-    runs here, and several are started. They end with this one, even if it is killed, and all end when one of them fails.
+    runs here, and several are started. They end with this one, even if it is killed, and all end when one fails.
 
     Args:
         main: a function of a module, or a ``functools.partial`` of one; it is pickled for other processes.

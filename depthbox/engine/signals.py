@@ -35,6 +35,11 @@ class StopSignals:
         self._interruptible = False
         self._no_flags: Tensor | None = None
 
+    @property
+    def agreed(self) -> int:
+        """Signal after which all processes of a group stop together; 0 = none, or a single process."""
+        return self._agreed
+
     @contextlib.contextmanager
     def deferred(self) -> Iterator[None]:
         """Record signals during a block.
@@ -55,8 +60,8 @@ class StopSignals:
         Raises:
             Stopped: at a signal, also at one that arrived before.
         """
-        if self._received:
-            raise Stopped(self._received)
+        if number := self._agreed or self._received:
+            raise Stopped(number)
         self._interruptible = True
         try:
             yield

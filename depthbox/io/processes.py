@@ -17,6 +17,7 @@ from ..errors import Stopped
 STOP_SIGNALS = tuple(
     signal.Signals[name] for name in ("SIGTERM", "SIGINT", "SIGHUP") if name in signal.Signals.__members__
 )
+ENDING_SIGNALS = tuple(number for number in STOP_SIGNALS if number != signal.SIGINT)
 # Programs such as timeout, and a terminal whose processes forward Ctrl-C, send one request twice. A signal within this
 # time after the first one repeats it.
 REPEAT_SECONDS = 0.5

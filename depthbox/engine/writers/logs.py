@@ -102,7 +102,7 @@ class _LogFile(logging.Handler):
         super().close()
 
 
-class _ConsoleHandler(logging.StreamHandler):  # type: ignore[type-arg]
+class _ConsoleHandler(logging.StreamHandler):
     """Handler of the console; a terminal or pipe that was closed does not stop training."""
 
     def handleError(self, record: logging.LogRecord) -> None:
