@@ -38,7 +38,7 @@ def start(entry, folder, processes=1, resume=False, **keys):
 
 
 def finish(process):
-    output, _ = process.communicate(timeout=120)
+    output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, output
     return output
 
@@ -49,7 +49,7 @@ def weights(folder):
 
 def kill_at_random(process, folder, random_number):
     """Wait for a checkpoint, and kill the process at a random moment within the next 20 steps."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     while not list(folder.glob("model_*.pth")) and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.01)
     time.sleep(random_number * 0.4)
@@ -105,7 +105,7 @@ def test_two_processes_equal_one(entry, tmp_path):
 @pytest.mark.slow
 def test_all_processes_stop_at_a_non_finite_loss(entry, tmp_path):
     process = start(entry, tmp_path, processes=2, TOY__POISON_ID=3)
-    output, _ = process.communicate(timeout=120)
+    output, _ = process.communicate(timeout=300)
     assert process.returncode != 0
     assert "loss_box = nan on image" in output and "image 3 (" in output
 
@@ -114,7 +114,7 @@ def test_all_processes_stop_at_a_non_finite_loss(entry, tmp_path):
 def test_torchrun(entry, tmp_path):
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     script = [str(TOY), "1", "new", *toy_overrides(entry, tmp_path)]
-    result = subprocess.run([*command, *script], env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
+    result = subprocess.run([*command, *script], env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
     assert result.returncode == 0, result.stderr
     assert "2 processes on cpu" in result.stdout
 

@@ -46,7 +46,10 @@ class MetricsState(HookBase):
         self._saved = {}
 
     def state_dict(self) -> dict[str, Any]:
-        """Return {metric: {"values": [[value, iteration], ...], "smooth": bool}} of the last ``WINDOW`` values."""
+        """Return {metric: {"values": [[value, iteration], ...], "smooth": bool}} of the last ``WINDOW`` values.
+
+        Times are left out: they belong to a process, and Detectron2 does not measure its first steps.
+        """
         storage = self.trainer.storage
         hints = storage.smoothing_hints()
         return {
@@ -55,6 +58,7 @@ class MetricsState(HookBase):
                 "smooth": bool(hints[name]),
             }
             for name, history in storage.histories().items()
+            if not name.endswith("time")
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -85,7 +89,8 @@ class MetricsWriting(HookBase):
             self._written = start - 1
         self._writers = list(self._build(self._written + 1))
         self._last_output = time.monotonic()
-        if 0 < start < self.trainer.max_iter and start % self._period == 0 and self._written < start - 1:
+        due = start % self._period == 0 or start >= self.trainer.max_iter
+        if 0 < start and due and self._written < start - 1:
             self._write(console=False)
 
     def after_step(self) -> None:

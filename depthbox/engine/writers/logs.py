@@ -109,7 +109,7 @@ class _ConsoleHandler(logging.StreamHandler):
         if not isinstance(sys.exc_info()[1], OSError):
             super().handleError(record)
             return
-        with contextlib.suppress(OSError, ValueError):  # so that no later flush fails
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # so that no later flush fails
             os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
 
 

@@ -45,9 +45,9 @@ class TensorBoardWriter(EventWriter):
         name = f"events.out.tfevents.{stamp:010d}.{socket.gethostname()}.{os.getpid()}.0"
         self._file = AppendedFile(Path(folder) / name)
         self._append(file_version="brain.Event:2")
-        if start_iter > 0:  # running viewers forget the steps that were removed
+        if first_image > 0:  # running viewers forget the steps from here on
             start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
-            self._append(step=start_iter, session_log=start)
+            self._append(step=max(start_iter, first_image), session_log=start)
 
     def write(self) -> None:
         """Append the scalars since the last call."""
