@@ -146,7 +146,7 @@ def test_a_signal_in_an_evaluation_stops_it_and_keeps_the_work(entry, tmp_path, 
 
     with monkeypatch.context() as patch:
         patch.setattr("depthbox.engine.trainer.evaluate_network", evaluate)
-        with pytest.raises(Stopped, match="after iteration 8 of 26; checkpoint .*model_0000007"):
+        with pytest.raises(Stopped, match=r"after iteration 8 of 26; checkpoint .*model_0000007"):
             run(cfg)
     assert finished == []
     run(config(entry, tmp_path), resume=True)
@@ -160,7 +160,9 @@ def test_a_finished_run_changes_nothing(entry, tmp_path, capsys):
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     again = run(cfg, resume=True)
     assert "is finished: all 26 iterations are done" in capsys.readouterr().out
-    assert again["bbox"].keys() == results["bbox"].keys() and again["bbox"]["AP"] == pytest.approx(results["bbox"]["AP"])
+    assert again["bbox"].keys() == results["bbox"].keys() and again["bbox"]["AP"] == pytest.approx(
+        results["bbox"]["AP"]
+    )
     after = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     assert (tmp_path / "report.html").is_file()  # it was missing
     assert {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)} <= {

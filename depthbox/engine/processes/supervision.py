@@ -25,6 +25,7 @@ _SECONDS_TO_REPORT = 0.5  # after the first failure, for processes that fail at 
 _SECONDS_TO_END = 5.0  # after SIGTERM, until SIGKILL
 _SECONDS_TO_SAVE = 25.0  # the same after a request to stop, for the checkpoint
 _POLL_SECONDS = 0.2
+_TRACKER = "ignore::UserWarning:multiprocessing.resource_tracker"
 
 
 def run_ranks(
@@ -65,6 +66,10 @@ class _Ranks:
 
     def start(self, main: Callable[[], Any]) -> None:
         """Start all processes; signals reach them when they are ready to handle them."""
+        # Semaphores of a process that was killed are removed by multiprocessing, with a warning that explains nothing.
+        warnings = os.environ.get("PYTHONWARNINGS", "")
+        if _TRACKER not in warnings:
+            os.environ["PYTHONWARNINGS"] = ",".join(filter(None, [warnings, _TRACKER]))
         context = multiprocessing.get_context("spawn")
         previous = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)  # inherited
         try:
@@ -74,6 +79,8 @@ class _Ranks:
                 self._processes.append(process)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, previous)
+        if self._requested:  # meanwhile
+            self._signal(self._requested)
 
     def wait(self) -> None:
         """Wait for the end of all processes; after the first failure, end the others."""
