@@ -13,7 +13,8 @@ import yaml
 
 from ..io.files import atomic_open
 from ..io.yaml_files import read_yaml
-from .run_files import EVALUATED, POINTER, sync_folder
+from .evaluations import EVALUATED
+from .run_files import POINTER, sync_folder
 
 # Files and folders that a training run writes. The pointer is first: without it nothing is resumed by mistake.
 RUN_FILES = (

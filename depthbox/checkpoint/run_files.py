@@ -7,7 +7,6 @@ import re
 from pathlib import Path
 
 POINTER = "last_checkpoint"
-EVALUATED = "last_evaluation"
 FINAL = "model_final"
 BEST = "model_best"
 NUMBERED = re.compile(r"model_\d{7,}\.pth")

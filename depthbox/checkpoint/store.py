@@ -21,9 +21,9 @@ from .divergence import (
     format_divergence_advice,
     read_vitals,
 )
+from .evaluations import read_evaluation, write_evaluation
 from .run_files import (
     BEST,
-    EVALUATED,
     NUMBERED,
     POINTER,
     list_checkpoints,
@@ -106,15 +106,11 @@ class CheckpointStore:
     @property
     def last_evaluated(self) -> int:
         """Number of iterations done at the last finished evaluation. Setting it writes it to disk."""
-        try:
-            return int((self.folder / EVALUATED).read_text())
-        except (OSError, ValueError):
-            return 0
+        return read_evaluation(self.folder)[0]
 
     @last_evaluated.setter
     def last_evaluated(self, iterations: int) -> None:
-        with atomic_open(self.folder / EVALUATED) as file:
-            file.write(str(iterations).encode())
+        write_evaluation(self.folder, iterations, {})
 
     def load_latest(self) -> State | None:
         """Read the newest sound checkpoint, the same one on all processes; return None if there is none.

@@ -23,6 +23,7 @@ from pathlib import Path
 from types import ModuleType
 
 from ..errors import MISTAKE, MISTAKES, Stopped, describe_error
+from ..io.processes import ENDING_SIGNALS, raise_on_signals
 
 COMMANDS = (
     "check", "depth", "train", "eval", "predict", "label", "app", "export", "visualize", "report", "doctor",
@@ -120,7 +121,8 @@ def _run_guarded(job: Callable[[], int | None], name: str, *, debug: bool, stopp
     """Run a job and return its exit status; a mistake or a request to stop is printed as one line."""
     _prepare_streams(debug)
     try:
-        status = int(job() or 0)
+        with raise_on_signals(ENDING_SIGNALS):  # cleans up; Ctrl-C does so anyway
+            status = int(job() or 0)
         sys.stdout.flush()
         return status
     except BrokenPipeError:  # as in `depthbox check ... | head`

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import functools
-import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -91,59 +90,64 @@ def launch_run(arguments: argparse.Namespace, cfg: CfgNode, main: Callable[[], A
     """Start ``main`` in the requested number of processes.
 
     Raises:
-        ValueError: more processes than the machine allows, an unreadable image, a loss that is not finite.
+        ValueError: more processes than the machine allows, an unreadable image, a process that failed.
+        FloatingPointError: a loss is not finite.
+        Stopped: a signal.
     """
-    from ..data.loader import SampleError
     from ..engine import launch
 
-    try:
-        launch(
-            main,
-            num_processes=num_gpus or 1,
-            num_machines=arguments.num_machines,
-            machine_rank=arguments.machine_rank,
-            dist_url=arguments.dist_url,
-            device=cfg.MODEL.DEVICE,
-        )
-    except (SampleError, FloatingPointError) as error:  # their messages name the remedy
-        raise ValueError(str(error)) from error
+    launch(
+        main,
+        num_processes=num_gpus or 1,
+        num_machines=arguments.num_machines,
+        machine_rank=arguments.machine_rank,
+        dist_url=arguments.dist_url,
+        device=cfg.MODEL.DEVICE,
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Train and print the next steps; return the exit status.
+    """Train, see ``train``; return the exit status.
 
     Raises:
-        ValueError, OSError, ImportError: wrong options, config or data.
+        ValueError, OSError, ImportError: see ``train``.
     """
-    cfg = train(arguments)
-    main = not int(os.environ.get("RANK", "0")) and not arguments.machine_rank
-    if main and not arguments.dry_run:
-        show(format_next_steps(cfg))
+    train(arguments)
     return 0
 
 
 def train(arguments: argparse.Namespace) -> CfgNode:
-    """Train, or plan the training run with --dry-run; return the config of the run.
+    """Train and print the next steps, or only plan with --dry-run; return the config of the run.
 
     Raises:
         ValueError, OSError, ImportError: wrong options, config or data.
     """
+    from ..custom_data.plan_table import format_plan
+    from ..engine.launch import find_outer_group
     from ..engine.run import run as run_engine
+    from ..io.folder_lock import lock_folder
 
     options = merge_settings(arguments)
     words = [*_check_overrides(options, arguments.settings), *arguments.overrides]
-    main = not int(os.environ.get("RANK", "0")) and not arguments.machine_rank
+    group = find_outer_group(options.get("num_gpus") or 1)
+    main = not (group.rank if group is not None else arguments.machine_rank)
     data: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
     if "data" in options:
-        own = _plan_own_run(arguments, options, words, main)
+        processes = group.world_size if group is not None else options.get("num_gpus", 1) * arguments.num_machines
+        own = _plan_own_run(arguments, options, words, processes)
         cfg = own.cfg
-        data = _written_data(own, arguments) if main else data
+        if main:
+            show(format_plan(own))
+            data = _written_data(own, arguments)
     else:
         cfg = _load_file(arguments, options, words)
     job = functools.partial(run_engine, cfg, resume=arguments.resume, command=shlex.join(sys.argv))
-    with data:
-        if not arguments.dry_run:
-            launch_run(arguments, cfg, job, options.get("num_gpus"))
+    with lock_folder(cfg.OUTPUT_DIR, "training run") if main else contextlib.nullcontext(), data:
+        if arguments.dry_run:
+            return cfg
+        launch_run(arguments, cfg, job, options.get("num_gpus"))
+    if main:
+        show(format_next_steps(cfg))
     return cfg
 
 
@@ -171,20 +175,18 @@ def format_next_steps(cfg: CfgNode) -> str:
     return "next:  " + "\n       ".join(steps)
 
 
-def _plan_own_run(arguments: argparse.Namespace, options: Mapping[str, Any], words: list[str], main: bool) -> OwnRun:
+def _plan_own_run(
+    arguments: argparse.Namespace, options: Mapping[str, Any], words: list[str], processes: int
+) -> OwnRun:
     from ..custom_data.plan import OwnTraining, configure_own
-    from ..custom_data.plan_table import format_plan
     from ..custom_data.prepare import require_same_splits
 
     if arguments.config_file:
         raise ValueError("--data makes its own config: leave out --config-file, or give keys as KEY VALUE")
-    processes = int(os.environ.get("WORLD_SIZE", options.get("num_gpus", 1) * arguments.num_machines))
     training = OwnTraining.from_options(options, processes)
     own = configure_own(training, words, check=not (arguments.no_check or arguments.resume))
     if arguments.resume:
         require_same_splits(own.data)
-    if main:
-        show(format_plan(own))
     return own
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,6 +15,7 @@ from detectron2.data.samplers import InferenceSampler
 from detectron2.utils import comm
 from torch.utils.data import DataLoader
 
+from ..io.processes import die_with_parent, ignore_stop_signals
 from .sampler import ResumableBatchSampler, TrainingStream
 from .samples import LoadedSample, Mapper, Record, SampleBatches, SampleDataset, SampleError
 
@@ -88,9 +91,16 @@ def _build_loader(cfg: CfgNode, dataset: SampleDataset, **order: Any) -> SampleB
         num_workers=cfg.DATALOADER.NUM_WORKERS,
         pin_memory=torch.device(cfg.MODEL.DEVICE).type == "cuda",
         collate_fn=_as_list,
+        worker_init_fn=partial(_start_worker, os.getpid()),
         **order,
     )
     return SampleBatches(loader)
+
+
+def _start_worker(parent: int, number: int) -> None:
+    """Leave signals to the main process, and end with it."""
+    ignore_stop_signals()
+    die_with_parent(parent)
 
 
 def _as_list(batch: list[LoadedSample]) -> list[LoadedSample]:

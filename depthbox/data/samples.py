@@ -29,7 +29,7 @@ MAX_UNREADABLE = 10
 _NAMED = (DepthFileError, SizeMismatchError, UserError)
 
 
-class SampleError(RuntimeError):
+class SampleError(UserError, RuntimeError):
     """A sample that cannot be loaded. The message names the image file and the cause."""
 
 
@@ -184,7 +184,7 @@ class SampleBatches:
         return self._read(iter(self._loader))
 
     def _read(self, batches: Iterator[Sequence[LoadedSample]]) -> Iterator[list[Record]]:
-        for batch in batches:
+        while (batch := _next_batch(batches)) is not None:
             for sample in batch:
                 self._log(sample)
             records = [sample.record for sample in batch if sample.record is not None]
@@ -199,3 +199,16 @@ class SampleBatches:
         if sample.failure:
             self._logger.debug("%s", sample.details or sample.failure)
             raise SampleError(sample.failure)
+
+
+def _next_batch(batches: Iterator[Sequence[LoadedSample]]) -> Sequence[LoadedSample] | None:
+    """Return the next batch, None at the end; a worker process that was killed is a shortage of memory."""
+    try:
+        return next(batches, None)
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise SampleError(
+            f"a process that loads images has ended: {str(error).splitlines()[0]} Often the memory or the shared "
+            "memory is full: lower DATALOADER.NUM_WORKERS (0 = no such processes)"
+        ) from error

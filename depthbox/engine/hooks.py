@@ -12,6 +12,7 @@ from detectron2.engine import HookBase, hooks
 from detectron2.evaluation.testing import flatten_results_dict
 from detectron2.utils import comm
 
+from ..checkpoint.evaluations import read_evaluation, write_evaluation
 from ..evaluation.run import find_metric
 from ..reports.diagnosis import LIVE_RULES, HealthRule
 
@@ -93,9 +94,11 @@ class Evaluation(HookBase):
             return
         if comm.is_main_process():
             self._best = self._read_best()
-        missed = self._is_due(self.trainer.start_iter) and self.trainer.store.last_evaluated < self.trainer.start_iter
-        if comm.all_gather(missed)[0]:  # the run was stopped between a checkpoint and the end of its evaluation
-            self._evaluate(self.trainer.start_iter - 1)
+        if self._is_due(self.trainer.start_iter):
+            self.trainer.storage.iter = self.trainer.start_iter - 1
+            if not self._repeat_results():  # the run was stopped between a checkpoint and the end of its evaluation
+                self._evaluate(self.trainer.start_iter - 1)
+            self.trainer.storage.iter = self.trainer.start_iter
 
     def after_step(self) -> None:
         """Evaluate if it is due."""
@@ -104,18 +107,35 @@ class Evaluation(HookBase):
 
     def after_train(self) -> None:
         """Evaluate after the last iteration."""
-        if self.trainer.iter >= self.trainer.max_iter:  # not after a failure
+        if self.trainer.iter < self.trainer.max_iter:  # after a failure
+            return
+        finished = self.trainer.resumed and self.trainer.start_iter >= self.trainer.max_iter
+        if not (finished and self._repeat_results()):
             self._evaluate(self.trainer.max_iter - 1)
 
     def _is_due(self, done: int) -> bool:
         return self._period > 0 and 0 < done < self.trainer.max_iter and done % self._period == 0
 
-    def _evaluate(self, iteration: int) -> None:
-        values = {key: float(value) for key, value in flatten_results_dict(self.trainer.evaluate()).items()}
+    def _repeat_results(self) -> bool:
+        """Take the results of an evaluation of the resumed checkpoint from the disk; return whether there were any."""
+        iterations, results = read_evaluation(self.trainer.store.folder)
+        known, results = comm.all_gather((iterations >= self.trainer.start_iter, results))[0]
+        if known and comm.is_main_process():
+            self.trainer.results = results
+            self._put(results)
+        return known
+
+    def _put(self, results: Mapping[str, Any]) -> dict[str, float]:
+        values = {key: float(value) for key, value in flatten_results_dict(results).items()}
         self.trainer.storage.put_scalars(**values, smoothing_hint=False)
+        return values
+
+    def _evaluate(self, iteration: int) -> None:
+        results = self.trainer.evaluate()
+        values = self._put(results)
         if comm.is_main_process():
             self._keep_best(values, iteration)
-            self.trainer.store.last_evaluated = iteration + 1
+            write_evaluation(self.trainer.store.folder, iteration + 1, results)
         comm.synchronize()
 
     def _read_best(self) -> dict[str, Any] | None:

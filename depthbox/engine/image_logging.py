@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,7 +35,7 @@ class Panel:
     """A contact sheet of one image of a batch.
 
     Attributes:
-        name: tag in the event storage.
+        name: tag in TensorBoard and Weights & Biases.
         image: (H, W, 3) uint8 RGB.
         iteration: of the batch.
     """
@@ -77,6 +76,7 @@ class ImageLogging(HookBase):
 
     Attributes:
         latest: the panels that were drawn last.
+        receivers: called with new panels, before the checkpoint of the iteration is written.
     """
 
     def __init__(self, cfg: CfgNode) -> None:
@@ -85,14 +85,13 @@ class ImageLogging(HookBase):
             cfg: VIS_PERIOD, INPUT.FORMAT, DATASETS.TRAIN and the mask stride.
         """
         self.latest: list[Panel] = []
+        self.receivers: list[Callable[[Sequence[Panel]], None]] = []
         self._period = cfg.VIS_PERIOD
         self._rgb = cfg.INPUT.FORMAT == "RGB"
         self._stride = cfg.MODEL.CONDINST.MASK_OUT_STRIDE
         self._dataset = cfg.DATASETS.TRAIN[0] if cfg.DATASETS.TRAIN else ""
         self._batch: Sequence[Mapping[str, Any]] | None = None
         self._handle: Any = None
-        # Without TensorBoard no writer takes the images out of the event storage.
-        self._to_storage = importlib.util.find_spec("tensorboard") is not None
 
     def before_step(self) -> None:
         """Record the batch of this step if it is drawn."""
@@ -111,9 +110,8 @@ class ImageLogging(HookBase):
             logging.getLogger(__name__).warning("Images of the batch cannot be drawn and are switched off: %s", error)
             self._period = 0
             return
-        if self._to_storage:
-            for panel in self.latest:
-                self.trainer.storage.put_image(panel.name, torch.from_numpy(panel.image.transpose(2, 0, 1).copy()))
+        for receive in self.receivers:
+            receive(self.latest)
 
     def _keep(self, module: nn.Module, arguments: tuple[Any, ...]) -> None:
         if self._batch is None:  # the first micro-batch

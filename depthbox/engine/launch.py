@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
-import signal
-import sys
-import tempfile
-from collections.abc import Callable
-from datetime import timedelta
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
-from detectron2.utils import comm
 
 from ..config.loading import ConfigError
+from .processes import GroupMember, end_rank, join_and_run, run_ranks
 
-TIMEOUT = timedelta(minutes=30)
+_RANK_NAMES = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
+
+
+@dataclass(frozen=True)
+class OuterGroup:
+    """Place of this process in a group that torchrun started.
+
+    Attributes:
+        rank: index of this process among all.
+        world_size: number of all processes.
+        local_rank: index on this machine.
+        local_world_size: number on this machine; None if it is unknown.
+    """
+
+    rank: int
+    world_size: int
+    local_rank: int
+    local_world_size: int | None
 
 
 def launch(
@@ -32,8 +43,8 @@ def launch(
 ) -> None:
     """Run ``main()`` in every process of a training run.
 
-    Under ``torchrun`` (RANK and WORLD_SIZE are set) this process is one of the group, and the counts are ignored.
-    Otherwise a single process runs here, and several are started. They end with this one, even if it is killed.
+    Under ``torchrun`` this process is one of the group, and ``num_machines`` is ignored. Otherwise a single process
+    runs here, and several are started. They end with this one, even if it is killed, and all end when one fails.
 
     Args:
         main: a function of a module, or a ``functools.partial`` of one; it is pickled for other processes.
@@ -43,13 +54,22 @@ def launch(
         device: MODEL.DEVICE; decides between NCCL (cuda) and gloo (cpu).
 
     Raises:
-        ConfigError: impossible counts, too few GPUs, or several machines without ``dist_url``.
+        ConfigError: impossible counts, too few GPUs, several machines without ``dist_url``, or contradictory variables
+            of the environment.
+        RankError: one of several processes failed; the message names it and the cause.
+        Stopped: a signal ended all processes.
     """
     device_type = torch.device(device).type
-    if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
-        local_rank = int(os.environ.get("LOCAL_RANK", "0"))
-        _check_gpus(device_type, local_rank + 1)
-        _join(main, "env://", int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), local_rank, device_type)
+    outer = find_outer_group(num_processes)
+    if outer is not None:
+        _check_gpus(device_type, outer.local_rank + 1)
+        member = GroupMember(
+            "env://", outer.rank, outer.world_size, outer.local_rank, outer.local_world_size, device_type
+        )
+        try:
+            join_and_run(main, member)
+        except BaseException as error:
+            end_rank(error, member)
         return
     if num_processes < 1 or not 0 <= machine_rank < num_machines:
         raise ConfigError(
@@ -57,56 +77,60 @@ def launch(
             f"--num-machines {num_machines}"
         )
     _check_gpus(device_type, num_processes)
-    world_size = num_processes * num_machines
-    if world_size == 1:
+    if num_processes * num_machines == 1:
         main()
         return
     if dist_url == "auto" and num_machines > 1:
         raise ConfigError("training on several machines needs --dist-url tcp://<address of machine 0>:<free port>")
-    with tempfile.TemporaryDirectory(prefix="depthbox-launch-") as folder:
-        url = f"file://{folder}/rendezvous" if dist_url == "auto" else dist_url
-        job = (main, url, world_size, num_processes, machine_rank, device_type)
-        mp.spawn(_worker, job, nprocs=num_processes)
+    run_ranks(main, num_processes, num_machines, machine_rank, dist_url, device_type)
 
 
-def _worker(
-    local_rank: int,
-    main: Callable[[], Any],
-    url: str,
-    world_size: int,
-    num_processes: int,
-    machine_rank: int,
-    device_type: str,
-) -> None:
-    _die_with_parent()
-    if device_type == "cpu" and "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(max(1, torch.get_num_threads() // num_processes))
-    rank = machine_rank * num_processes + local_rank
-    _join(main, url, rank, world_size, local_rank, device_type, num_processes)
+def find_outer_group(num_processes: int = 1, environment: Mapping[str, str] | None = None) -> OuterGroup | None:
+    """Return the place of this process in a group of torchrun, None without torchrun.
+
+    The variables RANK and WORLD_SIZE alone do not count: schedulers set them too, for their own purposes.
+
+    Args:
+        num_processes: --num-gpus.
+        environment: None = that of this process.
+
+    Raises:
+        ConfigError: the variables contradict --num-gpus or one another.
+    """
+    values = os.environ if environment is None else environment
+    if "RANK" not in values or "WORLD_SIZE" not in values:
+        return None
+    named = " ".join(f"{name}={values[name]}" for name in _RANK_NAMES if name in values)
+    torchrun = "TORCHELASTIC_RUN_ID" in values
+    complete = all(name in values for name in ("MASTER_ADDR", "MASTER_PORT", "LOCAL_RANK"))
+    if not torchrun and not (complete and num_processes == 1):
+        if (values["RANK"], values["WORLD_SIZE"], num_processes) == ("0", "1", 1):
+            return None
+        raise ConfigError(
+            f"the environment holds {named}, which do not come from torchrun{_format_count(num_processes)}. Start the "
+            "processes with torchrun, or remove the variables: env -u RANK -u WORLD_SIZE -u LOCAL_RANK depthbox ..."
+        )
+    rank, world_size = _read_count(values, "RANK"), _read_count(values, "WORLD_SIZE")
+    local_rank = _read_count(values, "LOCAL_RANK") if "LOCAL_RANK" in values else 0
+    local_size = _read_count(values, "LOCAL_WORLD_SIZE") if "LOCAL_WORLD_SIZE" in values else None
+    if rank >= world_size or (local_size is not None and local_rank >= local_size):
+        raise ConfigError(f"the environment holds {named}: a rank must be below the number of processes")
+    if num_processes > 1 and num_processes != (local_size or world_size):
+        raise ConfigError(
+            f"torchrun started {local_size or world_size} processes here ({named}), but --num-gpus is {num_processes}: "
+            "leave out --num-gpus under torchrun"
+        )
+    return OuterGroup(rank, world_size, local_rank, local_size)
 
 
-def _join(
-    main: Callable[[], Any],
-    url: str,
-    rank: int,
-    world_size: int,
-    local_rank: int,
-    device_type: str,
-    num_processes: int | None = None,
-) -> None:
-    """Join the process group, run ``main``, and leave the group."""
-    if device_type == "cuda":
-        torch.cuda.set_device(local_rank)
-    backend = "nccl" if device_type == "cuda" else "gloo"
-    dist.init_process_group(backend, init_method=url, rank=rank, world_size=world_size, timeout=TIMEOUT)
-    try:
-        # Newer Detectron2 needs the group of processes on this machine; 0.5 has no public function for it.
-        create_local_group = getattr(comm, "create_local_process_group", None)
-        if create_local_group is not None:
-            create_local_group(num_processes or int(os.environ.get("LOCAL_WORLD_SIZE", world_size)))
-        main()
-    finally:
-        dist.destroy_process_group()
+def _format_count(num_processes: int) -> str:
+    return f", and --num-gpus is {num_processes}" if num_processes > 1 else ""
+
+
+def _read_count(values: Mapping[str, str], name: str) -> int:
+    if not values[name].isdecimal():
+        raise ConfigError(f"the variable {name} of the environment is '{values[name]}', not a number of a process")
+    return int(values[name])
 
 
 def _check_gpus(device_type: str, wanted: int) -> None:
@@ -116,10 +140,3 @@ def _check_gpus(device_type: str, wanted: int) -> None:
         raise ConfigError("MODEL.DEVICE is cuda, but no GPU is available; add MODEL.DEVICE cpu to run on the CPU")
     if wanted > torch.cuda.device_count():
         raise ConfigError(f"{wanted} processes need one GPU each, but this machine has {torch.cuda.device_count()}")
-
-
-def _die_with_parent() -> None:
-    """Let the kernel kill this process when its parent dies: an orphan must not continue to write checkpoints."""
-    if sys.platform == "linux":
-        PR_SET_PDEATHSIG = 1
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import ctypes
 import logging
-import logging.handlers
 import platform
-import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -25,20 +24,28 @@ from ..checkpoint.training_state import find_best_network
 from ..checkpoint.weight_file import read_content
 from ..checkpoint.weights import fetch_local_path, load_weights
 from ..data.datasets import register_from_config
-from ..data.loader import SampleError
-from ..errors import PrintableFilter
-from ..io.files import atomic_open
+from ..errors import UserError
+from ..io.files import atomic_open, remove_stale
+from ..io.folder_lock import lock_folder
+from ..io.processes import raise_on_signals
 from ..modeling.build import build_network
 from ..reports.run_folder import note_run
-from ..reports.training import report_at_end
+from ..reports.training import PAGE, report_at_end
 from .distillation import load_teacher
 from .evaluation import check_evaluation_keys, check_test_data, evaluate_network, evaluate_networks
 from .schedule import scale_schedule
+from .signals import repeat_seconds
 from .trainer import Trainer
+from .writers.logs import LOGGED, open_log, raise_log_failure, setup_logging
 
-LOGGED = ("depthbox", "detectron2", "fvcore")
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # parameters of mallopt, see malloc.h
 _LARGEST_KEPT_BLOCK = 2**30  # bytes
+_MEMORY_ADVICE = (
+    "What helps: a smaller SOLVER.IMS_PER_BATCH, SOLVER.ACCUMULATION_STEPS above 1 (the same batch in parts), "
+    "SOLVER.AMP.ENABLED True, or a smaller INPUT.MIN_SIZE_TRAIN; `nvidia-smi` lists other programs on the GPU."
+)
+
+__all__ = ["LOGGED", "evaluate", "open_log", "prepare_run", "run", "setup_logging", "write_run_files"]
 
 
 def run(cfg: CfgNode, *, resume: bool = False, eval_only: bool = False, command: str = "") -> dict[str, Any]:
@@ -55,8 +62,26 @@ def run(cfg: CfgNode, *, resume: bool = False, eval_only: bool = False, command:
 
     Returns:
         Results of the (last) evaluation on the main process, see ``evaluate_network``; empty on others.
+
+    Raises:
+        UserError: a mistake in config, data or files, another training run in OUTPUT_DIR, or too little GPU memory.
+        Stopped: by SIGTERM, SIGINT or SIGHUP. Training finishes its step and writes a checkpoint before.
     """
-    cfg = prepare_run(cfg, command)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(raise_on_signals(repeat=repeat_seconds()))
+        if not eval_only and comm.is_main_process():
+            stack.enter_context(lock_folder(cfg.OUTPUT_DIR, "training run"))
+            for folder in (Path(cfg.OUTPUT_DIR), Path(cfg.OUTPUT_DIR) / "inference"):
+                remove_stale(folder, recursive=folder.name == "inference")
+        try:
+            results = _run(prepare_run(cfg, command), resume, eval_only, command)
+        except torch.cuda.OutOfMemoryError as error:
+            raise UserError(f"{str(error).splitlines()[0]} {_MEMORY_ADVICE}") from error
+        raise_log_failure()
+    return results
+
+
+def _run(cfg: CfgNode, resume: bool, eval_only: bool, command: str) -> dict[str, Any]:
     register_from_config(cfg)
     if eval_only:
         results = evaluate(cfg, resume, on_start=open_log)
@@ -64,7 +89,8 @@ def run(cfg: CfgNode, *, resume: bool = False, eval_only: bool = False, command:
         trainer = Trainer(cfg)
         trainer.resume_or_load(resume)
         results = trainer.train(on_start=partial(write_run_files, command=command, resume=resume))
-        if comm.is_main_process() and cfg.REPORT.ENABLED:
+        missing = not (trainer.was_complete and (Path(cfg.OUTPUT_DIR) / PAGE).is_file())
+        if comm.is_main_process() and cfg.REPORT.ENABLED and missing:
             report_at_end(cfg.OUTPUT_DIR)
     if comm.is_main_process() and cfg.TEST.EXPECTED_RESULTS:
         verify_results(cfg, results)
@@ -140,85 +166,6 @@ def write_run_files(cfg: CfgNode, command: str, resume: bool) -> None:
         with atomic_open(Path(cfg.OUTPUT_DIR) / "config.yaml") as file:
             file.write(cfg.dump().encode())
         note_run(cfg.OUTPUT_DIR, command, resume)
-
-
-def setup_logging(rank: int = 0) -> None:
-    """Log DepthBox's and Detectron2's messages to the console, and hold all of them for ``open_log``.
-
-    A second call replaces the handlers of the first one.
-
-    Args:
-        rank: rank of this process; only rank 0 writes to the console.
-    """
-    handlers: list[logging.Handler] = [_HeldRecords()]
-    if rank == 0:
-        console = logging.StreamHandler(sys.stdout)
-        console.setLevel(logging.INFO)
-        console.setFormatter(_ConsoleFormatter(sys.stdout.isatty()))
-        handlers.append(console)
-    train_loop = logging.getLogger("detectron2.engine.train_loop")
-    if not any(isinstance(known, _ExpectedErrors) for known in train_loop.filters):
-        train_loop.addFilter(_ExpectedErrors())
-    for name in LOGGED:
-        logger = logging.getLogger(name)
-        logger.setLevel(logging.DEBUG)
-        logger.propagate = False
-        for old in list(logger.handlers):
-            logger.removeHandler(old)
-            old.close()
-        for handler in handlers:
-            logger.addHandler(handler)
-    for handler in handlers:
-        handler.addFilter(PrintableFilter())
-
-
-def open_log(cfg: CfgNode) -> None:
-    """Write the held messages and all later ones to OUTPUT_DIR/log.txt (``log.txt.rank<n>`` on other processes)."""
-    rank, folder = comm.get_rank(), Path(cfg.OUTPUT_DIR)
-    folder.mkdir(parents=True, exist_ok=True)
-    file = logging.FileHandler(folder / ("log.txt" if rank == 0 else f"log.txt.rank{rank}"))
-    file.setFormatter(logging.Formatter("[%(asctime)s] %(name)s %(levelname)s: %(message)s", "%Y-%m-%d %H:%M:%S"))
-    file.addFilter(PrintableFilter())
-    held: list[_HeldRecords] = []
-    for name in LOGGED:
-        logger = logging.getLogger(name)
-        held += [handler for handler in logger.handlers if isinstance(handler, _HeldRecords) and handler not in held]
-        logger.addHandler(file)
-    for handler in held:
-        handler.setTarget(file)
-        handler.close()  # hands the records over
-        for name in LOGGED:
-            logging.getLogger(name).removeHandler(handler)
-
-
-class _ExpectedErrors(logging.Filter):
-    """Filter of the traceback that Detectron2 logs for errors which end a run with one line."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        return not (record.exc_info and isinstance(record.exc_info[1], (SampleError, FloatingPointError)))
-
-
-class _HeldRecords(logging.handlers.MemoryHandler):
-    """Handler that keeps all records in memory until it has a target."""
-
-    def __init__(self) -> None:
-        super().__init__(capacity=sys.maxsize, flushLevel=sys.maxsize)
-
-
-class _ConsoleFormatter(logging.Formatter):
-    """Formatter of ``12:34:56 message``, with the level of warnings and errors, colored on a terminal."""
-
-    def __init__(self, color: bool) -> None:
-        super().__init__("%(message)s", "%H:%M:%S")
-        self._color = color
-
-    def format(self, record: logging.LogRecord) -> str:
-        text = super().format(record)
-        time = self.formatTime(record, self.datefmt)
-        if record.levelno < logging.WARNING:
-            return f"{time} {text}"
-        level = f"\033[1;31m{record.levelname}\033[0m" if self._color else record.levelname
-        return f"{time} {level} {text}"
 
 
 def keep_freed_memory() -> bool:

@@ -111,10 +111,12 @@ class StepNumbers:
     Attributes:
         losses: mean of each loss over micro-batches and processes.
         statistics: statistics of each micro-batch of this process, see ``DepthBox.training_stats``.
+        flags: means over the processes of the flags of ``LossMonitor.send``.
     """
 
     losses: dict[str, float]
     statistics: list[dict[str, float]]
+    flags: tuple[float, ...] = ()
 
     def write_statistics(self, storage: EventStorage) -> None:
         """Write the statistics to the event storage; an undefined (NaN) health value is skipped.
@@ -138,6 +140,7 @@ class LossMonitor:
         self._losses: list[Tensor] = []
         self._statistics: list[Mapping[str, Tensor | float]] = []
         self._batches: list[Batch] = []
+        self._flags = 0
 
     def add(
         self, losses: Mapping[str, Tensor], batch: Batch, statistics: Mapping[str, Tensor | float] | None = None
@@ -154,10 +157,17 @@ class LossMonitor:
         self._statistics.append(dict(statistics or {}))
         self._batches.append(batch)
 
-    def send(self) -> None:
-        """Start averaging and copying to the host; call it on all processes after the last forward pass."""
+    def send(self, flags: Tensor | None = None) -> None:
+        """Start averaging and copying to the host; call it on all processes after the last forward pass.
+
+        Args:
+            flags: (S,) float, averaged over the processes together with the losses.
+        """
         self._table = torch.stack(self._losses)
         mean = self._table.mean(dim=0)
+        if flags is not None:
+            mean = torch.cat([mean, flags.to(mean)])
+            self._flags = len(flags)
         if comm.get_world_size() > 1:
             dist.all_reduce(mean)
             mean /= comm.get_world_size()
@@ -168,11 +178,12 @@ class LossMonitor:
         """Wait for the copy that ``send`` started, and return its numbers."""
         numbers = iter(self._copy.numbers())
         losses = {name: next(numbers) for name in self._names}
+        flags = tuple(next(numbers) for _ in range(self._flags))
         statistics = [
             {name: next(numbers) if isinstance(value, Tensor) else value for name, value in stats.items()}
             for stats in self._statistics
         ]
-        return StepNumbers(losses, statistics)
+        return StepNumbers(losses, statistics, flags)
 
     def check_finite(self, losses: Mapping[str, float], iteration: int, advise: Callable[[], str]) -> None:
         """Stop training if a loss is infinite or NaN; call it on all processes.

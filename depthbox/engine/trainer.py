@@ -12,8 +12,9 @@ from pathlib import Path
 
 import torch
 from detectron2.config import CfgNode
-from detectron2.engine import HookBase, TrainerBase
+from detectron2.engine import HookBase
 from detectron2.utils import comm
+from detectron2.utils.events import EventWriter
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -37,15 +38,17 @@ from .evaluation import (
 )
 from .hooks import Checkpointing, Evaluation, LossHistory, TrainingHealth, build_iteration_timer
 from .image_logging import ImageLogging
+from .loop import StoppableTrainer
 from .optimizer import build_clipper, build_optimizer
 from .resume import TrainingParts, capture, check_length, restore
 from .schedule import build_lr_multiplier, scale_schedule
 from .step import Batch, LossMonitor, count_micro_batches, distribute, resolve_seed, seed_everything, select_amp_dtype
-from .wandb_writer import check_wandb
-from .writers import LOG_PERIOD, MetricsWriting, build_writers
+from .writers import LOG_PERIOD, MetricsState, MetricsWriting, build_writers
+from .writers.completion import find_results, warn_of_full_disk
+from .writers.wandb_run import check_wandb
 
 
-class Trainer(TrainerBase):
+class Trainer(StoppableTrainer):
     """Trainer of a Detectron2 meta-architecture, for one or several processes.
 
     Equal config and seed give equal weights, bit for bit on the CPU, whether or not the run was interrupted.
@@ -59,6 +62,7 @@ class Trainer(TrainerBase):
         store: checkpoints of the run.
         labeler: if set, every micro-batch passes through it before the network.
         resumed: whether this run continues an earlier one.
+        was_complete: whether this run had nothing to do, because an earlier one finished everything.
         results: of the last evaluation; empty before, and on all but the main process.
     """
 
@@ -90,7 +94,7 @@ class Trainer(TrainerBase):
         self.max_iter = cfg.SOLVER.MAX_ITER
         self.store = CheckpointStore(cfg.OUTPUT_DIR, cfg.SOLVER.KEEP_CHECKPOINTS)
         self.labeler: Callable[[Batch], Batch] | None = None
-        self.resumed = False
+        self.resumed = self.was_complete = False
         self.results: Results = OrderedDict()
         self._batches: Iterator[Batch] = iter(())
         self.register_hooks(self.build_hooks())
@@ -98,22 +102,23 @@ class Trainer(TrainerBase):
     def build_hooks(self) -> list[HookBase | None]:
         """Build the hooks in the order in which they run; a checkpoint is complete before its evaluation begins."""
         cfg, main = self.cfg, comm.is_main_process()
-        evaluation = Evaluation(cfg.TEST.EVAL_PERIOD, cfg.TEST.BEST_METRIC) if cfg.DATASETS.TEST else None
-        health = TrainingHealth() if main else None
         self.distillation = SelfDistillation(cfg) if cfg.MODEL.DISTILL.ENABLED else None
         images = ImageLogging(cfg) if main and cfg.VIS_PERIOD > 0 else None
         self._history = LossHistory()
-        writing = MetricsWriting(lambda: build_writers(self.cfg, self.start_iter, self.max_iter, images), LOG_PERIOD)
-        checkpointing = Checkpointing(cfg.SOLVER.CHECKPOINT_PERIOD)
+
+        def build(first: int) -> list[EventWriter]:
+            return build_writers(cfg, self.start_iter, self.max_iter, images, first) if main else []
+
         return [
+            MetricsState(),
             build_iteration_timer(),
-            health,
+            TrainingHealth() if main else None,
             self.distillation,
             images,
             self._history,
-            checkpointing,
-            evaluation,
-            writing if main else None,
+            Checkpointing(cfg.SOLVER.CHECKPOINT_PERIOD),
+            Evaluation(cfg.TEST.EVAL_PERIOD, cfg.TEST.BEST_METRIC) if cfg.DATASETS.TEST else None,
+            MetricsWriting(build, LOG_PERIOD),
         ]
 
     def resume_or_load(self, resume: bool = True) -> None:
@@ -132,7 +137,7 @@ class Trainer(TrainerBase):
             progress = restore(self._parts(), state, self.store.last_good)
             self.seed = state.get("seed", self.seed)
             self.load_state_dict(progress)
-            self.start_iter = self.iter + 1
+            self.start_iter = self.done = self.saved = self.iter + 1
             check_length(self.start_iter, self.max_iter, self.store.last_good)
             return
         if resume:
@@ -155,20 +160,24 @@ class Trainer(TrainerBase):
         Raises:
             ValueError, OSError: a dataset cannot be read.
             FloatingPointError: a loss or a weight is not finite.
+            Stopped: by a signal; the step in progress was finished, and its checkpoint written.
         """
+        if self.resumed and self.start_iter >= self.max_iter:
+            self.was_complete, results = find_results(self.store, self.max_iter, bool(self.cfg.DATASETS.TEST))
+            if self.was_complete:
+                return results
         try:
             self._open_data()
             if not self.resumed:
                 self._set_aside_earlier_run()
             if on_start is not None:
                 on_start(self.cfg)
+            if comm.is_main_process():
+                warn_of_full_disk(self.cfg, self.network)
             self.model.train()
-            super().train(self.start_iter, self.max_iter)
-        except KeyboardInterrupt:
-            logging.getLogger(__name__).warning(
-                "Interrupted at iteration %d; --resume continues from %s", self.iter, self.store.last_good
-            )
-            raise
+            self.run_loop()
+        except KeyboardInterrupt as stop:
+            raise self.explain_stop(stop, self.store.last_good) from None
         finally:
             self._batches = iter(())  # stops the workers
         return self.results
@@ -177,11 +186,6 @@ class Trainer(TrainerBase):
         """Seed the step, and run the hooks."""
         seed_everything(self.seed, self.iter, comm.get_rank())
         super().before_step()
-
-    def after_train(self) -> None:
-        """Run the hooks; TrainerBase counts one iteration too many if none was left."""
-        self.iter: int = min(self.iter, self.max_iter)
-        super().after_train()
 
     def run_step(self) -> None:
         """Do one optimizer step on one global batch."""
@@ -195,6 +199,7 @@ class Trainer(TrainerBase):
         for first in range(0, len(batch), size):
             self._accumulate(batch[first : first + size], monitor, last=first + size == len(batch))
         numbers = monitor.receive()
+        self.signals.agree(numbers.flags)
         numbers.write_statistics(self.storage)
         monitor.check_finite(numbers.losses, self.iter, self._advise)
         self.scaler.unscale_(self.optimizer)
@@ -209,7 +214,9 @@ class Trainer(TrainerBase):
     def save(self) -> Path:
         """Write a checkpoint of the last finished iteration; call it on all processes."""
         done = self.iter + 1 >= self.max_iter
-        return self.store.save(FINAL if done else f"model_{self.iter:07d}", self.capture())
+        path = self.store.save(FINAL if done else f"model_{self.iter:07d}", self.capture())
+        self.saved = self.iter + 1
+        return path
 
     def capture(self) -> State:
         """Return the complete state of the run, see ``resume.capture``."""
@@ -218,7 +225,8 @@ class Trainer(TrainerBase):
     def evaluate(self) -> Results:
         """Evaluate the networks of TEST.EVALUATE on DATASETS.TEST; call it on all processes."""
         test = partial(evaluate_network, self.cfg)
-        self.results = evaluate_networks(test, self.network, self._teacher, self.cfg.TEST.EVALUATE)
+        with self.signals.immediate():
+            self.results = evaluate_networks(test, self.network, self._teacher, self.cfg.TEST.EVALUATE)
         return self.results
 
     def find_scored(self, metric: str) -> ScoredNetwork:
@@ -264,7 +272,7 @@ class Trainer(TrainerBase):
                 losses = self.model(batch)
             monitor.add(losses, batch, getattr(self.network, "training_stats", None))
             if last:
-                monitor.send()
+                monitor.send(self.signals.flags(next(iter(losses.values())).device))
             self.scaler.scale(sum(losses.values()) / self._micro_batches).backward()
 
     def _set_learning_rate(self) -> float:

@@ -108,17 +108,22 @@ def _find(config: Mapping[str, Any], key: str, default: Any = None) -> Any:
 def note_run(folder: str | os.PathLike[str], command: str, resume: bool) -> None:
     """Write run.json with the command, versions and machine; a resumed run keeps its first one.
 
-    A failure is only logged, so it does not stop training.
+    Unknown facts about the machine are only logged, so that they do not stop training.
+
+    Raises:
+        WriteError: the file cannot be written.
     """
     path = Path(folder) / NOTE
     if resume and path.is_file():
         return
+    facts: Mapping[str, str] = {}
     try:
-        note = {"command": command, "started": _now(), "facts": collect_machine_facts()}
-        with atomic_open(path) as file:
-            file.write(json.dumps(note, indent=1).encode() + b"\n")
+        facts = collect_machine_facts()
     except Exception as error:
-        logging.getLogger(__name__).warning("%s cannot be written: %s", path, error)
+        logging.getLogger(__name__).warning("The facts about this machine are unknown: %s", error)
+    note = {"command": command, "started": _now(), "facts": facts}
+    with atomic_open(path) as file:
+        file.write(json.dumps(note, indent=1).encode() + b"\n")
 
 
 def collect_machine_facts() -> dict[str, str]:

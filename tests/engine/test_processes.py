@@ -38,7 +38,7 @@ def start(entry, folder, processes=1, resume=False, **keys):
 
 
 def finish(process):
-    output, _ = process.communicate(timeout=120)
+    output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, output
     return output
 
@@ -49,7 +49,7 @@ def weights(folder):
 
 def kill_at_random(process, folder, random_number):
     """Wait for a checkpoint, and kill the process at a random moment within the next 20 steps."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     while not list(folder.glob("model_*.pth")) and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.01)
     time.sleep(random_number * 0.4)
@@ -102,21 +102,123 @@ def test_two_processes_equal_one(entry, tmp_path):
                 assert second[key] == pytest.approx(first[key], rel=1e-5, abs=1e-6), key
 
 
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+
+
+def end_of(process):
+    """Wait for the end of a process that fails, and return its output without torch's own warnings."""
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode != 0, output
+    return [line for line in output.splitlines() if "Warning" not in line and not line.startswith("  ")]
+
+
+def ranks_of(launcher):
+    """Return the processes of the ranks, in the order of their start."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/status"):
+        try:
+            if f"PPid:\t{launcher.pid}\n" in status.read_text():
+                found.append((int(status.parent.name), (status.parent / "cmdline").read_text()))
+        except OSError:  # it has ended
+            continue
+    return sorted(pid for pid, command in found if "spawn_main" in command)
+
+
+def wait_for_checkpoint(process, folder):
+    deadline = time.monotonic() + 240
+    while not list(folder.glob("model_*.pth")) and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.01)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("receiver", ["launcher", "all", "rank 1"])
+def test_two_processes_stopped_by_a_signal_and_resumed_equal_uninterrupted(entry, tmp_path, receiver):
+    """As by ``kill``, by Ctrl-C in a terminal, and by a signal that one process gets alone."""
+    keys = {**KILLED, "SOLVER__MAX_ITER": 400, "SOLVER__STEPS": (20, 200)}
+    process = start(entry, tmp_path / "stopped", processes=2, **keys)
+    wait_for_checkpoint(process, tmp_path / "stopped")
+    ranks = ranks_of(process)
+    targets = {"launcher": [process.pid], "all": [process.pid, *ranks], "rank 1": ranks[1:]}[receiver]
+    sent = time.monotonic()
+    for pid in targets:
+        os.kill(pid, signal.SIGTERM)
+    lines = end_of(process)
+    assert process.returncode == 143 and time.monotonic() - sent < 30, lines
+    assert sum("stopped by SIGTERM after iteration" in line for line in lines) == 1
+    assert "Traceback" not in " ".join(lines) and not any(Path(f"/proc/{pid}").exists() for pid in ranks)
+    last = (tmp_path / "stopped" / "last_checkpoint").read_text()
+    assert last in lines[-1]
+    done = torch.load(tmp_path / "stopped" / last, weights_only=True)["iteration"] + 1
+    keys = {**keys, "TOY__NAP": 0.0, "SOLVER__MAX_ITER": done + 7}
+    finish(start(entry, tmp_path / "stopped", processes=2, resume=True, **keys))
+    finish(start(entry, tmp_path / "whole", processes=2, **keys))
+    whole, resumed = weights(tmp_path / "whole"), weights(tmp_path / "stopped")
+    assert [key for key in whole if not torch.equal(whole[key], resumed[key])] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_dead_rank_ends_all_with_one_sentence(entry, tmp_path, rank):
+    process = start(entry, tmp_path, processes=2, **{**KILLED, "SOLVER__MAX_ITER": 4000})
+    wait_for_checkpoint(process, tmp_path)
+    ranks = ranks_of(process)
+    os.kill(ranks[rank], signal.SIGKILL)
+    killed = time.monotonic()
+    lines = end_of(process)
+    assert time.monotonic() - killed < 30
+    assert f"rank {rank} of 2 was killed by signal 9 (SIGKILL)" in lines[-1] and "--resume" in lines[-1]
+    assert "Traceback" not in " ".join(lines) and "Connection closed" not in " ".join(lines)
+    assert not any(Path(f"/proc/{pid}").exists() for pid in ranks)
+
+
+@pytest.mark.slow
+def test_ranks_end_with_a_killed_launcher(entry, tmp_path):
+    process = start(entry, tmp_path, processes=2, **{**KILLED, "SOLVER__MAX_ITER": 4000})
+    wait_for_checkpoint(process, tmp_path)
+    ranks = ranks_of(process)
+    process.kill()
+    process.communicate(timeout=60)  # the pipe closes when all have ended
+    assert len(ranks) == 2 and not any(Path(f"/proc/{pid}").exists() for pid in ranks)
+
+
 @pytest.mark.slow
 def test_all_processes_stop_at_a_non_finite_loss(entry, tmp_path):
     process = start(entry, tmp_path, processes=2, TOY__POISON_ID=3)
-    output, _ = process.communicate(timeout=120)
-    assert process.returncode != 0
-    assert "loss_box = nan on image" in output and "image 3 (" in output
+    lines = end_of(process)
+    assert process.returncode == 2 and "Traceback" not in " ".join(lines)
+    assert "loss_box = nan on image" in lines[-1] and "image 3 (" in lines[-1]
+    assert sum("loss_box = nan" in line for line in lines) == 1
+
+
+@pytest.mark.slow
+def test_a_bug_in_one_rank_shows_its_traceback_once(entry, tmp_path):
+    process = start(entry, tmp_path, processes=2, TOY__BUG_RANK=1)
+    lines = end_of(process)
+    assert sum(line.startswith("Traceback") for line in lines) == 1
+    assert "rank 1 of 2 failed, its traceback is above: KeyError: 'a bug of the toy'" in " ".join(lines[-1].split())
 
 
 @pytest.mark.slow
 def test_torchrun(entry, tmp_path):
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     script = [str(TOY), "1", "new", *toy_overrides(entry, tmp_path)]
-    result = subprocess.run([*command, *script], env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
+    result = subprocess.run([*TORCHRUN, *script], env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
     assert result.returncode == 0, result.stderr
     assert "2 processes on cpu" in result.stdout
+
+
+@pytest.mark.slow
+def test_torchrun_passes_signals_and_mistakes_on(entry, tmp_path):
+    """The run is stopped with a checkpoint; a mistake of one rank is printed by this rank."""
+    keys = {**KILLED, "SOLVER__MAX_ITER": 4000}
+    words = [*TORCHRUN, str(TOY), "1", "new", *toy_overrides(entry, tmp_path / "stopped", **keys)]
+    process = subprocess.Popen(words, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    wait_for_checkpoint(process, tmp_path / "stopped")
+    process.send_signal(signal.SIGTERM)
+    assert sum("stopped by SIGTERM after iteration" in line for line in end_of(process)) == 1
+    words = [*TORCHRUN, str(TOY), "1", "new", *toy_overrides(entry, tmp_path / "poison", TOY__POISON_ID=3)]
+    process = subprocess.Popen(words, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    messages = [line for line in end_of(process) if line.startswith("engine_toy.py: rank")]
+    assert messages and all("loss_box = nan" in line for line in messages)
 
 
 def nothing():

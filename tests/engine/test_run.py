@@ -1,6 +1,5 @@
 """One run: validation before any change, an earlier run set aside as a whole, reuse of memory."""
 
-import logging
 import os
 import platform
 import subprocess
@@ -14,9 +13,8 @@ from engine_toy import toy_config
 
 from depthbox.config import load_config
 from depthbox.config.defaults import add_depthbox_config
-from depthbox.data.samples import SampleError
 from depthbox.data.synthetic.write import write_dataset as write_scenes
-from depthbox.engine.run import run, setup_logging
+from depthbox.engine.run import run
 
 PROGRAM = """
 import resource, torch
@@ -178,15 +176,3 @@ def test_earlier_run_can_be_evaluated_after_its_annotations_were_replaced(tmp_pa
     measured = yaml.safe_load(report.read_text())
     assert measured.keys() == first.keys()
     assert measured["bbox"]["AP"] == pytest.approx(first["bbox"]["AP"], nan_ok=True)
-
-
-@pytest.mark.parametrize(
-    ("error", "shown"), [(SampleError("x"), False), (FloatingPointError("x"), False), (KeyError("x"), True)]
-)
-def test_detectron2_logs_no_traceback_of_errors_that_are_one_line(error, shown, capsys):
-    setup_logging()
-    try:
-        raise error
-    except Exception:
-        logging.getLogger("detectron2.engine.train_loop").exception("Exception during training:")
-    assert ("Traceback" in capsys.readouterr().out) == shown

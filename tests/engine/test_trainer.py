@@ -198,10 +198,10 @@ def test_learning_rate_and_losses_are_logged(entry, tmp_path):
     assert {"total_loss", "loss_box", "loss_score", "data_time", "time"} <= lines[-1].keys()
 
 
-def test_interruption_is_logged_with_the_remedy(entry, tmp_path, caplog):
-    with caplog.at_level("WARNING"):
-        train(entry, tmp_path, stop=6)
-    assert "Interrupted at iteration 6; --resume continues from" in caplog.text and "model_0000003.pth" in caplog.text
+def test_interruption_names_the_remedy(entry, tmp_path):
+    trainer = make(entry, tmp_path, stop=6)
+    with pytest.raises(KeyboardInterrupt, match=r"iteration 7 of 12; checkpoint .*model_0000003\.pth of iteration 4"):
+        trainer.train()
 
 
 def test_new_run_in_an_old_folder_does_not_resume_it(entry, tmp_path, caplog):

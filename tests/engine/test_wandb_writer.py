@@ -14,7 +14,7 @@ from engine_toy import toy_config
 from depthbox.config.loading import ConfigError
 from depthbox.engine.image_logging import Panel
 from depthbox.engine.run import run
-from depthbox.engine.wandb_writer import RUN_ID, WandbWriter, check_wandb
+from depthbox.engine.writers.wandb_run import RUN_ID, WandbWriter, check_wandb
 
 BLOCK, HEADER = 32768, 7  # of the log format of offline runs
 

@@ -72,8 +72,8 @@ def test_slow_training_runs_are_not_silent(monkeypatch):
     clock = iter(range(0, 10_000, 12))
     monkeypatch.setattr("time.monotonic", lambda: next(clock))
     console = Counter(40)
-    hook = MetricsWriting(lambda: [console], period=20)
-    hook.trainer = SimpleNamespace(max_iter=40)
+    hook = MetricsWriting(lambda first: [console], period=20)
+    hook.trainer = SimpleNamespace(max_iter=40, start_iter=0)
     hook.before_train()
     for hook.trainer.iter in range(19):
         hook.after_step()

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from depthbox import __version__
+from depthbox.io.files import WriteError
 from depthbox.reports import run_folder
 from depthbox.reports.run_folder import NOTE, RecordedRun, collect_machine_facts, device_name, note_run, read_run
 from depthbox.reports.training import make_report
@@ -122,11 +123,23 @@ def test_the_record_of_a_run_is_kept_when_it_is_resumed(tmp_path: Path) -> None:
     assert json.loads((tmp_path / NOTE).read_text())["command"] == "third command"
 
 
-def test_a_record_that_cannot_be_written_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_record_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with caplog.at_level(logging.WARNING):
+    with pytest.raises(WriteError, match=r"file is a file, not a folder"):
         note_run(tmp_path / "file", "command", resume=False)
-    assert f"{tmp_path / 'file' / NOTE} cannot be written" in caplog.text
+
+
+def test_unknown_facts_do_not_stop_training(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise RuntimeError("no machine")
+
+    monkeypatch.setattr(run_folder, "collect_machine_facts", fail)
+    with caplog.at_level(logging.WARNING):
+        note_run(tmp_path, "command", resume=False)
+    assert "no machine" in caplog.text
+    assert json.loads((tmp_path / NOTE).read_text())["command"] == "command"
 
 
 def test_the_machine_is_described(monkeypatch: pytest.MonkeyPatch) -> None:

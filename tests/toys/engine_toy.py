@@ -14,9 +14,11 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.modeling import META_ARCH_REGISTRY
 from detectron2.structures import Boxes, Instances
+from detectron2.utils import comm
 from PIL import Image
 from torch import nn
 
+from depthbox.cli.main import run_tool
 from depthbox.config import load_config
 from depthbox.config.defaults import add_depthbox_config
 from depthbox.engine import launch
@@ -37,6 +39,7 @@ class ToyDetector(nn.Module):
         self.head = nn.Linear(8, 5)
         self.poison = cfg.TOY.POISON_ID
         self.nap = cfg.TOY.NAP
+        self.bug_rank = cfg.TOY.BUG_RANK
 
     def forward(self, batch):
         device = self.head.weight.device
@@ -45,6 +48,8 @@ class ToyDetector(nn.Module):
         if not self.training:
             return [{"instances": self._detection(o, item)} for o, item in zip(outputs, batch, strict=True)]
         time.sleep(self.nap)
+        if self.bug_rank == comm.get_rank():
+            raise KeyError("a bug of the toy")
         target = torch.stack([item["instances"].gt_boxes.tensor.mean(0) / SIZE[1] for item in batch]).to(device)
         poisoned = torch.tensor([float("nan") if item["image_id"] == self.poison else 0.0 for item in batch])
         loss_box = (outputs[:, :4] - target).square().mean() + poisoned.sum().to(device)
@@ -61,7 +66,7 @@ class ToyDetector(nn.Module):
 def add_toy_config(cfg: CfgNode) -> None:
     """Add the keys of the project and of the toy network."""
     add_depthbox_config(cfg)
-    cfg.TOY = CfgNode({"DROPOUT": 0.2, "POISON_ID": -1, "NAP": 0.0})
+    cfg.TOY = CfgNode({"DROPOUT": 0.2, "POISON_ID": -1, "NAP": 0.0, "BUG_RANK": -1})
 
 
 def write_dataset(folder: Path, count: int = 7) -> list[str]:
@@ -121,9 +126,14 @@ def toy_config(entry: list[str], output: Path, **more: object) -> CfgNode:
     return load_config(add_toy_config, overrides=toy_overrides(entry, output, **more))
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Train as tools/train_net.py does: PROCESSES new|resume KEY VALUE ..."""
     torch.set_num_threads(1)
     processes, resume, *overrides = sys.argv[1:]
     cfg = load_config(add_toy_config, overrides=overrides)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     launch(functools.partial(run, cfg, resume=resume == "resume"), num_processes=int(processes), device="cpu")
+
+
+if __name__ == "__main__":
+    sys.exit(run_tool(main))

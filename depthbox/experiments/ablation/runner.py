@@ -20,7 +20,7 @@ import torch
 from tqdm import tqdm
 
 from ...config.loading import ConfigError
-from ...engine.launch import _die_with_parent
+from ...io.processes import die_with_parent
 from .plan import AblationRun, check_settings, count_iterations, is_started, read_final_metrics
 from .results import write_origin
 
@@ -164,7 +164,7 @@ def _start(run: AblationRun, device: str, devices: Sequence[str], command: Seque
             stderr=subprocess.STDOUT,
             env=make_environment(device, devices, os.environ, os.cpu_count() or 1),
             start_new_session=True,  # Ctrl-C reaches this process alone, which then stops the runs
-            preexec_fn=_die_with_parent,
+            preexec_fn=die_with_parent,
         )
     return _Active(run, device, process, start, count_iterations(run.folder))
 

@@ -13,9 +13,9 @@ import yaml
 from detectron2.config import CfgNode
 from detectron2.utils.events import EventWriter, get_event_storage
 
-from ..config.loading import ConfigError
-from ..io.files import atomic_open
-from .image_logging import Panel
+from ...config.loading import ConfigError
+from ...io.files import atomic_open
+from ..image_logging import Panel
 
 MODES = ("online", "offline")
 RUN_ID = "wandb_run_id"  # file in OUTPUT_DIR with the id of the W&B run, which a resumed training run continues
