@@ -101,6 +101,13 @@ def build_evaluator(cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
     return CocoEvaluator(dataset_name, output_dir=folder, fast=cfg.TEST.EVAL_FAST, filled_box=cfg.TEST.FILLED_BOX_AP)
 
 
+def describe_evaluation(cfg: CfgNode) -> str:
+    """Return the networks, datasets and settings of an evaluation; results of another evaluation are others."""
+    parts = (cfg.TEST.EVALUATE, cfg.TEST.EVALUATOR, *cfg.DATASETS.TEST)
+    sizes = (cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST, cfg.TEST.DETECTIONS_PER_IMAGE, cfg.TEST.AMP)
+    return " ".join(map(str, (*parts, *sizes)))
+
+
 def check_evaluation_keys(cfg: CfgNode) -> None:
     """Refuse unknown values of TEST.EVALUATOR and TEST.EVALUATE.
 

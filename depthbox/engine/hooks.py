@@ -78,14 +78,16 @@ class Evaluation(HookBase):
     teacher), so that it survives a restart of the run. Of equal values the latest is the best.
     """
 
-    def __init__(self, period: int, metric: str) -> None:
+    def __init__(self, period: int, metric: str, subject: str = "") -> None:
         """
         Args:
             period: in iterations.
             metric: ``task/name``, such as "segm/AP"; "bbox/AP" is used if the results lack it.
+            subject: what is evaluated, see ``evaluation.describe_evaluation``.
         """
         self._period = period
         self._metric = metric
+        self._subject = subject
         self._best: dict[str, Any] | None = None
 
     def before_train(self) -> None:
@@ -118,7 +120,7 @@ class Evaluation(HookBase):
 
     def _repeat_results(self) -> bool:
         """Take the results of an evaluation of the resumed checkpoint from the disk; return whether there were any."""
-        iterations, results = read_evaluation(self.trainer.store.folder)
+        iterations, results = read_evaluation(self.trainer.store.folder, self._subject)
         known, results = comm.all_gather((iterations >= self.trainer.start_iter, results))[0]
         if known and comm.is_main_process():
             self.trainer.results = results
@@ -135,7 +137,7 @@ class Evaluation(HookBase):
         values = self._put(results)
         if comm.is_main_process():
             self._keep_best(values, iteration)
-            write_evaluation(self.trainer.store.folder, iteration + 1, results)
+            write_evaluation(self.trainer.store.folder, iteration + 1, results, self._subject)
         comm.synchronize()
 
     def _read_best(self) -> dict[str, Any] | None:

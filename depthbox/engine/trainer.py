@@ -32,6 +32,7 @@ from .evaluation import (
     ScoredNetwork,
     check_evaluation_keys,
     check_test_data,
+    describe_evaluation,
     evaluate_network,
     evaluate_networks,
     find_scored_network,
@@ -117,7 +118,7 @@ class Trainer(StoppableTrainer):
             images,
             self._history,
             Checkpointing(cfg.SOLVER.CHECKPOINT_PERIOD),
-            Evaluation(cfg.TEST.EVAL_PERIOD, cfg.TEST.BEST_METRIC) if cfg.DATASETS.TEST else None,
+            Evaluation(cfg.TEST.EVAL_PERIOD, cfg.TEST.BEST_METRIC, describe_evaluation(cfg)) if cfg.DATASETS.TEST else None,
             MetricsWriting(build, LOG_PERIOD),
         ]
 
@@ -163,7 +164,8 @@ class Trainer(StoppableTrainer):
             Stopped: by a signal; the step in progress was finished, and its checkpoint written.
         """
         if self.resumed and self.start_iter >= self.max_iter:
-            self.was_complete, results = find_results(self.store, self.max_iter, bool(self.cfg.DATASETS.TEST))
+            subject = describe_evaluation(self.cfg) if self.cfg.DATASETS.TEST else ""
+            self.was_complete, results = find_results(self.store, self.max_iter, subject)
             if self.was_complete:
                 return results
         try:

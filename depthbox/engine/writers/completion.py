@@ -21,18 +21,18 @@ from .json_lines import find_last_iteration
 _MOMENTA = {"SGD": 1}  # tensors per weight of an optimizer; 2 for Adam and its relatives
 
 
-def find_results(store: CheckpointStore, max_iter: int, evaluated: bool) -> tuple[bool, OrderedDict[str, Any]]:
+def find_results(store: CheckpointStore, max_iter: int, subject: str) -> tuple[bool, OrderedDict[str, Any]]:
     """Find out whether a resumed training run has nothing left to do; call it on all processes.
 
     Args:
         store: checkpoints of the run, the last of which is that of ``max_iter``.
         max_iter: number of iterations.
-        evaluated: whether an evaluation follows the last iteration.
+        subject: evaluation that follows the last iteration, see ``evaluation.describe_evaluation``; "" = none.
 
     Returns:
         Whether all is done, and the results of the last evaluation, on the main process.
     """
-    complete = comm.all_gather(_is_complete(store, max_iter, evaluated))[0]
+    complete = comm.all_gather(_is_complete(store, max_iter, subject))[0]
     if not complete or not comm.is_main_process():
         return complete, OrderedDict()
     logging.getLogger(__name__).info(
@@ -41,11 +41,11 @@ def find_results(store: CheckpointStore, max_iter: int, evaluated: bool) -> tupl
     return True, OrderedDict(read_evaluation(store.folder)[1])
 
 
-def _is_complete(store: CheckpointStore, max_iter: int, evaluated: bool) -> bool:
+def _is_complete(store: CheckpointStore, max_iter: int, subject: str) -> bool:
     last = find_last_iteration(store.folder / "metrics.json")  # written after all other metrics
-    if not evaluated:
+    if not subject:
         return last >= max_iter - 1
-    iterations, results = read_evaluation(store.folder)
+    iterations, results = read_evaluation(store.folder, subject)
     return iterations >= max_iter and last >= (max_iter if results else max_iter - 1)
 
 
