@@ -15,9 +15,14 @@ from PIL import Image, ImageDraw, ImageOps
 if len(sys.argv) < 4:
     sys.exit(__doc__)
 model, source, target, *rest = sys.argv[1:]
-session = onnxruntime.InferenceSession(model, providers=onnxruntime.get_available_providers())
-notes = {key: json.loads(text) for key, text in session.get_modelmeta().custom_metadata_map.items()}
-photo = ImageOps.exif_transpose(Image.open(source)).convert("RGB")
+try:
+    session = onnxruntime.InferenceSession(model, providers=onnxruntime.get_available_providers())
+    notes = {key: json.loads(text) for key, text in session.get_modelmeta().custom_metadata_map.items()}
+    photo = ImageOps.exif_transpose(Image.open(source)).convert("RGB")
+    threshold, _ = float(rest[0]) if rest else 0.4, notes["fixed_size"]
+except Exception as error:  # onnxruntime and Pillow raise many types for missing or damaged files
+    print(f"run_onnx.py: {model} or {source} cannot be used: {' '.join(str(error).split())}", file=sys.stderr)
+    sys.exit(2)
 width, height = photo.size
 if notes["fixed_size"]:  # the network accepts this image size alone
     rows, columns = notes["fixed_size"]
@@ -35,7 +40,7 @@ outputs = session.run(
 )
 pen = ImageDraw.Draw(photo)
 for box, label, score, mask in zip(*outputs, strict=True):
-    if score >= (float(rest[0]) if rest else 0.4):
+    if score >= threshold:
         color = tuple(np.random.default_rng(int(label)).integers(64, 256, 3).tolist())
         photo.paste(color, mask=Image.fromarray(mask.astype(np.uint8) * 128))
         pen.rectangle(box.tolist(), outline=color)

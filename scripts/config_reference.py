@@ -26,8 +26,9 @@ _HEAD = """\
 
 The keys that DepthBox adds to the config of Detectron2, with their defaults. All other keys are
 [those of Detectron2](https://detectron2.readthedocs.io/en/latest/modules/config.html#yaml-config-references). A key is
-set in a YAML file, or as `KEY VALUE` at the end of a command. A misspelled key or a value of the wrong type is an error
-that names the remedy. [method.md](method.md) assigns the keys to the equations.
+set in a YAML file, or as `KEY VALUE` at the end of a command. A misspelled key, a value of the
+wrong type or out of range, and values that do not fit each other are errors that name the remedy.
+[method.md](method.md) assigns the keys to the equations.
 """
 
 

@@ -151,7 +151,7 @@ def main(arguments: list[str] | None = None) -> int:
                 "To replace it by the pure-Python build, run this script again with --force"
             )
         install(options.sdist, options.wheel_dir)
-    except (InstallError, WheelError) as error:
+    except (InstallError, WheelError, OSError) as error:
         print(f"install_detectron2: {error}", file=sys.stderr)
         return 1
     return 0

@@ -35,7 +35,7 @@ ALLOWED: dict[str, set[str]] = {
     "modeling.supervision": _NUMERICS | {"modeling.distributed"},
     "modeling.training_stats": _NUMERICS | {"modeling.distributed"},
     "modeling.meta_arch": _MODEL - {"modeling", "modeling.build"},
-    "modeling.build": set(),
+    "modeling.build": {"config"},
     "modeling": _MODEL,  # its __init__ alone
     "config": {"", "errors", "io"},  # config/loading.py may ask for add_depthbox_config, which registers the networks
     "checkpoint": {"errors", "io"},

@@ -8,7 +8,8 @@ import shlex
 import sys
 from pathlib import Path
 
-from depthbox.config import ConfigError
+from depthbox.cli.main import add_debug, run_tool
+from depthbox.errors import Stopped
 from depthbox.experiments.ablation.figures import save_mask_sheet
 from depthbox.experiments.ablation.plan import AblationRun, is_started, plan_runs, read_final_metrics
 from depthbox.experiments.ablation.results import format_table, gather, write_results
@@ -60,6 +61,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     add("--objects", type=int, default=8, metavar="N", help="objects in ablation_masks.png (default 8; 0: no sheet)")
     add("--gather", action="store_true", help="collect the finished runs without running any")
     add("--list", action="store_true", help="print the runs without running them")
+    add_debug(parser)
     arguments = parser.parse_intermixed_args(argv)
     is_config = [word.endswith((".yaml", ".yml")) for word in arguments.words]
     count = is_config.index(False) if False in is_config else len(is_config)
@@ -90,7 +92,11 @@ def run_all(runs: list[AblationRun], devices: list[str], command: list[str], out
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the ablation; a mistake in the arguments ends with one line. Returns the exit status."""
+    """Run the ablation and return the exit status.
+
+    Raises:
+        ValueError, OSError: a mistake in the arguments, or a file that cannot be read or written.
+    """
     arguments = parse_arguments(argv)
     command = [sys.executable, str(TRAIN_NET)]
     try:
@@ -105,8 +111,8 @@ def main(argv: list[str] | None = None) -> int:
         status = 0 if arguments.gather else run_all(runs, devices, command, arguments.output)
         content = gather(runs)
         write_results(content, arguments.output)
-    except (ConfigError, OSError) as error:
-        sys.exit(f"{Path(sys.argv[0]).name}: {error}")
+    except Stopped:
+        raise
     except KeyboardInterrupt:
         print("stopped; the same command resumes the runs")
         return 130
@@ -117,4 +123,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_tool(main))

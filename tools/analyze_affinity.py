@@ -11,6 +11,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from depthbox.cli.main import add_debug, run_tool
 from depthbox.data.datasets import load_coco_style
 from depthbox.experiments.affinity.count import AffinitySettings, PairCounts, count_dataset
 from depthbox.experiments.affinity.plot import save_affinity_plot
@@ -76,6 +77,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         metavar="N",
         help="pixel rows excluded at the bottom of each image (MODEL.BOXINST.BOTTOM_PIXELS_REMOVED)",
     )
+    add_debug(parser)
     arguments = parser.parse_args(argv)
     if min(arguments.max_images, arguments.min_size) < 0:
         parser.error("--max-images and --min-size must be 0 or more")
@@ -98,22 +100,23 @@ def measure(arguments: argparse.Namespace) -> PairCounts:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Measure, write and print; a mistake in the arguments or files ends with one line."""
+    """Measure, write and print.
+
+    Raises:
+        ValueError, OSError: a mistake in the arguments or files.
+    """
     arguments = parse_arguments(argv)
     size = f"short side {arguments.min_size}" if arguments.min_size else "original size"
     name, output = Path(arguments.json).name, arguments.output
-    try:
-        pairs = measure(arguments)
-        save_affinity_plot(pairs, output / "affinity.png", f"{name}, {size}: {format_summary(pairs)}")
-        files = {
-            "affinity.md": format_markdown(pairs, f"{name}, {size}").encode(),
-            "affinity.json": encode_json(pairs, {"json": name, "min_size": arguments.min_size}),
-        }
-        for file_name, content in files.items():
-            with atomic_open(output / file_name, tidy=True) as file:
-                file.write(content)
-    except (ValueError, OSError) as error:
-        sys.exit(f"{Path(sys.argv[0]).name}: {error}")
+    pairs = measure(arguments)
+    save_affinity_plot(pairs, output / "affinity.png", f"{name}, {size}: {format_summary(pairs)}")
+    files = {
+        "affinity.md": format_markdown(pairs, f"{name}, {size}").encode(),
+        "affinity.json": encode_json(pairs, {"json": name, "min_size": arguments.min_size}),
+    }
+    for file_name, content in files.items():
+        with atomic_open(output / file_name, tidy=True) as file:
+            file.write(content)
     print(f"{name}, {size}\n{format_summary(pairs)}; values in percent\n\n{format_table(pairs)}\n")
     if pairs.has_depth:
         print(format_separation(pairs))
@@ -121,4 +124,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_tool(main))

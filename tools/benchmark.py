@@ -7,6 +7,9 @@ import argparse
 import sys
 from pathlib import Path
 
+from depthbox.cli.main import add_debug, run_tool
+from depthbox.errors import Stopped
+
 EXAMPLES = """
 parts (default: all):
   ops     mask_losses, dynamic_head, edges, targets, paste; objects: cost over the number of objects
@@ -47,6 +50,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         help="maximum number of repetitions (default 5; slow rows have fewer)",
     )
     add("--quick", action="store_true", help="tiny inputs, as a test of the benchmark; the values are meaningless")
+    add_debug(parser)
     arguments = parser.parse_args(argv)
     if arguments.threads < 0 or arguments.repeat < 1:
         parser.error("--threads must be 0 or more, --repeat 1 or more")
@@ -54,7 +58,11 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Measure; a mistake in the arguments ends with one line. Returns the exit status."""
+    """Measure and return the exit status.
+
+    Raises:
+        ValueError, OSError: a mistake in the arguments, or a file that cannot be written.
+    """
     arguments = parse_arguments(argv)
     import torch
 
@@ -62,15 +70,15 @@ def main(argv: list[str] | None = None) -> int:
 
     unknown = [part for part in arguments.parts if part not in PARTS]
     if unknown:
-        sys.exit(f"{Path(sys.argv[0]).name}: unknown part {' '.join(unknown)}; the parts are {' '.join(PARTS)}")
+        raise ValueError(f"unknown part {' '.join(unknown)}; the parts are {' '.join(PARTS)}")
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     try:
         names = select(arguments.parts, arguments.only)
         options = [Options(d, quick=arguments.quick, repeat=arguments.repeat) for d in find_devices(arguments.device)]
         summary = run_benchmarks(names, options, arguments.output)
-    except (ValueError, OSError) as error:
-        sys.exit(f"{Path(sys.argv[0]).name}: {error}")
+    except Stopped:
+        raise
     except KeyboardInterrupt:
         print(f"stopped; the measured rows are in {arguments.output}")
         return 130
@@ -81,4 +89,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_tool(main))

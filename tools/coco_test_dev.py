@@ -12,6 +12,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from depthbox.cli.main import add_debug, run_tool
 from depthbox.io.files import atomic_open
 
 NAME = "detections_test-dev2017_depthbox_results"
@@ -41,6 +42,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         metavar="FILE",
         help="COCO's list of the test images (default %(default)s)",
     )
+    add_debug(parser)
     return parser.parse_args(argv)
 
 
@@ -128,7 +130,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (ValueError, FileNotFoundError) as error:
-        sys.exit(f"{sys.argv[0]}: {error}")
+    sys.exit(run_tool(main))

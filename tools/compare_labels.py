@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 from depthbox import add_depthbox_config
+from depthbox.cli.main import add_debug, run_tool
 from depthbox.config import load_config
 from depthbox.experiments.label_baseline import match_labeler
 from depthbox.inference.predictor import build_batch_predictor, find_config, load_network
@@ -42,6 +43,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     )
     add("--output", type=Path, metavar="FILE", help="JSON file for the results")
     add("--set", nargs="+", default=[], metavar="KEY VALUE", dest="overrides", help="settings that override the config")
+    add_debug(parser)
     return parser.parse_args(argv)
 
 
@@ -80,19 +82,20 @@ def format_table(found: dict[str, MaskQuality]) -> str:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Compare and print; a mistake ends with one line."""
+    """Compare and print.
+
+    Raises:
+        ValueError, OSError: see ``compare``, or the results cannot be written.
+    """
     arguments = parse_arguments(argv)
     logging.basicConfig(level=logging.WARNING)
-    try:
-        found = compare(arguments)
-        if arguments.output:
-            content = {name: vars(quality) for name, quality in found.items()}
-            with atomic_open(arguments.output, tidy=True) as file:
-                file.write((json.dumps(content, indent=2) + "\n").encode())
-    except (ValueError, OSError) as error:
-        sys.exit(f"{Path(sys.argv[0]).name}: {error}")
+    found = compare(arguments)
+    if arguments.output:
+        content = {name: vars(quality) for name, quality in found.items()}
+        with atomic_open(arguments.output, tidy=True) as file:
+            file.write((json.dumps(content, indent=2) + "\n").encode())
     print(format_table(found))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_tool(main))

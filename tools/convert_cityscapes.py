@@ -7,6 +7,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from depthbox.cli.main import add_debug, run_tool
 from depthbox.data.cityscapes.convert import convert
 
 EPILOG = """examples:
@@ -36,23 +37,22 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         "100 for val, 0 for train",
     )
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="number of processes (default: 1)")
+    add_debug(parser)
     return parser.parse_args(arguments)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Convert and print the counts; returns the exit status."""
+    """Convert and print the counts; return the exit status.
+
+    Raises:
+        ValueError, OSError: files are missing or broken.
+    """
     args = parse_arguments(arguments)
-    try:
-        report = convert(
-            args.root, args.split, args.output, args.boxes_only, args.min_area, args.workers, progress=True
-        )
-    except (OSError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    report = convert(args.root, args.split, args.output, args.boxes_only, args.min_area, args.workers, progress=True)
     print(report)
     print(f"written to {args.output}; register it with the image folder {args.root / 'leftImg8bit'}")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_tool(main))

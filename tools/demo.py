@@ -12,7 +12,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from depthbox.config import ConfigError
+from depthbox.cli.main import add_debug, run_tool
 from depthbox.experiments.demo import (
     HEIGHT,
     QUICK_ITERATIONS,
@@ -53,6 +53,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     add("--width", type=int, default=WIDTH, metavar="N", help="width of the scenes (default %(default)s)")
     add("--seed", type=int, default=0, metavar="N", help="seed of scenes and training run, 0 or more (default 0)")
     add("--quick", action="store_true", help="a few scenes and iterations, as a test of the installation")
+    add_debug(parser)
     arguments = parser.parse_args(argv)
     if arguments.iterations < 0 or arguments.seed < 0:
         parser.error("--iterations and --seed must be 0 or more")
@@ -74,15 +75,16 @@ def read_settings(arguments: argparse.Namespace) -> DemoSettings:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Run the demo and print its summary line last."""
+    """Run the demo and print its summary line last.
+
+    Raises:
+        ValueError, OSError: a mistake in the options or the config, or a file that cannot be written.
+    """
     arguments = parse_arguments(argv)
-    try:
-        summary = run_demo(read_settings(arguments), arguments.output)
-    except (ConfigError, OSError) as error:
-        sys.exit(f"{Path(sys.argv[0]).name}: {error}")
+    summary = run_demo(read_settings(arguments), arguments.output)
     print(f"summary: {arguments.output / 'summary.json'}, masks: {arguments.output / 'masks.png'}")
     print(format_summary_line(summary), flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_tool(main))

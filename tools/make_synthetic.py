@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
+from depthbox.cli.main import add_debug, run_tool
 from depthbox.data.synthetic.write import write_dataset
 
 
@@ -20,33 +22,35 @@ def make_parser() -> argparse.ArgumentParser:
     add("--width", type=int, default=320, help="image width in pixels")
     add("--workers", type=int, default=2, help="number of processes")
     add("--depth-format", choices=["png", "npy"], default="png", help="file format of the depth")
+    add_debug(parser)
     return parser
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Write each split and print its JSON file; a mistake ends with the usage and one line."""
+    """Write each split and print its JSON file.
+
+    Raises:
+        ValueError, OSError: a number out of range, or a file that cannot be written.
+    """
     parser = make_parser()
     args = parser.parse_args(argv)
     counts = args.count * len(args.split) if len(args.count) == 1 else args.count
     if len(counts) != len(args.split):
         parser.error(f"--count: expected one number, or one for each of {' '.join(args.split)}; got {args.count}")
     for split, count in zip(args.split, counts, strict=True):
-        try:
-            path = write_dataset(
-                args.output,
-                count,
-                args.seed,
-                args.height,
-                args.width,
-                split,
-                args.workers,
-                args.depth_format,
-                progress=True,
-            )
-        except (ValueError, OSError) as error:
-            parser.error(str(error))
+        path = write_dataset(
+            args.output,
+            count,
+            args.seed,
+            args.height,
+            args.width,
+            split,
+            args.workers,
+            args.depth_format,
+            progress=True,
+        )
         print(path)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_tool(main))

@@ -7,6 +7,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from depthbox.cli.main import add_debug, run_tool
 from depthbox.data.datasets import read_annotation_file
 from depthbox.io.annotations.canonical import canonicalize, repaired_coco, write_coco
 from depthbox.io.annotations.records import CocoContent
@@ -20,6 +21,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("data", type=Path, metavar="JSON", help="annotations of the dataset, COCO or another format")
     parser.add_argument("--count", type=int, required=True, help="number of images to keep: those with the lowest ids")
     parser.add_argument("--output", type=Path, required=True, help="JSON file to write")
+    add_debug(parser)
     return parser.parse_args(arguments)
 
 
@@ -39,17 +41,17 @@ def read_subset(data: Path, count: int) -> CocoContent:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write the subset; return the exit status."""
+    """Write the subset; return the exit status.
+
+    Raises:
+        ValueError, OSError: see ``read_subset``, or the file cannot be written.
+    """
     args = parse_arguments(arguments)
-    try:
-        content = read_subset(args.data, args.count)
-        write_coco(content, args.output)
-    except (OSError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    content = read_subset(args.data, args.count)
+    write_coco(content, args.output)
     print(f"{args.output}: {len(content['images'])} images, {len(content['annotations'])} annotations")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_tool(main))

@@ -9,8 +9,9 @@ import shlex
 import sys
 
 from depthbox import add_depthbox_config
+from depthbox.cli.main import add_debug, run_tool
 from depthbox.cli.train import add_run_arguments, launch_run
-from depthbox.config import ConfigError, load_config
+from depthbox.config import load_config
 from depthbox.engine.run import run
 
 EXAMPLES = """
@@ -43,14 +44,22 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         "--eval-only", action="store_true", help="evaluate MODEL.WEIGHTS (with --resume: the newest checkpoint)"
     )
     parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="settings with priority over FILE")
+    add_debug(parser)
     return parser.parse_intermixed_args(argv)
 
 
+def main(argv: list[str] | None = None) -> None:
+    """Train or evaluate.
+
+    Raises:
+        ValueError, OSError: a mistake in the options, the config or the data.
+        FloatingPointError: a loss is not finite.
+    """
+    arguments = parse_arguments(argv)
+    cfg = load_config(add_depthbox_config, arguments.config_file, arguments.overrides)
+    options = {"resume": arguments.resume, "eval_only": arguments.eval_only, "command": shlex.join(sys.argv)}
+    launch_run(arguments, cfg, functools.partial(run, cfg, **options), arguments.num_gpus)
+
+
 if __name__ == "__main__":
-    arguments = parse_arguments()
-    try:
-        cfg = load_config(add_depthbox_config, arguments.config_file, arguments.overrides)
-        options = {"resume": arguments.resume, "eval_only": arguments.eval_only, "command": shlex.join(sys.argv)}
-        launch_run(arguments, cfg, functools.partial(run, cfg, **options), arguments.num_gpus)
-    except ConfigError as error:
-        sys.exit(f"{sys.argv[0]}: {error}")
+    sys.exit(run_tool(main))

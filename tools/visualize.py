@@ -5,10 +5,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
 from depthbox.cli import visualize
-from depthbox.cli.main import parse
+from depthbox.cli.main import call, parse
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -16,14 +15,10 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     return parse(visualize, argv)
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Draw the sheets and print their paths; exit with one line on a mistake in the arguments or files."""
-    arguments = parse_arguments(argv)
-    try:
-        visualize.run(arguments)
-    except (ValueError, OSError) as error:
-        sys.exit(f"{Path(sys.argv[0]).name}: {error}")
+def main(argv: list[str] | None = None) -> int:
+    """Draw the sheets and print their paths; return the exit status."""
+    return call(visualize, argv)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -12,6 +12,7 @@ from pathlib import Path
 import yaml
 
 from ..io.files import atomic_open
+from ..io.yaml_files import read_yaml
 from .store import EVALUATED, POINTER, sync_folder
 
 # Files and folders that a training run writes. The pointer is first: without it nothing is resumed by mistake.
@@ -130,10 +131,10 @@ def _adjust_config(partial: Path, folder: Path, target: Path) -> None:
     if not path.is_file():
         return
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        tree = read_yaml(path)
         entries = tree["DATASETS"]["COCO_STYLE"]
         adjusted = [_copy_annotations(entry, folder, partial, target) for entry in entries]
-    except (ValueError, yaml.YAMLError, TypeError, KeyError, IndexError):
+    except (ValueError, TypeError, KeyError, IndexError):
         logging.getLogger(__name__).warning(
             "%s is not the config of a training run: it is kept as it is", target / path.name
         )

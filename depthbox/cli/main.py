@@ -16,17 +16,19 @@ import os
 import re
 import sys
 import textwrap
+import threading
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
+
+from ..errors import MISTAKE, MISTAKES, Stopped, describe_error
 
 COMMANDS = (
     "check", "depth", "train", "eval", "predict", "label", "app", "export", "visualize", "report", "doctor",
 )  # fmt: skip
-MISTAKE, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
-MISTAKES = (ValueError, OSError, ImportError)
+INTERRUPTED, BROKEN_PIPE = 130, 141
 
 _ABOUT = """usage: depthbox [--debug] COMMAND [options]
 
@@ -46,7 +48,7 @@ start here:
   depthbox train --data boxes.json --images photos  learn masks from the boxes
 
 Exit status: 0 done, 1 errors were found or something failed, 2 a mistake in
-the call, 130 stopped by Ctrl-C.
+the call or in a file, 130 stopped by Ctrl-C, 143 stopped by SIGTERM.
 """
 
 
@@ -90,23 +92,75 @@ def call(module: ModuleType, argv: Sequence[str] | None = None, *, prog: str = "
     """
     arguments = parse(module, argv, prog=prog)
     name = prog or Path(sys.argv[0]).name
-    if not (debug or arguments.debug):  # deprecations concern developers, not users
-        warnings.filterwarnings("ignore", category=FutureWarning, module="torch")
-        warnings.filterwarnings("ignore", category=DeprecationWarning)
+    stopped = getattr(module, "STOPPED", "stopped")
+    return _run_guarded(lambda: module.run(arguments), name, debug=debug or arguments.debug, stopped=stopped)
+
+
+def run_tool(main: Callable[[], int | None], prog: str = "") -> int:
+    """Run the main function of a script, with a mistake of the user as one line.
+
+    Any other exception is a bug and leaves with its traceback. ``--debug`` on the command line of the script shows the
+    traceback of a mistake, too (see ``add_debug``).
+
+    Args:
+        main: parses the command line of this process and returns the exit status; None = 0.
+        prog: name of the script in messages; "" = that of this process.
+
+    Returns:
+        The exit status: that of ``main``, 2 after a mistake, 130 after Ctrl-C, 128 + N after signal N.
+    """
+    return _run_guarded(main, prog or Path(sys.argv[0]).name, debug="--debug" in sys.argv[1:], stopped="stopped")
+
+
+def add_debug(parser: argparse.ArgumentParser) -> None:
+    """Add the option ``--debug`` to a parser."""
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+
+
+def _run_guarded(job: Callable[[], int | None], name: str, *, debug: bool, stopped: str) -> int:
+    """Run a job and return its exit status; a mistake or a request to stop is printed as one line."""
+    _prepare_streams(debug)
+    _separate_progress_bars()
     try:
-        return int(module.run(arguments))
+        status = int(job() or 0)
+        sys.stdout.flush()
+        return status
     except BrokenPipeError:  # as in `depthbox check ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
     except MISTAKES as error:
         # The log.txt of a run, if one has begun, gets the traceback.
         logging.getLogger("depthbox").debug("%s failed", name, exc_info=True)
-        if debug or arguments.debug:
+        if debug:
             traceback.print_exc()
         return _print_mistake(name, error)
+    except Stopped as error:
+        print(f"{name}: {describe_error(error)}", file=sys.stderr)
+        return error.status
     except KeyboardInterrupt:
-        print(getattr(module, "STOPPED", "stopped"), file=sys.stderr)
+        print(stopped, file=sys.stderr)
         return INTERRUPTED
+
+
+def _prepare_streams(debug: bool) -> None:
+    """Hide deprecations, which concern developers, and print names of files that are not Unicode text."""
+    if not debug:
+        warnings.filterwarnings("ignore", category=FutureWarning, module="torch")
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+
+
+def _separate_progress_bars() -> None:
+    """Let the bars of this process have a lock of their own.
+
+    The default lock of tqdm is shared with forked processes: one that is killed while it draws would block the others.
+    """
+    from tqdm import tqdm
+
+    tqdm.set_lock(threading.RLock())
 
 
 def parse(module: ModuleType, argv: Sequence[str] | None = None, *, prog: str = "") -> argparse.Namespace:
@@ -130,7 +184,7 @@ def make_parser(module: ModuleType, prog: str = "") -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     module.add_arguments(parser)
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    add_debug(parser)
     return parser
 
 
@@ -186,8 +240,7 @@ def format_versions() -> str:
 
 def _print_mistake(name: str, error: BaseException) -> int:
     """Print a mistake as one line and return its exit status."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    print(f"{name}: {text}", file=sys.stderr)
+    print(f"{name}: {describe_error(error)}", file=sys.stderr)
     return MISTAKE
 
 

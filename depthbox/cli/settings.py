@@ -9,6 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..errors import printable
+
+_LARGEST = 2**31 - 1  # of a number
 # Options of own data: name -> type. Paths in a settings file are relative to the file.
 PATHS = ("data", "images", "depth", "val_data", "val_images", "output")
 SETTINGS: dict[str, type] = {
@@ -37,14 +40,14 @@ def read_settings(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: the file is missing or broken, or has an unknown option or a value of the wrong type.
     """
-    import yaml
+    from ..io.yaml_files import YamlError, read_yaml
 
     if not path.is_file():
         raise ValueError(f"the settings file {path} does not exist: correct --settings")
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(f"the settings file {path} is not valid YAML: {error}") from error
+        content = read_yaml(path)
+    except YamlError as error:
+        raise ValueError(f"the settings file {error}") from error
     if not isinstance(content, dict):
         raise ValueError(f"the settings file {path} must hold lines such as 'data: boxes.json'")
     return dict(_read_option(path, str(key), value) for key, value in content.items())
@@ -61,16 +64,29 @@ def format_overrides(tree: Mapping[str, Any], prefix: str = "") -> list[str]:
     return words
 
 
+def _is_line(value: str) -> bool:
+    """Return whether a text of a usual length has no control characters, which no path contains."""
+    return len(value) <= 4096 and printable(value) == value
+
+
+def _shorten(value: str) -> str:
+    return value if len(value) <= 80 else f"{value[:76]} ..."
+
+
 def _read_option(path: Path, key: str, value: Any) -> tuple[str, Any]:
     name = key.replace("-", "_")
     if name not in SETTINGS:
         near = difflib.get_close_matches(name, SETTINGS, n=1)
         hint = f"did you mean {near[0]}?" if near else "see `depthbox train --help`"
-        raise ValueError(f"{path}: unknown option '{key}', {hint}")
+        raise ValueError(f"{path}: unknown option '{_shorten(key)}', {hint}")
     wanted = SETTINGS[name]
     fits = isinstance(value, (int, float) if wanted is float else wanted) and not isinstance(value, bool)
     if not fits:
-        raise ValueError(f"{path}: {key} is {value!r}, not of type {wanted.__name__}")
+        raise ValueError(f"{path}: {key} is {_shorten(repr(value))}, not of type {wanted.__name__}")
+    if isinstance(value, str) and (not value.strip() or not _is_line(value)):
+        raise ValueError(f"{path}: {key} is {_shorten(repr(value))}, but it must be a text on one line")
+    if isinstance(value, (int, float)) and not abs(value) <= _LARGEST:
+        raise ValueError(f"{path}: {key} is {_shorten(repr(value))}, but it must be a number of usual size")
     place = path.parent / os.path.expanduser(value) if name in (*PATHS, "weights") else path
     if name == "weights":  # a file, or a word such as "none"
         return name, str(place) if place.is_file() else value

@@ -117,7 +117,7 @@ def run(arguments: argparse.Namespace) -> int:
     from ..engine.run import run as run_engine
 
     options = merge_settings(arguments)
-    words = [*format_overrides(options.get("overrides") or {}), *arguments.overrides]
+    words = [*_check_overrides(options, arguments.settings), *arguments.overrides]
     main = not int(os.environ.get("RANK", "0")) and not arguments.machine_rank
     data: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
     if "data" in options:
@@ -134,6 +134,16 @@ def run(arguments: argparse.Namespace) -> int:
     if main:
         print(format_next_steps(cfg))
     return 0
+
+
+def _check_overrides(options: Mapping[str, Any], settings: Path | None) -> list[str]:
+    """Return the overrides of a settings file as words; a mistake in them names the file."""
+    from .. import add_depthbox_config
+    from ..config import load_config
+
+    words = format_overrides(options.get("overrides") or {})
+    load_config(add_depthbox_config, overrides=words, source=f"{settings}, overrides")
+    return words
 
 
 def format_next_steps(cfg: CfgNode) -> str:

@@ -1,6 +1,7 @@
 """Config keys of DepthBox, and loading of config files."""
 
 from .defaults import add_depthbox_config
-from .loading import ConfigError, load_config
+from .error import ConfigError
+from .loading import load_config
 
 __all__ = ["ConfigError", "add_depthbox_config", "load_config"]

@@ -10,12 +10,12 @@ from typing import Any
 
 import detectron2
 import torch
-import yaml
 from detectron2.config import CfgNode
 from torch import nn
 from torch.optim import Optimizer
 
 from ..checkpoint.store import TEACHER_HOOK, State
+from ..io.yaml_files import parse_yaml
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def compare_configs(old: str, new: str) -> list[str]:
     Returns:
         ``KEY old -> new`` for each key with different values, except OUTPUT_DIR.
     """
-    before, after = (_flatten(yaml.safe_load(text) or {}) for text in (old, new))
+    before, after = (_flatten(_parse_config(text)) for text in (old, new))
     keys = [key for key in sorted(before.keys() | after.keys()) if key != "OUTPUT_DIR"]
     missing = "(none)"
     return [
@@ -116,6 +116,11 @@ def compare_configs(old: str, new: str) -> list[str]:
         for key in keys
         if before.get(key, missing) != after.get(key, missing)
     ]
+
+
+def _parse_config(text: str) -> dict[str, Any]:
+    tree = parse_yaml(text, "the config of the checkpoint") if isinstance(text, str) else None
+    return tree if isinstance(tree, dict) else {}
 
 
 def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -74,6 +74,7 @@ def run_demo(settings: DemoSettings, output: Path) -> dict[str, Any]:
         ConfigError: the config file is invalid.
     """
     start = time.monotonic()
+    load_config(add_depthbox_config, settings.config_file)  # reports mistakes before the scenes are made
     resume = prepare_output(output, settings)
     cfg = make_config(settings, output, make_data(settings, output / "data"))
     results = run(cfg, resume=resume, command="demo")
@@ -161,7 +162,7 @@ def stretch_schedule(cfg: CfgNode, iterations: int) -> CfgNode:
     cfg = cfg.clone()
     cfg.defrost()
     solver, pairwise = cfg.SOLVER, cfg.MODEL.BOXINST.PAIRWISE
-    ratio = iterations / solver.MAX_ITER
+    ratio = iterations / max(solver.MAX_ITER, 1)
     solver.STEPS = tuple(max(1, round(step * ratio)) for step in solver.STEPS)
     solver.WARMUP_ITERS = round(solver.WARMUP_ITERS * ratio)
     pairwise.WARMUP_ITERS = max(1, round(pairwise.WARMUP_ITERS * ratio))

@@ -44,7 +44,7 @@ def load_network(cfg: CfgNode, weights: str, use_teacher: bool = False) -> nn.Mo
     """
     if not weights:
         raise ValueError("no checkpoint is given: name one with --weights")
-    network = build_network(cfg)
+    network = build_network(cfg, initial_weights=False)
     load_weights(network, weights)
     teacher = teacher_state(weights) if use_teacher else None
     if teacher is not None:

@@ -13,15 +13,16 @@ import re
 import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from detectron2.utils import comm
 
 from .. import __version__
 from ..io.files import atomic_open
+from ..io.yaml_files import parse_yaml
 from ..visualization.curves import read_metrics
 
 NOTE = "run.json"
@@ -80,13 +81,26 @@ class RecordedRun:
     end: str = ""
 
     def setting(self, key: str, default: Any = None) -> Any:
-        """Return the value of a config key such as "SOLVER.MAX_ITER"."""
-        node: Any = self.config
-        for part in key.split("."):
-            if not isinstance(node, Mapping) or part not in node:
-                return default
-            node = node[part]
-        return node
+        """Return the value of a config key such as "SOLVER.MAX_ITER".
+
+        The default is returned for a missing key, and for a value of another type than the default, if it has one: a
+        config that was edited or damaged must not prevent the report.
+        """
+        return _find(self.config, key, default)
+
+    def names(self, key: str) -> list[str]:
+        """Return the texts in the list of a config key such as "DATASETS.TEST"."""
+        return [name for name in self.setting(key, []) if isinstance(name, str)]
+
+
+def _find(config: Mapping[str, Any], key: str, default: Any = None) -> Any:
+    node: Any = config
+    for part in key.split("."):
+        if not isinstance(node, Mapping) or part not in node:
+            return default
+        node = node[part]
+    fits = default is None or (isinstance(node, type(default)) and not isinstance(node, bool))
+    return node if fits else default
 
 
 def note_run(folder: str | os.PathLike[str], command: str, resume: bool) -> None:
@@ -152,7 +166,7 @@ def read_run(folder: str | os.PathLike[str]) -> RecordedRun:
         raise ValueError(f"{folder / 'metrics.json'} has no numbers yet; wait until training has written some")
     log = _read_log(folder / "log.txt")
     note = _parse(folder / NOTE, json.loads)
-    config = _parse(folder / "config.yaml", yaml.safe_load)
+    config = _parse(folder / "config.yaml", partial(parse_yaml, name="config.yaml"))
     return RecordedRun(
         folder=folder,
         series=series,
@@ -161,7 +175,7 @@ def read_run(folder: str | os.PathLike[str]) -> RecordedRun:
         config_text=_read_text(folder / "config.yaml"),
         command=str(note.get("command") or log.command),
         facts={str(key): str(value) for key, value in dict(note.get("facts") or log.facts).items()},
-        seed=config.get("SEED") if log.seed is None else log.seed,
+        seed=(_find(config, "SEED", -1) if "SEED" in config else None) if log.seed is None else log.seed,
         messages=log.messages,
         begin=log.begin,
         end=log.end,
@@ -172,7 +186,7 @@ def _parse(path: Path, parse: Callable[[str], Any]) -> dict[str, Any]:
     """Return the content of a JSON or YAML file; {} if the file does not exist."""
     try:
         tree = parse(_read_text(path) or "{}")
-    except (ValueError, yaml.YAMLError) as error:
+    except ValueError as error:
         raise ValueError(f"{path} is broken ({' '.join(str(error).split())}); move it away") from error
     if not isinstance(tree, dict):
         raise ValueError(f"{path} is broken (it does not hold a mapping); move it away")

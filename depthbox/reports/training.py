@@ -118,14 +118,14 @@ def _count_iterations(run: RecordedRun) -> int:
 
 
 def _is_finished(run: RecordedRun) -> bool:
-    requested = run.setting("SOLVER.MAX_ITER")
+    requested = run.setting("SOLVER.MAX_ITER", 0)
     return not requested or _count_iterations(run) >= requested
 
 
 def _describe_state(run: RecordedRun) -> str:
     """Return the progress of the run, such as "400 of 1000 iterations on my_data"."""
-    requested = run.setting("SOLVER.MAX_ITER")
-    data = ", ".join(run.setting("DATASETS.TRAIN", ()))
+    requested = run.setting("SOLVER.MAX_ITER", 0)
+    data = ", ".join(run.names("DATASETS.TRAIN"))
     total = f" of {requested}" if requested else ""
     return f"{_count_iterations(run)}{total} iterations" + (f" on {data}" if data else "")
 
@@ -205,7 +205,7 @@ def _format_percent(value: float | None) -> str:
 def _draw_images(run: RecordedRun) -> BestAndWorst:
     """Draw the best and worst images of the first dataset whose predictions and ground truth can be read."""
     problems = []
-    for name in run.setting("DATASETS.TEST", ()) or ():
+    for name in run.names("DATASETS.TEST"):
         file = run.folder / "inference" / name / RESULTS_FILE
         if not file.is_file():
             continue
@@ -224,5 +224,5 @@ def _make_command(run: RecordedRun) -> str:
     """Return the command that repeats the run, with the seed if it was drawn at random."""
     if not run.command or run.command == "from Python":
         return ""
-    drawn = isinstance(run.setting("SEED"), int) and run.setting("SEED") < 0 and run.seed is not None and run.seed >= 0
+    drawn = run.setting("SEED", 0) < 0 and run.seed is not None and run.seed >= 0
     return f"{run.command} SEED {run.seed}" if drawn else run.command

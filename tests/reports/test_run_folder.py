@@ -12,6 +12,7 @@ import torch
 from depthbox import __version__
 from depthbox.reports import run_folder
 from depthbox.reports.run_folder import NOTE, RecordedRun, collect_machine_facts, device_name, note_run, read_run
+from depthbox.reports.training import make_report
 
 LINE = "[2026-01-02 03:04:{second:02d}] depthbox.engine {level}: {text}"
 
@@ -154,3 +155,12 @@ def test_without_git_there_is_not_a_commit(monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(subprocess, "run", fail)
     assert run_folder._find_commit() == ""
+
+
+@pytest.mark.parametrize("value", ["", "[[1, x]]", "{A: 1}", "True", ".nan", "abc", "[null]"])
+@pytest.mark.parametrize("key", ["DATASETS.TEST", "DATASETS.TRAIN", "SOLVER.MAX_ITER", "SEED", "DATASETS", "SOLVER"])
+def test_a_report_survives_values_of_another_type(tmp_path: Path, key: str, value: str) -> None:
+    section, _, last = key.partition(".")
+    run = write_run(tmp_path, config=f"{section}: {{{last}: {value}}}\n" if last else f"{key}: {value}\n")
+    report = make_report(run)
+    assert "1 iterations" in str(report) or "1 of" in str(report)

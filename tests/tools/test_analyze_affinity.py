@@ -59,8 +59,8 @@ def test_thresholds_can_be_chosen_and_depth_omitted(tool, scenes, tmp_path, caps
         (["--depth-scales", "-1"], "above 0"),
     ],
 )
-def test_mistakes_end_with_one_line(tool, scenes, tmp_path, more, message):
-    with pytest.raises(SystemExit, match=message):
+def test_mistakes_name_their_cause(tool, scenes, tmp_path, more, message):
+    with pytest.raises((ValueError, OSError), match=message):
         tool.main(words(scenes, tmp_path / "out", *more))
     assert not (tmp_path / "out").exists()
 
@@ -70,7 +70,7 @@ def test_a_dataset_without_masks_is_refused(tool, scenes, tmp_path):
     for annotation in data["annotations"]:
         del annotation["segmentation"]
     (tmp_path / "boxes.json").write_text(json.dumps(data))
-    with pytest.raises(SystemExit, match="no object has a mask"):
+    with pytest.raises((ValueError, OSError), match="no object has a mask"):
         tool.main(["--json", f"{tmp_path}/boxes.json", "--images", f"{scenes}/val", "--output", f"{tmp_path}/out"])
 
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from detectron2.config import CfgNode
 
 from ...checkpoint.store import CheckpointStore
@@ -17,6 +16,7 @@ from ...config.defaults import add_depthbox_config
 from ...config.loading import ConfigError, load_config
 from ...engine.resume import compare_configs
 from ...engine.schedule import scale_schedule
+from ...io.yaml_files import read_yaml
 
 ORIGIN = "ablation_run.json"
 # Keys set by the runner, with the option of tools/ablate.py that sets them.
@@ -131,9 +131,9 @@ def is_started(run: AblationRun) -> bool:
 def read_final_metrics(folder: Path) -> dict[str, Any] | None:
     """Return the metrics of the evaluation after a run's last iteration; None if the run is not finished."""
     try:
-        cfg = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+        cfg = read_yaml(folder / "config.yaml")
         length = int(cfg["SOLVER"]["MAX_ITER"])
-    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None
     if CheckpointStore(folder).last_evaluated < length:
         return None

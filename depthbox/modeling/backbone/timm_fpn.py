@@ -115,7 +115,16 @@ def _create(name: str, pretrained: bool, options: dict[str, Any]) -> Any:
         options.setdefault("always_partition", True)
     options.update(features_only=True, pretrained=pretrained)
     indices: list[int] = [-3, -2, -1]  # correct for nearly all networks
-    network = timm.create_model(name, out_indices=indices, **options)
+    try:
+        network = timm.create_model(name, out_indices=indices, **options)
+    except OSError as error:
+        if not pretrained:
+            raise
+        reason = " ".join(str(error).split())[:200]
+        raise ConnectionError(
+            f"MODEL.TIMM.PRETRAINED: the weights of {name} cannot be downloaded ({reason}): set it False, and "
+            "MODEL.TIMM.WEIGHTS to a file of these weights"
+        ) from error
     strides = list(_FEATURES.values())
     if network.feature_info.reduction() != strides:
         found = [entry["reduction"] for entry in network.feature_info.info]

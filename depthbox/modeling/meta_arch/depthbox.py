@@ -20,6 +20,7 @@ from ..mask_head import Controller, DynamicMaskHead, MaskBranch, mean_depth, pas
 from ..supervision import MaskCriterion
 from ..supervision.annotations import AnnotationReader, Inputs
 from ..training_stats import compute_training_stats, warmup_factor
+from .levels import check_levels
 
 MASK_FORMATS = ("bitmask", "rle")
 
@@ -87,6 +88,7 @@ class DepthBox(nn.Module):
         """Build the parts of the network from ``MODEL``."""
         backbone = build_backbone(cfg)
         shapes = backbone.output_shape()
+        check_levels(cfg, shapes, backbone.size_divisibility)
         node = cfg.MODEL.CONDINST
         sizes = [float(size) for size in cfg.MODEL.FCOS.SIZES_OF_INTEREST]
         mask_branch = MaskBranch(cfg, shapes)

@@ -5,7 +5,7 @@ import safetensors.torch
 import timm
 import torch
 
-from depthbox.modeling.backbone import TimmBackbone
+from depthbox.modeling.backbone import TimmBackbone, timm_weights
 
 SWIN = "swin_tiny_patch4_window7_224"
 SMALL = {"depths": (1, 1, 1, 1), "embed_dim": 24, "num_heads": (1, 2, 2, 4)}
@@ -74,7 +74,7 @@ def test_weights_of_an_installed_package_of_another_library(tmp_path, monkeypatc
     (package / "models").mkdir(parents=True)
     (package / "__init__.py").write_text("")
     torch.save(foreign, package / "models" / "net.pth")
-    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(timm_weights, "list_package_folders", lambda: [tmp_path])
     backbone = TimmBackbone("mobilenetv2_100", weights="package:made_up_weights")
     own = list(backbone.network.state_dict().values())
     for value, given in zip(own, foreign.values(), strict=False):
@@ -85,3 +85,43 @@ def test_weights_of_an_installed_package_of_another_library(tmp_path, monkeypatc
         TimmBackbone("mobilenetv2_100", weights="package:made_up_weights")
     with pytest.raises(FileNotFoundError, match="no_such_package is not installed"):
         TimmBackbone("mobilenetv2_100", weights="package:no_such_package")
+
+
+@pytest.mark.parametrize("name", ["evilpkg", "evilpkg.weights"])
+def test_a_package_beside_the_script_is_neither_found_nor_run(tmp_path, monkeypatch, name):
+    (tmp_path / "evilpkg" / "weights").mkdir(parents=True)
+    for folder in ("evilpkg", "evilpkg/weights"):
+        (tmp_path / folder / "__init__.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+        (tmp_path / folder / "net.pth").write_bytes(b"x")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(FileNotFoundError, match=f"{name} is not installed"):
+        timm_weights.find_weights(f"package:{name}")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_an_installed_package_is_found_without_running_it(tmp_path, monkeypatch):
+    (tmp_path / "pkg").mkdir()
+    (tmp_path / "pkg" / "__init__.py").write_text("raise SystemExit")
+    (tmp_path / "pkg" / "net.pth").write_bytes(b"x")
+    monkeypatch.setattr(timm_weights, "list_package_folders", lambda: [tmp_path / "none", tmp_path])
+    assert timm_weights.find_weights("package:pkg") == str(tmp_path / "pkg" / "net.pth")
+
+
+@pytest.mark.parametrize("name", ["", "../pkg", "a/b", "/etc", "a..b", "a b"])
+def test_the_name_of_a_package_is_no_path(name):
+    with pytest.raises(ValueError, match="followed by the name of a package"):
+        timm_weights.find_weights(f"package:{name}")
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"\x80\x04\x8e" + b"\xff" * 8, b"PK\x03\x04" + b"\0" * 99])
+def test_a_damaged_file_of_weights_is_named(tmp_path, content):
+    (tmp_path / "w.pth").write_bytes(content)
+    with pytest.raises(ValueError, match=r"w\.pth is not a readable state dict of timm's mobilenetv2_100"):
+        TimmBackbone("mobilenetv2_100", weights=str(tmp_path / "w.pth"))
+
+
+def test_a_file_of_other_values_is_named(tmp_path):
+    torch.save({"a": 1}, tmp_path / "w.pth")
+    with pytest.raises(ValueError, match=r"w\.pth is not a state dict of timm's mobilenetv2_100"):
+        TimmBackbone("mobilenetv2_100", weights=str(tmp_path / "w.pth"))

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from ....yaml_files import YamlError, parse_yaml
 from ...records import AnnotationError
 from ..documents import MEGABYTE, parse_number, read_text
 from ..image_files import SPLIT_NAMES, child_folder, is_file, is_folder, list_files
@@ -154,12 +153,9 @@ def _parse_yaml(file: Path) -> Any:
     """Return the content of a YAML file. Its values are texts: a class named ``no`` is not a truth value."""
     text = read_text(file, _YAML_LIMIT)
     try:
-        return yaml.load(text, Loader=yaml.BaseLoader)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        cause = shorten(getattr(error, "problem", None) or error)
-        line = getattr(getattr(error, "problem_mark", None), "line", None)
-        place = "" if line is None else f"line {line + 1}: "
-        raise AnnotationError(f"{file} is not valid YAML: {place}{cause}; correct it") from error
+        return parse_yaml(text, str(file), as_text=True)
+    except YamlError as error:
+        raise AnnotationError(str(error)) from error
 
 
 def _is_dataset(content: Any) -> bool:
