@@ -16,6 +16,7 @@ import os
 import re
 import sys
 import textwrap
+import threading
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
@@ -120,6 +121,7 @@ def add_debug(parser: argparse.ArgumentParser) -> None:
 def _run_guarded(job: Callable[[], int | None], name: str, *, debug: bool, stopped: str) -> int:
     """Run a job and return its exit status; a mistake or a request to stop is printed as one line."""
     _prepare_streams(debug)
+    _separate_progress_bars()
     try:
         with raise_on_signals(ENDING_SIGNALS):  # cleans up; Ctrl-C does so anyway
             status = int(job() or 0)
@@ -151,6 +153,16 @@ def _prepare_streams(debug: bool) -> None:
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
+
+
+def _separate_progress_bars() -> None:
+    """Let the bars of this process have a lock of their own.
+
+    The default lock of tqdm is shared with forked processes: one that is killed while it draws would block the others.
+    """
+    from tqdm import tqdm
+
+    tqdm.set_lock(threading.RLock())
 
 
 def parse(module: ModuleType, argv: Sequence[str] | None = None, *, prog: str = "") -> argparse.Namespace:

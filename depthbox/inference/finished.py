@@ -13,15 +13,15 @@ import torch
 from detectron2.config import CfgNode
 
 from ..io.files import atomic_open, remove_stale
+from ..io.folder_lock import FolderInUseError, lock_folder
 from ..io.media import MediaSource
-from ..io.output_lock import OutputInUseError, lock_output
 from ..io.write_errors import describe_shortage
 from .classes import ClassList
 from .fingerprint import digest_states, fingerprint
 from .pipeline import CUTOUTS, OVERLAYS, RESULTS, PredictionSettings, PredictionSummary
 
 RECORD = "prediction_info.json"
-_LOCK = ".predictions.lock"
+_PURPOSE = "prediction"
 _FORMAT = 1  # to be raised when equal inputs give other files
 
 
@@ -75,7 +75,7 @@ def find_finished(output: Path, job: str) -> PredictionSummary | None:
         found = PredictionSummary(int(record["images"]), int(record["objects"]))
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
-    with contextlib.suppress(OutputInUseError, OSError), lock_output(output, _LOCK):
+    with contextlib.suppress(FolderInUseError, OSError), lock_folder(output, _PURPOSE):
         remove_stale(output)  # left by a call that was killed when all was written
     return found
 
@@ -94,10 +94,10 @@ def occupy_output(output: Path) -> Iterator[None]:
     """Lock the folder of a prediction, and remove the temporary files of dead processes and an older record.
 
     Raises:
-        OutputInUseError: another process predicts into the same folder.
+        FolderInUseError: another process predicts into the same folder.
         WriteError: the folder cannot be written.
     """
-    with lock_output(output, _LOCK):
+    with lock_folder(output, _PURPOSE):
         remove_stale(output)
         for name in (OVERLAYS, CUTOUTS):
             remove_stale(output / name, recursive=True)

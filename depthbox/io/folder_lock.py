@@ -27,8 +27,8 @@ class FolderInUseError(UserError):
 
 
 @contextlib.contextmanager
-def lock_folder(folder: str | os.PathLike[str], purpose: str) -> Iterator[None]:
-    """Hold the lock of an output folder while the block runs.
+def lock_folder(folder: str | os.PathLike[str], purpose: str, output: str = "") -> Iterator[None]:
+    """Hold the lock of an output folder, or of one output in it, while the block runs.
 
     The lock is that of the operating system (``flock``) on the file ``.lock``: it ends with its process, even if that
     is killed. The folder is created if it is missing; folders that were created here and are still empty at the end
@@ -38,6 +38,8 @@ def lock_folder(folder: str | os.PathLike[str], purpose: str) -> Iterator[None]:
     Args:
         folder: the output folder.
         purpose: noun phrase for the message of other processes, such as "training run".
+        output: name of a file or of another part of the folder that is locked alone; "" = the whole folder. The two
+            kinds of locks do not exclude each other.
 
     Raises:
         FolderInUseError: another process holds the lock.
@@ -46,7 +48,7 @@ def lock_folder(folder: str | os.PathLike[str], purpose: str) -> Iterator[None]:
     folder = Path(folder).absolute()
     created = [path for path in (folder, *folder.parents) if not path.exists()]
     make_folder(folder)
-    path = folder.resolve() / LOCK
+    path = folder.resolve() / (f".{output[:_LONGEST_COMMAND]}{LOCK}" if output else LOCK)
     try:
         descriptor = None if path in _held else _acquire(path)
         if descriptor is None:
@@ -84,7 +86,7 @@ def _acquire(path: Path) -> int | None:
             os.close(descriptor)
             if holder.get("pid") == os.getppid() and holder.get("host") == socket.gethostname():
                 return None
-            raise FolderInUseError(_format_holder(path.parent, holder)) from None
+            raise FolderInUseError(_format_holder(_find_subject(path), holder)) from None
         except OSError as error:
             logging.getLogger(__name__).warning(
                 "%s cannot be locked (%s): do not start a second run in this folder", path.parent, error.strerror
@@ -93,6 +95,11 @@ def _acquire(path: Path) -> int | None:
             os.close(descriptor)
             return None
         os.close(descriptor)  # the former holder removed the file meanwhile
+
+
+def _find_subject(path: Path) -> Path:
+    """Return the folder or output of a lock file."""
+    return path.parent if path.name == LOCK else path.with_name(path.name.removeprefix(".").removesuffix(LOCK))
 
 
 def _is_current(path: Path, descriptor: int) -> bool:
@@ -125,13 +132,13 @@ def _read_holder(descriptor: int) -> Mapping[str, Any]:
     return {}
 
 
-def _format_holder(folder: Path, holder: Mapping[str, Any]) -> str:
+def _format_holder(subject: Path, holder: Mapping[str, Any]) -> str:
     if not holder:
-        return f"{folder} is in use by another process: wait for its end, or choose another output folder"
+        return f"{subject} is in use by another process: wait for its end, or choose another output"
     pid = holder.get("pid")
     return (
-        f"{folder} is in use by another {holder.get('purpose')}: process {pid} on {holder.get('host')} "
-        f"({holder.get('command')}). Wait for its end, stop it with `kill {pid}`, or choose another output folder"
+        f"{subject} is in use by another {holder.get('purpose')}: process {pid} on {holder.get('host')} "
+        f"({holder.get('command')}). Wait for its end, stop it with `kill {pid}`, or choose another output"
     )
 
 

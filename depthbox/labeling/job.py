@@ -11,13 +11,14 @@ from ..data.depth_io import DepthFileError
 from ..io.annotations.records import AnnotationSet
 from ..io.coco_masks import MASK_FORMATS, crop_to_rle
 from ..io.files import WriteError, remove_stale
+from ..io.folder_lock import FolderInUseError, lock_folder
 from ..io.images import ImageError, read_image
-from ..io.output_lock import OutputInUseError, lock_output
 from ..io.write_errors import describe_shortage, require_writable
 from .output import digest_images, read_labels, write_labels
 from .partial_results import ObjectLabel, PartialResults
 from .prompts import Entry, Labeler, PromptReader, read_box_prompts
 
+_PURPOSE = "labeling job"
 _INPUT_BYTES, _MASK_BYTES = 150, 350  # of an annotation in the input, and of an encoded mask
 
 
@@ -102,12 +103,12 @@ def label_dataset(job: LabelJob, label: Labeler, read_prompts: PromptReader = re
 
     Raises:
         FileExistsError, ValueError: see ``check_job``.
-        OutputInUseError: another process writes the output.
+        FolderInUseError: another process writes the output.
         WriteError: the output or the partial results cannot be written; the finished images are kept.
     """
     check_job(job)
     summary = LabelSummary(job.annotations)
-    with lock_output(job.output):
+    with lock_folder(job.output.parent, _PURPOSE, job.output.name):
         remove_stale(job.output.parent)
         try:
             with PartialResults(job.partial_file, job.fingerprint) as partial:
@@ -133,7 +134,7 @@ def find_finished(job: LabelJob) -> LabelSummary | None:
     labels = read_labels(job.output, job.annotations, job.stamp)
     if labels is None:
         return None
-    with contextlib.suppress(OutputInUseError, OSError), lock_output(job.output):
+    with contextlib.suppress(FolderInUseError, OSError), lock_folder(job.output.parent, _PURPOSE, job.output.name):
         job.partial_file.unlink(missing_ok=True)
         remove_stale(job.output.parent)
     return LabelSummary(job.annotations, labels, was_finished=True)

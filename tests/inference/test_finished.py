@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from death import each_death, fail_with_limit
+from death import each_death, expect_refusal, fail_with_limit
 from detectron2.config import get_cfg
 from detectron2.structures import Boxes, Instances
 from PIL import Image
@@ -24,8 +24,8 @@ from depthbox.inference.finished import (
 )
 from depthbox.inference.pipeline import PredictionSettings, PredictionSummary, predict_sources
 from depthbox.io.files import WriteError
+from depthbox.io.folder_lock import lock_folder
 from depthbox.io.media import MediaSource, find_sources
-from depthbox.io.output_lock import OutputInUseError, lock_output
 from depthbox.io.video import VideoFile
 
 CLASSES = ClassList(("cat",), (1,))
@@ -138,9 +138,11 @@ def test_the_fingerprint_depends_on_all_inputs(images: Path, tmp_path: Path) -> 
 
 
 def test_a_second_process_is_refused(images: Path, tmp_path: Path) -> None:
-    with lock_output(tmp_path / "out", ".predictions.lock"), pytest.raises(OutputInUseError, match="out is being"):
-        run(images, tmp_path / "out")
-    assert os.listdir(tmp_path / "out") == []
+    lock = functools.partial(lock_folder, tmp_path / "out", "prediction")
+    assert "out is in use by another prediction" in expect_refusal(
+        lock, functools.partial(run, images, tmp_path / "out")
+    )
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_full_disk_names_the_file_and_leaves_whole_files_only(images: Path, tmp_path: Path) -> None:

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from death import each_death, fail_with_limit
+from death import each_death, expect_refusal, fail_with_limit
 from labeling_toy import label, make_job
 
-from depthbox.io.output_lock import OutputInUseError, lock_output
+from depthbox.io.folder_lock import lock_folder
 from depthbox.labeling.box_labeler import BoxMask
 from depthbox.labeling.job import describe_label_shortage, find_finished, label_dataset
 from depthbox.labeling.prompts import Prompts
@@ -79,8 +79,10 @@ def test_a_full_disk_at_the_end_keeps_the_older_output_and_the_labels(folder: Pa
 
 
 def test_a_second_process_is_refused(folder: Path) -> None:
-    with lock_output(folder / "masks.json"), pytest.raises(OutputInUseError, match=r"masks.json is being written"):
-        label_dataset(make_job(folder), label)
+    message = expect_refusal(
+        functools.partial(lock_folder, folder, "labeling job", "masks.json"), functools.partial(run, folder)
+    )
+    assert "masks.json is in use by another labeling job: process" in message
     assert sorted(os.listdir(folder)) == ["boxes.json", "images"]
 
 

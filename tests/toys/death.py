@@ -3,6 +3,7 @@
 import os
 import resource
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 CALLS = ("replace", "fsync", "unlink", "rmdir")
@@ -39,12 +40,40 @@ def each_death(job: Callable[[], Any], prepare: Callable[[], Any]) -> Iterator[s
 
 def fail_with_limit(job: Callable[[], Any], size: int) -> str:
     """Run a job in a forked process whose files may hold ``size`` bytes; return its error, "" without one."""
+
+    def run() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+        job()
+
+    return _find_error(run)
+
+
+def expect_refusal(lock: Callable[[], AbstractContextManager[Any]], job: Callable[[], Any]) -> str:
+    """Run a job while another process, which is not its parent, holds a lock; return its error, "" without one."""
+    locked, done = os.pipe(), os.pipe()
+    holder = os.fork()
+    if holder == 0:
+        with lock():
+            os.write(locked[1], b"x")
+            os.read(done[0], 1)
+        os._exit(0)
+    os.read(locked[0], 1)
+    try:
+        return _find_error(job)
+    finally:
+        os.write(done[1], b"x")
+        os.waitpid(holder, 0)
+        for descriptor in (*locked, *done):
+            os.close(descriptor)
+
+
+def _find_error(job: Callable[[], Any]) -> str:
+    """Run a job in a forked process and return its error as text."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         text = ""
         try:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
             job()
         except BaseException as error:
             text = f"{type(error).__name__}: {error}"

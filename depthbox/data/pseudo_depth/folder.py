@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from ...io.files import atomic_open, explain_write_errors, remove_stale
+from ...io.folder_lock import lock_folder
 from ...io.images import ImageError, image_size
-from ...io.output_lock import lock_output
 from ...io.untrusted.json_files import read_json
 from ...io.write_errors import describe_shortage
 from .items import DEPTH_SUFFIX, DepthItem, output_size
@@ -60,10 +60,10 @@ def occupy_folder(output: str | os.PathLike[str], shard: int = 0, count: int = 1
     Other shards of the folder may be generated at the same time.
 
     Raises:
-        OutputInUseError: another process generates the same shard.
+        FolderInUseError: another process generates the same shard.
         WriteError: the folder cannot be written.
     """
-    with lock_output(output, f".shard_{shard}_of_{count}.lock"):
+    with lock_folder(output, "generation of depth maps", f"shard_{shard}_of_{count}"):
         remove_stale(output, recursive=True)
         try:
             yield

@@ -20,7 +20,7 @@ from pycocotools import mask as coco_mask
 from tqdm import tqdm
 
 from ...io.files import atomic_open, remove_stale
-from ...io.output_lock import lock_output
+from ...io.folder_lock import lock_folder
 from ...io.untrusted.json_files import read_json
 from ...io.write_errors import describe_shortage
 from ..depth_io import DEPTH_SUFFIXES, write_depth
@@ -84,7 +84,7 @@ def write_dataset(
     info |= {"seed": seed, "split": split, "height": height, "width": width}
     target = output / f"instances_{split}.json"
     folders = (output / split, output / f"depth_{split}", _notes_folder(output, split), output)
-    with lock_output(target):
+    with lock_folder(output, "generation of scenes", target.name):
         try:
             _remove_temporary(folders)
             _write_split(output, count, info, workers, depth_format, progress)

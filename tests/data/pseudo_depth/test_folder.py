@@ -1,3 +1,4 @@
+import functools
 import json
 import os
 import shutil
@@ -6,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from death import each_death
+from death import each_death, expect_refusal
 from PIL import Image
 
 from depthbox.data.depth_io import write_depth
@@ -19,7 +20,6 @@ from depthbox.data.pseudo_depth.folder import (
 )
 from depthbox.data.pseudo_depth.items import DepthItem, is_complete
 from depthbox.data.pseudo_depth.model import ModelInfo, PseudoDepthError
-from depthbox.io.output_lock import OutputInUseError
 
 MODEL = ModelInfo("Intel/dpt-large", None, "commit abc", "dpt", False)
 INFO = describe_folder(MODEL, 320, False)
@@ -133,12 +133,14 @@ def test_dry_run_makes_no_folder(tmp_path):
 
 
 def test_a_shard_is_generated_by_one_process_and_others_beside_it(tmp_path):
-    with occupy_folder(tmp_path / "depth"):
-        with pytest.raises(OutputInUseError, match="depth is being written"), occupy_folder(tmp_path / "depth"):
-            pass
-        with occupy_folder(tmp_path / "depth", 1, 4):
-            pass
-    assert os.listdir(tmp_path / "depth") == []
+    def occupy(*shard):
+        with occupy_folder(tmp_path / "depth", *shard):
+            assert os.listdir(tmp_path / "depth")
+
+    lock = functools.partial(occupy_folder, tmp_path / "depth")
+    assert "shard_0_of_1 is in use by another generation of depth maps" in expect_refusal(lock, occupy)
+    assert expect_refusal(lock, functools.partial(occupy, 1, 4)) == ""
+    assert not (tmp_path / "depth").exists()
 
 
 def test_maps_killed_at_any_point_are_completed_and_nothing_is_left(tmp_path):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from death import each_death, fail_with_limit
+from death import each_death, expect_refusal, fail_with_limit
 from PIL import Image
 from pycocotools.coco import COCO
 
@@ -17,7 +17,7 @@ from depthbox.data.depth_io import read_depth
 from depthbox.data.process_pool import WorkerKilledError
 from depthbox.data.synthetic.write import CLASS_NAMES, Scene, render_scene, split_seed, write_dataset
 from depthbox.io import temporary_files
-from depthbox.io.output_lock import OutputInUseError, lock_output
+from depthbox.io.folder_lock import lock_folder
 
 HEIGHT, WIDTH = 96, 128
 
@@ -101,8 +101,9 @@ def test_a_full_disk_names_the_file_and_keeps_the_finished_scenes(tmp_path: Path
 
 
 def test_a_second_process_is_refused(tmp_path: Path) -> None:
-    with lock_output(tmp_path / "instances_train.json"), pytest.raises(OutputInUseError, match="another process"):
-        write_dataset(tmp_path, 1, 1, 32, 32)
+    lock = functools.partial(lock_folder, tmp_path, "generation of scenes", "instances_train.json")
+    message = expect_refusal(lock, functools.partial(write_dataset, tmp_path, 1, 1, 32, 32))
+    assert "instances_train.json is in use by another generation of scenes" in message
 
 
 def test_depth_as_npy(tmp_path: Path) -> None:
