@@ -19,7 +19,7 @@ class Limits:
         waiting: requests that wait for a computation.
         disk_bytes: size of all stored uploads.
         download_bytes: size of all results that can be downloaded; they are kept in memory.
-        idle_seconds: time without use after which an upload is removed.
+        idle_seconds: time without use after which an upload is removed, at the next use of another one.
         receiving: uploads that are received at the same time.
         receive_seconds: time in which a request must be received.
         sessions: tabs of browsers whose state is kept; the least recently used one is removed.

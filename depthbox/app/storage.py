@@ -115,6 +115,7 @@ class UploadStore:
             UploadError: the upload does not exist any more, or something else has taken its place.
         """
         with self._lock:
+            self._remove_idle()
             upload = self._uploads.get(reference)
             if upload is None or not _is_own_file(upload.path, self.folder):
                 raise UploadError("the image is not stored any more: upload it again")
@@ -128,15 +129,18 @@ class UploadStore:
 
     def _reserve(self, size: int, name: str, owner: str) -> Upload:
         with self._lock:
-            now = time.monotonic()
-            for upload in [u for u in self._uploads.values() if now - u.used > self.limits.idle_seconds]:
-                self._remove(upload.reference)
+            self._remove_idle()
             if sum(u.size for u in self._uploads.values()) + size > self.limits.disk_bytes:
                 raise UploadError("the server has no space for more images: try again later")
             reference = f"depthbox_app_{secrets.token_hex(16)}"
             upload = Upload(reference, self.folder / secrets.token_hex(16), clean_name(name), size, owner)
             self._uploads[reference] = upload
             return upload
+
+    def _remove_idle(self) -> None:
+        end = time.monotonic() - self.limits.idle_seconds
+        for reference in [u.reference for u in self._uploads.values() if u.used < end]:
+            self._remove(reference)
 
     def _remove(self, reference: str) -> None:
         upload = self._uploads.pop(reference, None)

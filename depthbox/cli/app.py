@@ -33,9 +33,10 @@ that is drawn or pasted. It shows masks and depth. The result can be downloaded
 as a COCO JSON file. Images stay on this machine and are removed when the page
 is closed. The page needs gradio: pip install 'depthbox[app]'.
 The config of the training run is config.yaml beside the weights.
-On other addresses than this machine's own, browsers need the token in the
-printed URL; the connection is not encrypted.
-Exit status: 2 wrong options or files, 130 closed by Ctrl-C, 143 by SIGTERM.
+On other addresses than 127.0.0.1, browsers need the token in the printed URL;
+the connection is not encrypted.
+Exit status: 2 wrong options or files, 130 closed by Ctrl-C, 143 by SIGTERM,
+129 by SIGHUP.
 """
 
 

@@ -70,6 +70,17 @@ def test_the_space_of_all_uploads_is_limited_and_old_ones_are_removed(tmp_path: 
     assert not first.path.exists() and len(list(tmp_path.iterdir())) == 2
 
 
+def test_an_idle_upload_is_removed_when_another_one_is_used(tmp_path: Path) -> None:
+    store = UploadStore(tmp_path, Limits(idle_seconds=100))
+    first, second = (store.add(io.BytesIO(b"x"), "a", "") for _ in range(2))
+    first.used -= 101
+    second.used -= 99
+    store.open(second.reference)
+    assert not first.path.exists() and second.path.exists()
+    with pytest.raises(UploadError, match="not stored any more"):
+        store.open(first.reference)
+
+
 def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:
     class Broken(io.BytesIO):
         def read(self, *_: object) -> bytes:
