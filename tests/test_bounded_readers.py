@@ -27,7 +27,7 @@ ALLOWED: dict[str, set[str]] = {
     "yaml.full_load": set(),
     "pickle.load": set(),
     "pickle.loads": set(),
-    "pickle.Unpickler": {"depthbox/checkpoint/safe_pickle.py"},
+    "pickle.Unpickler": {"depthbox/checkpoint/formats/safe_pickle.py"},
     "torch.load": {"depthbox/checkpoint/store.py", "depthbox/checkpoint/weights.py"},
     "ElementTree.parse": set(),
     "ElementTree.fromstring": set(),

@@ -13,11 +13,9 @@ import numpy as np
 import torch
 from detectron2.config import CfgNode
 from numpy.typing import ArrayLike, NDArray
-from torchvision.ops import box_iou
 
 from ..checkpoint.run_weights import find_weights
 from ..config import add_depthbox_config, load_config
-from ..distillation.candidates import class_agnostic_candidates
 from ..inference.classes import ClassList, find_classes
 from ..inference.predictor import (
     build_batch_predictor,
@@ -29,14 +27,12 @@ from ..inference.predictor import (
 )
 from ..io.coco_masks import crop_to_rle
 from ..io.images import RGBImage
-from ..labeling.job import Prompts
+from ..labeling.box_depths import predict_box_depths
 from ..labeling.loading import build_box_labeler
-from ..modeling.mask_head import mean_depth
+from ..labeling.prompts import Prompts
 from ..modeling.meta_arch.depthbox import DepthBox
 from .inputs import ImageLike, NamedImage, as_single, check_boxes, iterate_images, read_named
 from .result import Result
-
-_AVERAGED = 5  # candidates whose depths are averaged for a given box
 
 
 def load(
@@ -192,22 +188,11 @@ class Network:
                 image.source,
             )
 
-    @torch.no_grad()
     def _depths(self, image: RGBImage, corners: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Compute the depth (N,) of boxes: the mean over the candidates whose predicted boxes overlap each most."""
+        """Compute the depth (N,) of boxes (N, 4), see ``predict_box_depths``."""
         pixels = prepare_image(self.cfg, build_resize(self.cfg, self.size), image)
         scale = np.array([pixels.shape[2] / image.shape[1], pixels.shape[1] / image.shape[0]] * 2)
-        boxes = torch.as_tensor(corners * scale, dtype=torch.float32, device=self.network.device)
-        _, dense, features = self.network.predict_dense([{"image": pixels}])
-        locations = self.network.proposal_generator.locations(dense)
-        depths: list[float] = []
-        for box in boxes.split(1) if len(boxes) else ():
-            found = class_agnostic_candidates(dense, locations, box).detections
-            masks = next(self.network.predict_masks(dense, features, [found]))
-            best = box_iou(box, found.boxes)[0].topk(min(_AVERAGED, len(found.boxes))).indices
-            assert masks.depth_logits is not None
-            depths.append(float(mean_depth(masks.logits[best], masks.depth_logits[best]).mean()))
-        return np.array(depths, dtype=np.float64)
+        return np.array(list(predict_box_depths(self.network, pixels, torch.from_numpy(corners * scale))))
 
 
 def _find_checkpoint(source: Path) -> Path:

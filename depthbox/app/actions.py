@@ -19,7 +19,7 @@ from .boxes import parse_boxes
 from .canvas import EMPTY, find_upload, read_boxes, show_image, write_boxes
 from .limits import Limits
 from .network import TrialNetwork
-from .result import NO_DEPTH, Result, make_json_name, to_coco
+from .result import NO_DEPTH, PageResult, make_json_name, to_coco
 from .storage import DownloadStore, UploadError, UploadStore
 from .support import import_gradio
 from .view import show_message, show_result
@@ -106,7 +106,7 @@ class Actions:
             return None, show_message(_capitalize(error), error=True), show_download()
         return result, *self._show(reference, image, result, threshold, by)
 
-    def show(self, reference: str | None, result: Result | None, threshold: float, by: str) -> tuple[str, str]:
+    def show(self, reference: str | None, result: PageResult | None, threshold: float, by: str) -> tuple[str, str]:
         """Show a result with another threshold or view; returns view, download."""
         if reference is None or result is None:
             return show_message(FIRST), show_download()
@@ -124,7 +124,7 @@ class Actions:
         except ImageError as error:
             raise UploadError(str(error).replace(str(upload.path), upload.name)) from error
 
-    def _show(self, reference: str, image: RGBImage, result: Result, threshold: float, by: str) -> tuple[str, str]:
+    def _show(self, reference: str, image: RGBImage, result: PageResult, threshold: float, by: str) -> tuple[str, str]:
         kept = result.above(threshold)
         if not kept.objects:
             text = f"No object has a score of {threshold:.2f} or more. Lower the threshold, or draw boxes."
@@ -133,7 +133,7 @@ class Actions:
         view = view or show_result(image, kept, self.names, by.lower())
         return view, self._offer(reference, kept)
 
-    def _offer(self, reference: str, result: Result) -> str:
+    def _offer(self, reference: str, result: PageResult) -> str:
         """Keep the COCO JSON of a result for download, and return the link."""
         try:
             owner = self.uploads.open(reference).owner

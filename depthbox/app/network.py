@@ -10,9 +10,7 @@ from dataclasses import dataclass, replace
 import torch
 from detectron2.config import CfgNode
 from torch import Tensor
-from torchvision.ops import box_iou
 
-from ..distillation.candidates import class_agnostic_candidates
 from ..inference.classes import ClassList, find_classes
 from ..inference.predictor import (
     build_batch_predictor,
@@ -23,14 +21,12 @@ from ..inference.predictor import (
 )
 from ..io.coco_masks import crop_to_rle
 from ..io.images import RGBImage
+from ..labeling.box_depths import predict_box_depths
 from ..labeling.box_labeler import BoxLabeler
 from ..labeling.loading import make_views
-from ..modeling.mask_head import mean_depth
 from ..modeling.meta_arch.depthbox import DepthBox
 from .boxes import GivenBox
-from .result import FoundObject, Result
-
-_AVERAGED = 5  # candidates whose depths are averaged for a given box
+from .result import FoundObject, PageResult
 
 
 @dataclass(frozen=True)
@@ -54,7 +50,7 @@ class TrialNetwork:
         """Return whether the network predicts the depth of objects."""
         return bool(self.cfg.MODEL.DEPTH.LAYER)
 
-    def detect(self, image: RGBImage, name: str = "") -> Result:
+    def detect(self, image: RGBImage, name: str = "") -> PageResult:
         """Detect objects, sorted by descending score.
 
         Args:
@@ -76,11 +72,11 @@ class TrialNetwork:
             for label, (x0, y0, x1, y1), score, rle, depth in values
         ]
         objects.sort(key=lambda one: -one.score)
-        return Result(name, (image.shape[0], image.shape[1]), tuple(objects), given=False)
+        return PageResult(name, (image.shape[0], image.shape[1]), tuple(objects), given=False)
 
     def mask_boxes(
         self, image: RGBImage, boxes: Sequence[GivenBox], name: str = "", seconds: float = math.inf
-    ) -> Result:
+    ) -> PageResult:
         """Compute the mask of each given box, in their order; the score is the quality of the mask.
 
         The network is evaluated at one size and mirrored. ``depthbox label`` uses two sizes, which takes twice as long.
@@ -107,26 +103,16 @@ class TrialNetwork:
         if self.has_depth and objects:
             depths = self._depths(image, corners, end)
             objects = [replace(found, depth=depth) for found, depth in zip(objects, depths, strict=True)]
-        return Result(name, size, tuple(objects), given=True)
+        return PageResult(name, size, tuple(objects), given=True)
 
-    @torch.no_grad()
-    def _depths(self, image: RGBImage, corners: Tensor, end: float) -> list[float | None]:
-        """Compute the depth of each box: the mean over the candidates whose predicted boxes overlap it most."""
+    def _depths(self, image: RGBImage, corners: Tensor, end: float) -> list[float]:
+        """Compute the depth of each box, see ``predict_box_depths``."""
         pixels = prepare_image(self.cfg, build_resize(self.cfg, self.size), image)
         sides = [pixels.shape[2] / image.shape[1], pixels.shape[1] / image.shape[0]] * 2
-        boxes = (corners * torch.tensor(sides, dtype=torch.float64)).to(self.network.device, torch.float32)
-        _, dense, features = self.network.predict_dense([{"image": pixels}])
-        locations = self.network.proposal_generator.locations(dense)
-        depths: list[float | None] = []
-        for box in boxes.split(1):
-            _check_time(end, f"the depths of {len(boxes)} boxes", len(depths))
-            found = class_agnostic_candidates(dense, locations, box).detections
-            masks = next(self.network.predict_masks(dense, features, [found]))
-            best = box_iou(box, found.boxes)[0].topk(min(_AVERAGED, len(found.boxes))).indices
-            depth = None
-            if masks.depth_logits is not None:
-                depth = float(mean_depth(masks.logits[best], masks.depth_logits[best]).mean())
+        depths: list[float] = []
+        for depth in predict_box_depths(self.network, pixels, corners * torch.tensor(sides, dtype=torch.float64)):
             depths.append(depth)
+            _check_time(end, f"the depths of {len(corners)} boxes", len(depths))
         return depths
 
 

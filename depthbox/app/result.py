@@ -1,4 +1,4 @@
-"""Result of the network for one image: drawn, and as COCO JSON."""
+"""PageResult of the network for one image: drawn, and as COCO JSON."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class FoundObject:
 
 
 @dataclass(frozen=True)
-class Result:
+class PageResult:
     """Objects of an image.
 
     Attributes:
@@ -62,7 +62,7 @@ class Result:
     objects: tuple[FoundObject, ...]
     given: bool
 
-    def above(self, threshold: float) -> Result:
+    def above(self, threshold: float) -> PageResult:
         """Return the result without detections of a lower score; objects of given boxes are kept."""
         return self if self.given else replace(self, objects=tuple(o for o in self.objects if o.score >= threshold))
 
@@ -87,7 +87,7 @@ def decode_masks(objects: Sequence[FoundObject], size: tuple[int, int]) -> np.nd
     return masks
 
 
-def draw_result(image: RGBImage, result: Result, by: str = "masks") -> RGBImage:
+def draw_result(image: RGBImage, result: PageResult, by: str = "masks") -> RGBImage:
     """Draw the masks and boxes of an image, at ``display_size``.
 
     Args:
@@ -111,7 +111,7 @@ def draw_result(image: RGBImage, result: Result, by: str = "masks") -> RGBImage:
     return draw_objects(canvas, objects, fill=0.85 if by == "depth" else 0.45, boxes=by != "depth")
 
 
-def choose_colors(result: Result, by: str = "masks") -> list[Color]:
+def choose_colors(result: PageResult, by: str = "masks") -> list[Color]:
     """Choose the color of each object; see ``draw_result``.
 
     Raises:
@@ -126,7 +126,7 @@ def choose_colors(result: Result, by: str = "masks") -> list[Color]:
     return [(int(red), int(green), int(blue)) for red, green, blue in colors]
 
 
-def to_coco(result: Result, classes: ClassList) -> dict[str, Any]:
+def to_coco(result: PageResult, classes: ClassList) -> dict[str, Any]:
     """Convert a result to the content of a COCO JSON file with one image; masks are RLEs, annotations have scores."""
     annotations = []
     for number, found in enumerate(result.objects, start=1):
@@ -145,7 +145,7 @@ def to_coco(result: Result, classes: ClassList) -> dict[str, Any]:
     return {"images": [image], "annotations": annotations, "categories": classes.categories()}
 
 
-def make_json_name(result: Result) -> str:
+def make_json_name(result: PageResult) -> str:
     """Make the name of a JSON file from that of the image, without characters that some file systems refuse."""
     stem = re.sub(r"[^\w .()-]+", "_", Path(result.name).stem).strip(" .")[:80]
     return f"{stem or 'image'}_coco.json"

@@ -8,7 +8,7 @@ from html import escape
 from ..io.images import RGBImage
 from ..visualization.draw import COLORMAP, Color, is_bright
 from .canvas import encode_data_url
-from .result import Result, choose_colors, draw_result
+from .result import PageResult, choose_colors, draw_result
 
 _SCALE = ", ".join(f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in COLORMAP)
 
@@ -56,7 +56,7 @@ def show_message(text: str, error: bool = False) -> str:
     return f'<div class="db-empty{" db-error" if error else ""}" role="status">{escape(text)}</div>'
 
 
-def show_result(image: RGBImage, result: Result, names: Sequence[str], by: str = "masks") -> str:
+def show_result(image: RGBImage, result: PageResult, names: Sequence[str], by: str = "masks") -> str:
     """Return the HTML of an image with its objects, and a table of the objects.
 
     Args:
@@ -85,7 +85,7 @@ def show_result(image: RGBImage, result: Result, names: Sequence[str], by: str =
     )
 
 
-def _summarize(result: Result) -> str:
+def _summarize(result: PageResult) -> str:
     count = len(result.objects)
     empty = sum(found.area == 0 for found in result.objects)
     text = f"{count} {'mask' if result.given else 'object'}{'' if count == 1 else 's'}"
@@ -94,7 +94,7 @@ def _summarize(result: Result) -> str:
     return f"{text}. {'Quality is the estimated quality of the mask, 0 to 1.' if result.given else ''}".strip()
 
 
-def _make_table(result: Result, names: Sequence[str], colors: Sequence[Color]) -> str:
+def _make_table(result: PageResult, names: Sequence[str], colors: Sequence[Color]) -> str:
     depth = any(found.depth is not None for found in result.objects)
     head = ["#", "Class", "Quality" if result.given else "Score", "Area", *(["Depth"] if depth else [])]
     rows = []

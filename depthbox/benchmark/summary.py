@@ -16,7 +16,7 @@ import torch
 
 from ..io.files import atomic_open
 from ..io.untrusted.json_files import read_json
-from ..reports.run_folder import device_name
+from ..reports.machine import device_name
 from .comparison import Row
 from .plots import save_bars, save_curve
 from .report import format_markdown

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
+from detectron2.config import CfgNode
+from detectron2.utils import comm
 
 from ..io.files import atomic_open
 from ..io.yaml_files import read_yaml
@@ -164,6 +166,18 @@ def _copy_whole(source: Path, copy: Path) -> None:
     temporary = copy.with_name(f".{copy.name}.tmp")
     shutil.copy2(source, temporary)
     temporary.replace(copy)
+
+
+def replace_run(cfg: CfgNode) -> None:
+    """Set aside an earlier run in OUTPUT_DIR, and let MODEL.WEIGHTS follow it; call it on all processes.
+
+    Args:
+        cfg: changed in place if the initial weights were moved.
+    """
+    aside = comm.all_gather(set_aside_run(cfg.OUTPUT_DIR) if comm.is_main_process() else None)[0]
+    cfg.defrost()
+    cfg.MODEL.WEIGHTS = follow_weights(cfg.MODEL.WEIGHTS, aside)
+    cfg.freeze()
 
 
 def follow_weights(weights: str, aside: Path | None) -> str:

@@ -21,7 +21,6 @@ from .divergence import (
     format_divergence_advice,
     read_vitals,
 )
-from .evaluations import read_evaluation, write_evaluation
 from .run_files import (
     BEST,
     NUMBERED,
@@ -102,15 +101,6 @@ class CheckpointStore:
         except (ValueError, OSError):
             return None
         return state if isinstance(state, dict) else None
-
-    @property
-    def last_evaluated(self) -> int:
-        """Number of iterations done at the last finished evaluation. Setting it writes it to disk."""
-        return read_evaluation(self.folder)[0]
-
-    @last_evaluated.setter
-    def last_evaluated(self, iterations: int) -> None:
-        write_evaluation(self.folder, iterations, {})
 
     def load_latest(self) -> State | None:
         """Read the newest sound checkpoint, the same one on all processes; return None if there is none.

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError
+from .formats.safe_pickle import UnsafePickleError, format_reason, format_refusal, read_arrays
 from .formats.safetensors_file import is_safetensors, read_safetensors
 from .formats.torch_file import BROKEN_FILE, read_torch_file
-from .safe_pickle import UnsafePickleError, format_reason, format_refusal, read_arrays
 from .tensor_checks import describe_problem
 
 # First bytes of zip files and of files from before torch 1.6.

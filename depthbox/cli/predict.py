@@ -103,9 +103,7 @@ def run(arguments: argparse.Namespace) -> int:
     settings = read_settings(arguments)
     job = prediction_fingerprint(cfg, arguments.weights, sources, classes, settings, arguments.size)
     if finished := find_finished(settings.output, job):
-        show(
-            f"{finished.objects} objects in {finished.images} images, predicted by an earlier call: {settings.output}"
-        )
+        show(f"{finished.objects} objects in {finished.images} images, predicted by an earlier call: {settings.output}")
         show(f"The inputs and options are the same; remove {settings.output / RECORD} to predict again.")
         return 0
     predict = load_batch_predictor(cfg, arguments.weights, arguments.size)

@@ -6,6 +6,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ def evaluate_networks(
         choice: TEST.EVALUATE.
     """
     if choice != "student" and teacher is None:
-        logging.getLogger(__name__).info("There is no EMA teacher at this iteration: the student is evaluated")
+        logging.getLogger(__name__).info("An EMA teacher does not exist at this iteration: the student is evaluated")
     if choice == "student" or teacher is None:
         return test(student)
     if choice == "teacher":
@@ -88,6 +89,30 @@ def find_scored_network(metric: str, student: nn.Module, teacher: nn.Module | No
     )
 
 
+class NetworkEvaluation:
+    """Evaluation of the networks of TEST.EVALUATE on DATASETS.TEST.
+
+    Args:
+        cfg: config of the run.
+
+    Raises:
+        ValueError: see ``check_evaluation_keys``.
+    """
+
+    def __init__(self, cfg: CfgNode) -> None:
+        check_evaluation_keys(cfg)
+        self._cfg = cfg
+        self.subject = describe_evaluation(cfg)
+
+    def __call__(self, student: nn.Module, teacher: nn.Module | None) -> Results:
+        """Evaluate on all processes, see ``evaluate_networks``."""
+        return evaluate_networks(partial(evaluate_network, self._cfg), student, teacher, self._cfg.TEST.EVALUATE)
+
+    def find_scored(self, metric: str, student: nn.Module, teacher: nn.Module | None) -> ScoredNetwork:
+        """Return the network to which a metric belongs, see ``find_scored_network``."""
+        return find_scored_network(metric, student, teacher, self._cfg.TEST.EVALUATE)
+
+
 def build_evaluator(cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
     """Build the evaluator of TEST.EVALUATOR; it writes predictions to OUTPUT_DIR/inference/<dataset>.
 
@@ -102,7 +127,9 @@ def build_evaluator(cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
 
 
 def describe_evaluation(cfg: CfgNode) -> str:
-    """Return the networks, datasets and settings of an evaluation; results of another evaluation are others."""
+    """Return the networks, datasets and settings of an evaluation, which determine its results; "" without datasets."""
+    if not cfg.DATASETS.TEST:
+        return ""
     parts = (cfg.TEST.EVALUATE, cfg.TEST.EVALUATOR, *cfg.DATASETS.TEST)
     sizes = (cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST, cfg.TEST.DETECTIONS_PER_IMAGE, cfg.TEST.AMP)
     return " ".join(map(str, (*parts, *sizes)))

@@ -141,7 +141,7 @@ class Evaluation(HookBase):
         comm.synchronize()
 
     def _read_best(self) -> dict[str, Any] | None:
-        """Return the best value of a resumed run, None if there is no sound file with one."""
+        """Return the best value of a resumed run, None without a sound file of one."""
         best = (self.trainer.store.best() or {}).get("best")
         if not isinstance(best, dict) or not isinstance(best.get("value"), float):
             return None

@@ -9,6 +9,8 @@ import torch
 from detectron2.config import CfgNode
 from torch import nn
 
+from .schedule import build_lr_multiplier
+
 NORMS = (
     nn.BatchNorm1d,
     nn.BatchNorm2d,
@@ -107,3 +109,34 @@ def build_clipper(cfg: CfgNode) -> Callable[[Sequence[nn.Parameter]], None] | No
                 torch.nn.utils.clip_grad_norm_(parameter, value, norm_type)
 
     return clip_gradients
+
+
+class OptimizerStep:
+    """An optimizer step: the learning rate of its iteration, unscaled gradients, clipping, and the update.
+
+    Args:
+        cfg: SOLVER.
+        optimizer: with the groups of ``group_parameters``.
+        scaler: gradient scaler, perhaps disabled.
+    """
+
+    def __init__(self, cfg: CfgNode, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler) -> None:
+        self._optimizer, self._scaler = optimizer, scaler
+        self._parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        self._base_rates = [group["lr"] for group in optimizer.param_groups]
+        self._clip, self._factor = build_clipper(cfg), build_lr_multiplier(cfg)
+
+    def set_learning_rate(self, iteration: int) -> float:
+        """Set the learning rate of each group, and return that of the group with the most parameters."""
+        factor, groups = self._factor(iteration), self._optimizer.param_groups
+        for group, base in zip(groups, self._base_rates, strict=True):
+            group["lr"] = base * factor
+        return max(groups, key=lambda group: len(group["params"]))["lr"]
+
+    def __call__(self) -> None:
+        """Update the parameters by their gradients, which the scaler has scaled."""
+        self._scaler.unscale_(self._optimizer)
+        if self._clip is not None:
+            self._clip(self._parameters)
+        self._scaler.step(self._optimizer)
+        self._scaler.update()

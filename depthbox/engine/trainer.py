@@ -7,7 +7,6 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -15,10 +14,9 @@ from detectron2.config import CfgNode
 from detectron2.engine import HookBase
 from detectron2.utils import comm
 from detectron2.utils.events import EventWriter
-from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from ..checkpoint.earlier_runs import complete_set_aside, follow_weights, set_aside_run
+from ..checkpoint.earlier_runs import complete_set_aside, replace_run
 from ..checkpoint.run_files import FINAL
 from ..checkpoint.store import CheckpointStore
 from ..checkpoint.training_state import State
@@ -27,22 +25,13 @@ from ..data.loader import build_train_loader
 from ..data.mapper import BoxDepthMapper
 from ..modeling.build import build_network
 from .distillation import SelfDistillation
-from .evaluation import (
-    Results,
-    ScoredNetwork,
-    check_evaluation_keys,
-    check_test_data,
-    describe_evaluation,
-    evaluate_network,
-    evaluate_networks,
-    find_scored_network,
-)
+from .evaluation import NetworkEvaluation, Results, ScoredNetwork, check_test_data
 from .hooks import Checkpointing, Evaluation, LossHistory, TrainingHealth, build_iteration_timer
 from .image_logging import ImageLogging
 from .loop import StoppableTrainer
-from .optimizer import build_clipper, build_optimizer
+from .optimizer import OptimizerStep, build_optimizer
 from .resume import TrainingParts, capture, check_length, restore
-from .schedule import build_lr_multiplier, scale_schedule
+from .schedule import scale_schedule
 from .step import Batch, LossMonitor, count_micro_batches, distribute, resolve_seed, seed_everything, select_amp_dtype
 from .writers import LOG_PERIOD, MetricsState, MetricsWriting, build_writers
 from .writers.completion import find_results, warn_of_full_disk
@@ -77,20 +66,17 @@ class Trainer(StoppableTrainer):
         """
         super().__init__()
         check_wandb(cfg)
-        check_evaluation_keys(cfg)
+        self._evaluation = NetworkEvaluation(cfg)
         self.cfg = cfg = scale_schedule(cfg)
         self.seed = resolve_seed(cfg.SEED)
         self._micro_batches = count_micro_batches(cfg)
         seed_everything(self.seed)
         self.network = build_network(cfg)
         self.optimizer = build_optimizer(cfg, self.network)
-        self._parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
-        self._base_rates = [group["lr"] for group in self.optimizer.param_groups]
-        self._clip = build_clipper(cfg)
-        self._rate = build_lr_multiplier(cfg)
         self._device_type = torch.device(cfg.MODEL.DEVICE).type
         self._dtype = select_amp_dtype(cfg)
         self.scaler = torch.amp.GradScaler(self._device_type, enabled=self._dtype is torch.float16)
+        self._update = OptimizerStep(cfg, self.optimizer, self.scaler)
         self.model = distribute(self.network, self._device_type)
         self.max_iter = cfg.SOLVER.MAX_ITER
         self.store = CheckpointStore(cfg.OUTPUT_DIR, cfg.SOLVER.KEEP_CHECKPOINTS)
@@ -118,7 +104,9 @@ class Trainer(StoppableTrainer):
             images,
             self._history,
             Checkpointing(cfg.SOLVER.CHECKPOINT_PERIOD),
-            Evaluation(cfg.TEST.EVAL_PERIOD, cfg.TEST.BEST_METRIC, describe_evaluation(cfg)) if cfg.DATASETS.TEST else None,
+            Evaluation(cfg.TEST.EVAL_PERIOD, cfg.TEST.BEST_METRIC, self._evaluation.subject)
+            if cfg.DATASETS.TEST
+            else None,
             MetricsWriting(build, LOG_PERIOD),
         ]
 
@@ -142,9 +130,8 @@ class Trainer(StoppableTrainer):
             check_length(self.start_iter, self.max_iter, self.store.last_good)
             return
         if resume:
-            logging.getLogger(__name__).warning(
-                "%s contains no checkpoint to resume from: training starts at iteration 0.", self.cfg.OUTPUT_DIR
-            )
+            text = "%s contains no checkpoint to resume from: training starts at iteration 0."
+            logging.getLogger(__name__).warning(text, self.cfg.OUTPUT_DIR)
         load_weights(self.network, self.cfg.MODEL.WEIGHTS)
 
     def train(self, on_start: Callable[[CfgNode], None] | None = None) -> Results:
@@ -164,14 +151,13 @@ class Trainer(StoppableTrainer):
             Stopped: by a signal; the step in progress was finished, and its checkpoint written.
         """
         if self.resumed and self.start_iter >= self.max_iter:
-            subject = describe_evaluation(self.cfg) if self.cfg.DATASETS.TEST else ""
-            self.was_complete, results = find_results(self.store, self.max_iter, subject)
+            self.was_complete, results = find_results(self.store, self.max_iter, self._evaluation.subject)
             if self.was_complete:
                 return results
         try:
             self._open_data()
             if not self.resumed:
-                self._set_aside_earlier_run()
+                replace_run(self.cfg)
             if on_start is not None:
                 on_start(self.cfg)
             if comm.is_main_process():
@@ -191,7 +177,7 @@ class Trainer(StoppableTrainer):
 
     def run_step(self) -> None:
         """Do one optimizer step on one global batch."""
-        rate = self._set_learning_rate()
+        rate = self._update.set_learning_rate(self.iter)
         start = time.perf_counter()
         batch = next(self._batches)
         data_time = time.perf_counter() - start
@@ -204,11 +190,7 @@ class Trainer(StoppableTrainer):
         self.signals.agree(numbers.flags)
         numbers.write_statistics(self.storage)
         monitor.check_finite(numbers.losses, self.iter, self._advise)
-        self.scaler.unscale_(self.optimizer)
-        if self._clip is not None:
-            self._clip(self._parameters)
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
+        self._update()
         self.storage.put_scalars(total_loss=sum(numbers.losses.values()), **numbers.losses)
         self.storage.put_scalar("data_time", data_time)
         self.storage.put_scalar("lr", rate, smoothing_hint=False)
@@ -226,18 +208,13 @@ class Trainer(StoppableTrainer):
 
     def evaluate(self) -> Results:
         """Evaluate the networks of TEST.EVALUATE on DATASETS.TEST; call it on all processes."""
-        test = partial(evaluate_network, self.cfg)
         with self.signals.immediate():
-            self.results = evaluate_networks(test, self.network, self._teacher, self.cfg.TEST.EVALUATE)
+            self.results = self._evaluation(self.network, getattr(self.distillation, "teacher", None))
         return self.results
 
     def find_scored(self, metric: str) -> ScoredNetwork:
         """Return the network to which a metric of the last evaluation belongs."""
-        return find_scored_network(metric, self.network, self._teacher, self.cfg.TEST.EVALUATE)
-
-    @property
-    def _teacher(self) -> nn.Module | None:
-        return self.distillation.teacher if self.distillation is not None else None
+        return self._evaluation.find_scored(metric, self.network, getattr(self.distillation, "teacher", None))
 
     def _advise(self) -> str:
         """Set checkpoints of a diverging run aside, and return advice for the user."""
@@ -257,13 +234,6 @@ class Trainer(StoppableTrainer):
             self._batches = iter(self.build_train_loader(self.cfg, self.start_iter, self.seed))
         check_test_data(self.cfg)
 
-    def _set_aside_earlier_run(self) -> None:
-        aside = set_aside_run(self.cfg.OUTPUT_DIR) if comm.is_main_process() else None
-        aside = comm.all_gather(aside)[0]
-        self.cfg.defrost()
-        self.cfg.MODEL.WEIGHTS = follow_weights(self.cfg.MODEL.WEIGHTS, aside)
-        self.cfg.freeze()
-
     def _accumulate(self, batch: Batch, monitor: LossMonitor, last: bool) -> None:
         """Forward and backward pass of one micro-batch; gradients are exchanged with the last one."""
         if self.labeler is not None:
@@ -276,10 +246,3 @@ class Trainer(StoppableTrainer):
             if last:
                 monitor.send(self.signals.flags(next(iter(losses.values())).device))
             self.scaler.scale(sum(losses.values()) / self._micro_batches).backward()
-
-    def _set_learning_rate(self) -> float:
-        """Set the learning rate of each group for this iteration, and return that of the largest group."""
-        factor = self._rate(self.iter)
-        for group, base in zip(self.optimizer.param_groups, self._base_rates, strict=True):
-            group["lr"] = base * factor
-        return max(self.optimizer.param_groups, key=lambda group: len(group["params"]))["lr"]

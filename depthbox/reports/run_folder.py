@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 import datetime
-import importlib.metadata
 import json
 import logging
 import math
 import os
-import platform
 import re
-import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-from detectron2.utils import comm
-
-from .. import __version__
 from ..io.files import atomic_open
 from ..io.untrusted.json_files import parse_json
 from ..io.yaml_files import parse_yaml
 from ..visualization.curves import parse_record, read_metrics
+from .machine import collect_machine_facts
 
 NOTE = "run.json"
-_PACKAGES = ("torch", "torchvision", "detectron2", "numpy", "timm")
 _LOG_LINE = re.compile(r"^\[(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)\] (\S+) (\w+): (.*)$")
 _MAX_BYTES = 2**30  # of a file of the run that are read
 _MAX_MESSAGES = 40  # of a log; the last ones are kept
@@ -126,38 +119,6 @@ def note_run(folder: str | os.PathLike[str], command: str, resume: bool) -> None
         file.write(json.dumps(note, indent=1).encode() + b"\n")
 
 
-def collect_machine_facts() -> dict[str, str]:
-    """Return the versions of the main packages, the commit of a checkout, and the machine."""
-    facts = {"DepthBox": __version__}
-    if commit := _find_commit():
-        facts["commit"] = commit
-    facts["Python"] = platform.python_version()
-    for name in _PACKAGES:
-        try:
-            facts[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    facts["system"] = platform.platform()
-    facts["processor"] = device_name("cpu")
-    if torch.cuda.is_available():
-        devices = [torch.cuda.get_device_properties(number) for number in range(torch.cuda.device_count())]
-        facts["GPU"] = ", ".join(f"{device.name}, {device.total_memory / 2**30:.0f} GiB" for device in devices)
-    facts["processes"] = str(comm.get_world_size())
-    return facts
-
-
-def device_name(device: str) -> str:
-    """Return the name of a device, such as "NVIDIA H200" or "AMD EPYC 7763, 8 cores"."""
-    if device.startswith("cuda"):
-        return torch.cuda.get_device_name(device)
-    try:
-        match = re.search(r"^model name\s*:\s*(.+)$", _read_text(Path("/proc/cpuinfo")), re.MULTILINE)
-    except OSError:
-        match = None
-    name = match[1].strip() if match else platform.processor() or platform.machine()
-    return f"{name}, {os.cpu_count()} cores"
-
-
 def read_run(folder: str | os.PathLike[str]) -> RecordedRun:
     """Read the folder of a run; only metrics.json is required.
 
@@ -241,18 +202,6 @@ def _find_not_finite(path: Path) -> dict[str, int]:
             if watched and (value is None or (isinstance(value, float) and not math.isfinite(value))):
                 first.setdefault(name, record["iteration"])
     return first
-
-
-def _find_commit() -> str:
-    """Return the commit of the checkout that contains the package, "" outside a checkout."""
-    try:
-        root = Path(__file__).resolve().parents[2]
-        words = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
-        if not (root / ".git").exists():
-            return ""
-        return subprocess.run(words, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return ""
 
 
 def _now() -> str:

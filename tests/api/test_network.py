@@ -12,8 +12,8 @@ from depthbox import add_depthbox_config
 from depthbox.config import ConfigError, load_config
 from depthbox.inference.predictor import load_batch_predictor
 from depthbox.io.images import ImageError, read_image
-from depthbox.labeling.job import Prompts
 from depthbox.labeling.loading import load_box_labeler
+from depthbox.labeling.prompts import Prompts
 
 from .conftest import OPTIONS, SIZE
 

@@ -13,7 +13,7 @@ from pycocotools.coco import COCO
 from depthbox.app.result import (
     DISPLAY_SIDE,
     FoundObject,
-    Result,
+    PageResult,
     decode_masks,
     display_size,
     draw_result,
@@ -39,7 +39,7 @@ OBJECTS = (
     found(slice(5, 25), slice(10, 30), 0.9, 0.0, 1),
     found(slice(10, 40), slice(40, 60), 0.5, 1.0),
 )
-RESULT = Result("some/photo.jpg", SIZE, OBJECTS, given=False)
+RESULT = PageResult("some/photo.jpg", SIZE, OBJECTS, given=False)
 GRAY = np.full((*SIZE, 3), 100, dtype=np.uint8)
 
 
@@ -55,16 +55,17 @@ def test_the_json_is_coco(tmp_path: Path) -> None:
     assert coco.loadCats(9)[0]["name"] == "dog" and coco.imgs[1]["width"] == 60
     assert make_json_name(RESULT) == "photo_coco.json"
     assert (
-        make_json_name(Result("a\\b\0:c" + "x" * 300 + ".png", SIZE, (), given=False)) == f"a_b_c{'x' * 75}_coco.json"
+        make_json_name(PageResult("a\\b\0:c" + "x" * 300 + ".png", SIZE, (), given=False))
+        == f"a_b_c{'x' * 75}_coco.json"
     )
-    assert make_json_name(Result("", SIZE, (), given=False)) == "image_coco.json"
-    plain = Result("x", SIZE, (found(slice(0, 1), slice(0, 1), 0.3),), given=False)
+    assert make_json_name(PageResult("", SIZE, (), given=False)) == "image_coco.json"
+    plain = PageResult("x", SIZE, (found(slice(0, 1), slice(0, 1), 0.3),), given=False)
     assert "depth" not in to_coco(plain, CLASSES)["annotations"][0]
 
 
 def test_the_threshold_applies_to_detections_only() -> None:
     assert RESULT.above(0.5) == RESULT and RESULT.above(0.51).objects == OBJECTS[:1]
-    given = Result("x", SIZE, OBJECTS, given=True)
+    given = PageResult("x", SIZE, OBJECTS, given=True)
     assert given.above(1.0) == given
 
 
@@ -102,12 +103,12 @@ def test_far_objects_are_dark() -> None:
     far, near = drawn[15 * 18, 20 * 18], drawn[25 * 18, 50 * 18]
     ends = colorize(np.array([[0.0, 1.0]]))[0].astype(int)
     assert np.abs(far - ends[0]).max() < 20 and np.abs(near - ends[1]).max() < 30 and near.sum() > far.sum() + 300
-    unknown = Result("x", SIZE, (found(slice(0, 9), slice(0, 9), 0.3),), given=False)
+    unknown = PageResult("x", SIZE, (found(slice(0, 9), slice(0, 9), 0.3),), given=False)
     with pytest.raises(ValueError, match="does not predict depth"):
         draw_result(GRAY, unknown, "depth")
 
 
 def test_without_objects_the_image_is_drawn() -> None:
-    nothing = Result("x", SIZE, (), given=False)
+    nothing = PageResult("x", SIZE, (), given=False)
     assert (draw_result(GRAY, nothing) == 100).all()
     assert to_coco(nothing, CLASSES)["annotations"] == []

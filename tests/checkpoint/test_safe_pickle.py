@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from depthbox.checkpoint.safe_pickle import UnsafePickleError, read_arrays
+from depthbox.checkpoint.formats.safe_pickle import UnsafePickleError, read_arrays
 
 # Two float32 as written by Python 2 and numpy 1, with byte strings throughout.
 PYTHON_2 = (

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from depthbox.checkpoint.formats import scan
-from depthbox.checkpoint.safe_pickle import UnsafePickleError
+from depthbox.checkpoint.formats.safe_pickle import UnsafePickleError
 from depthbox.checkpoint.training_state import read_checkpoint, teacher_state
 from depthbox.checkpoint.weight_file import DamagedFileError, read_content
 from depthbox.checkpoint.weights import load_weights

@@ -12,7 +12,7 @@ from torch import nn
 from weights_toy import detector, pickled, saved
 
 from depthbox.checkpoint import weights
-from depthbox.checkpoint.safe_pickle import UnsafePickleError
+from depthbox.checkpoint.formats.safe_pickle import UnsafePickleError
 from depthbox.checkpoint.weights import load_weights
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from detectron2.utils.events import EventStorage
 
+from depthbox.checkpoint.evaluations import read_evaluation, write_evaluation
 from depthbox.checkpoint.store import CheckpointStore
 from depthbox.engine.evaluation import ScoredNetwork
 from depthbox.engine.hooks import Checkpointing, Evaluation, TrainingHealth
@@ -94,12 +95,12 @@ def test_evaluation_that_was_killed_is_repeated(tmp_path, start, last, expected)
     hook = Evaluation(5, "bbox/AP")
     hook.trainer = fake_trainer(tmp_path, True, [{"bbox": {"AP": 1.0}}])
     hook.trainer.start_iter = start
-    hook.trainer.store.last_evaluated = last
+    write_evaluation(hook.trainer.store.folder, last, {})
     evaluations, evaluate = [], hook.trainer.evaluate
     hook.trainer.evaluate = lambda: evaluations.append(start) or evaluate()
     hook.before_train()
     assert len(evaluations) == expected
-    assert hook.trainer.store.last_evaluated == (start if expected else last)
+    assert read_evaluation(hook.trainer.store.folder)[0] == (start if expected else last)
 
 
 @pytest.mark.parametrize(("period", "expected"), [(3, [2, 5, 7]), (0, [7]), (4, [3, 7])])

@@ -145,7 +145,7 @@ def test_a_signal_in_an_evaluation_stops_it_and_keeps_the_work(entry, tmp_path, 
         finished.append(True)
 
     with monkeypatch.context() as patch:
-        patch.setattr("depthbox.engine.trainer.evaluate_network", evaluate)
+        patch.setattr("depthbox.engine.evaluation.evaluate_network", evaluate)
         with pytest.raises(Stopped, match=r"after iteration 8 of 26; checkpoint .*model_0000007"):
             run(cfg)
     assert finished == []

@@ -49,7 +49,7 @@ def evaluations(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         scores.append(score(model.state_dict()))
         return OrderedDict(segm={"AP": scores[-1]})
 
-    monkeypatch.setattr("depthbox.engine.trainer.evaluate_network", evaluate)
+    monkeypatch.setattr("depthbox.engine.evaluation.evaluate_network", evaluate)
     return scores
 
 

@@ -11,8 +11,9 @@ import torch
 
 from depthbox import __version__
 from depthbox.io.files import WriteError
-from depthbox.reports import run_folder
-from depthbox.reports.run_folder import NOTE, RecordedRun, collect_machine_facts, device_name, note_run, read_run
+from depthbox.reports import machine, run_folder
+from depthbox.reports.machine import collect_machine_facts, device_name
+from depthbox.reports.run_folder import NOTE, RecordedRun, note_run, read_run
 from depthbox.reports.training import make_report
 
 LINE = "[2026-01-02 03:04:{second:02d}] depthbox.engine {level}: {text}"
@@ -143,22 +144,22 @@ def test_unknown_facts_do_not_stop_training(
 
 
 def test_the_machine_is_described(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_folder, "_find_commit", lambda: "abc-dirty")
+    monkeypatch.setattr(machine, "find_commit", lambda: "abc-dirty")
     facts = collect_machine_facts()
     assert list(facts)[:3] == ["DepthBox", "commit", "Python"] and facts["commit"] == "abc-dirty"
     assert torch.__version__.startswith(facts["torch"]) and facts["processes"] == "1"
     assert ("GPU" in facts) == torch.cuda.is_available() and facts["processor"] == device_name("cpu")
-    monkeypatch.setattr(run_folder, "_find_commit", lambda: "")
+    monkeypatch.setattr(machine, "find_commit", lambda: "")
     assert "commit" not in collect_machine_facts()
 
 
 def test_a_processor_has_its_name_and_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_folder.os, "cpu_count", lambda: 8)
-    monkeypatch.setattr(run_folder, "_read_text", lambda path: "model name\t: AMD EPYC 7763 \nmodel name\t: second\n")
+    monkeypatch.setattr(machine.os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(machine.Path, "read_text", lambda path: "model name\t: AMD EPYC 7763 \nmodel name\t: second\n")
     assert device_name("cpu") == "AMD EPYC 7763, 8 cores"
-    monkeypatch.setattr(run_folder, "_read_text", lambda path: "")
-    monkeypatch.setattr(run_folder.platform, "processor", lambda: "")
-    monkeypatch.setattr(run_folder.platform, "machine", lambda: "aarch64")
+    monkeypatch.setattr(machine.Path, "read_text", lambda path: "")
+    monkeypatch.setattr(machine.platform, "processor", lambda: "")
+    monkeypatch.setattr(machine.platform, "machine", lambda: "aarch64")
     assert device_name("cpu") == "aarch64, 8 cores"
 
 
@@ -167,7 +168,7 @@ def test_without_git_there_is_not_a_commit(monkeypatch: pytest.MonkeyPatch) -> N
         raise FileNotFoundError("git")
 
     monkeypatch.setattr(subprocess, "run", fail)
-    assert run_folder._find_commit() == ""
+    assert machine.find_commit() == ""
 
 
 @pytest.mark.parametrize("value", ["", "[[1, x]]", "{A: 1}", "True", ".nan", "abc", "[null]"])

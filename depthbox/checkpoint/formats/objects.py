@@ -38,7 +38,7 @@ class Inert:
         raise UnsafePickleError("a change of a built-in object")
 
 
-class Call(Inert):
+class PickledCall(Inert):
     """A function that a pickle can call, but not inspect."""
 
     __slots__ = ("_function",)

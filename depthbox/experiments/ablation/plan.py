@@ -11,7 +11,7 @@ from typing import Any
 
 from detectron2.config import CfgNode
 
-from ...checkpoint.store import CheckpointStore
+from ...checkpoint.evaluations import read_evaluation
 from ...config.defaults import add_depthbox_config
 from ...config.loading import ConfigError, load_config
 from ...engine.resume import compare_configs
@@ -135,7 +135,7 @@ def read_final_metrics(folder: Path) -> dict[str, Any] | None:
         length = int(cfg["SOLVER"]["MAX_ITER"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    if CheckpointStore(folder).last_evaluated < length:
+    if read_evaluation(folder)[0] < length:
         return None
     found = [row for row in _last_rows(folder) if _find_key(row, "bbox/AP") is not None]
     return found[-1] if found and found[-1]["iteration"] >= length - 1 else None

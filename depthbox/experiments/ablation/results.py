@@ -19,7 +19,7 @@ from tabulate import tabulate
 from ...data.datasets import register_from_config
 from ...io.files import atomic_open
 from ...io.untrusted.json_files import read_json
-from ...reports.run_folder import device_name
+from ...reports.machine import device_name
 from .figures import save_ablation_plot
 from .plan import ORIGIN, AblationRun, find_value, read_final_metrics
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ...checkpoint.safe_pickle import UnsafePickleError
+from ...checkpoint.formats.safe_pickle import UnsafePickleError
 from ...checkpoint.tensor_checks import check_values
 from ...checkpoint.weight_file import convert_tensors, read_content
 

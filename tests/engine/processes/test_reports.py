@@ -1,4 +1,4 @@
-"""Why a process ended, in one line."""
+"""One-line reports of the end of a process."""
 
 import signal
 

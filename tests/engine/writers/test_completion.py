@@ -45,17 +45,17 @@ def test_a_full_disk_is_warned_of(tmp_path, monkeypatch, caplog):
 
 def test_a_run_is_finished_when_all_is_written(tmp_path):
     store, metrics = CheckpointStore(tmp_path), tmp_path / "metrics.json"
-    assert find_results(store, 20, evaluated=False) == (False, {})
+    assert find_results(store, 20, subject="") == (False, {})
     metrics.write_text('{"iteration": 19}\n')
-    assert find_results(store, 20, evaluated=False)[0]
-    assert not find_results(store, 20, evaluated=True)[0]
-    write_evaluation(tmp_path, 20, {"bbox": {"AP": 1.5, "APs": float("nan")}})
-    assert not find_results(store, 20, evaluated=True)[0]  # killed before the results came to metrics.json
+    assert find_results(store, 20, subject="")[0]
+    assert not find_results(store, 20, subject="all")[0]
+    write_evaluation(tmp_path, 20, {"bbox": {"AP": 1.5, "APs": float("nan")}}, "all")
+    assert not find_results(store, 20, subject="all")[0]  # killed before the results came to metrics.json
     metrics.write_text('{"iteration": 19}\n{"iteration": 20}\n')
-    complete, results = find_results(store, 20, evaluated=True)
+    complete, results = find_results(store, 20, subject="all")
     assert complete and results["bbox"]["AP"] == 1.5 and results["bbox"]["APs"] != results["bbox"]["APs"]
     metrics.write_text('{"iteration": 19}\n{"iteration": 20')
-    assert not find_results(store, 20, evaluated=True)[0]
+    assert not find_results(store, 20, subject="all")[0]
 
 
 def test_a_stopped_run_says_where_it_continues():

@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from .formats.objects import UnsafePickleError
-from .formats.unpickler import BROKEN_PICKLE, ArrayReader, load_pickle
+from .objects import UnsafePickleError
+from .unpickler import BROKEN_PICKLE, ArrayReader, load_pickle
 
 __all__ = ["UnsafePickleError", "format_reason", "format_refusal", "read_arrays"]
 
