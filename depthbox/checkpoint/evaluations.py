@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..io.files import atomic_open
+from ..io.untrusted.json_files import parse_json
 
 EVALUATED = "last_evaluation"
 
@@ -44,7 +45,7 @@ def read_evaluation(folder: str | os.PathLike[str], subject: str | None = None) 
     except (OSError, ValueError):
         return 0, {}
     try:
-        record = json.loads(text)
+        record = parse_json(text, EVALUATED)
     except ValueError:
         record = {}
     record = record if isinstance(record, dict) else {}

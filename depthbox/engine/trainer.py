@@ -151,9 +151,9 @@ class Trainer(StoppableTrainer):
             Stopped: by a signal; the step in progress was finished, and its checkpoint written.
         """
         if self.resumed and self.start_iter >= self.max_iter:
-            self.was_complete, results = find_results(self.store, self.max_iter, self._evaluation.subject)
+            self.was_complete, self.results = find_results(self.store, self.max_iter, self._evaluation.subject)
             if self.was_complete:
-                return results
+                return self.results
         try:
             self._open_data()
             if not self.resumed:

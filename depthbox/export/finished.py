@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -13,6 +12,7 @@ from detectron2.config import CfgNode
 
 from ..inference.fingerprint import digest_states, fingerprint
 from ..io.media import MediaSource
+from ..io.untrusted.json_files import parse_json
 from .job import JOB, ExportSettings
 
 _FORMAT = 1  # to be raised when equal inputs give another file
@@ -44,7 +44,7 @@ def is_exported(settings: ExportSettings) -> bool:
         return False
     read = _read_onnx_job if settings.form == "onnx" else _read_torch_job
     try:
-        return json.loads(read(settings.output)) == settings.job
+        return parse_json(read(settings.output), settings.output) == settings.job
     except Exception:  # a file of anything; it is exported again
         return False
 

@@ -15,6 +15,7 @@ from detectron2.config import CfgNode
 from ..io.files import atomic_open, remove_stale
 from ..io.folder_lock import FolderInUseError, lock_folder
 from ..io.media import MediaSource
+from ..io.untrusted.json_files import read_json
 from ..io.write_errors import describe_shortage
 from .classes import ClassList
 from .fingerprint import digest_states, fingerprint
@@ -69,7 +70,7 @@ def find_finished(output: Path, job: str) -> PredictionSummary | None:
         job: from ``prediction_fingerprint``.
     """
     try:
-        record = json.loads((output / RECORD).read_bytes())
+        record = read_json(output / RECORD)
         if not job or record["job"] != job or record["outputs"] != _digest_outputs(output):
             return None
         found = PredictionSummary(int(record["images"]), int(record["objects"]))

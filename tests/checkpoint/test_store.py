@@ -108,6 +108,13 @@ def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def die_at_a_checkpoint(path, missing_ok=False, unlink=Path.unlink):
+    """Replace Path.unlink: temporary files are removed, a checkpoint is not."""
+    if not path.name.startswith("."):
+        die()
+    unlink(path, missing_ok)
+
+
 def half_a_file(data, file):
     file.write(b"half")
     die()
@@ -131,7 +138,7 @@ def die_at_the_second(replaced=os.replace):
         (torch, "save", half_a_file, 1),
         (os, "replace", die, 1),
         (os, "replace", die_at_the_second(), 1),  # the new file is complete, the pointer names the old one
-        (Path, "unlink", die, 3),
+        (Path, "unlink", die_at_a_checkpoint, 3),
     ],
     ids=["while writing", "before the rename", "before the pointer", "before deleting old ones"],
 )

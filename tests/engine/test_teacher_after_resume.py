@@ -78,7 +78,7 @@ def test_the_teacher_is_evaluated_right_after_a_resume(tmp_path: Path, evaluatio
         with pytest.raises(KeyboardInterrupt):
             train(cfg, resume=False)
     else:
-        train(cfg, resume=False)
+        train(make_cfg(tmp_path, "student"), resume=False)
     evaluations.clear()
     (tmp_path / "run" / "model_best.pth").unlink(missing_ok=True)
     resumed = train(cfg, resume=True)
@@ -87,6 +87,8 @@ def test_the_teacher_is_evaluated_right_after_a_resume(tmp_path: Path, evaluatio
     assert evaluations == [score(teacher)] and resumed.results["segm"]["AP"] == score(teacher)
     best = read(tmp_path / "run" / "model_best.pth")
     assert best["best"]["network"] == "teacher" and best["best"]["value"] == score(best["model"]) == score(teacher)
+    evaluations.clear()
+    assert train(cfg, resume=True).results["segm"]["AP"] == score(teacher) and not evaluations
 
 
 @pytest.mark.parametrize(("metric", "network"), [("segm/AP", "student"), ("teacher_segm/AP", "teacher")])

@@ -18,7 +18,7 @@ _LONGEST_CANVAS_TEXT = 5000
 
 
 @dataclass(frozen=True)
-class Call:
+class GuardedCall:
     """A checked call.
 
     Attributes:
@@ -32,7 +32,7 @@ class Call:
     references: tuple[str, ...]
 
 
-def check_call(content: bytes, page: Any, limits: Limits) -> Call:
+def check_call(content: bytes, page: Any, limits: Limits) -> GuardedCall:
     """Check a call and write it anew, with known keys only.
 
     Args:
@@ -62,7 +62,7 @@ def check_call(content: bytes, page: Any, limits: Limits) -> Call:
         "event_data": None,
         "trigger_id": trigger if isinstance(trigger, int) else None,
     }
-    return Call(json.dumps(kept).encode(), session, tuple(files))
+    return GuardedCall(json.dumps(kept).encode(), session, tuple(files))
 
 
 def _parse(content: bytes) -> dict[str, Any]:

@@ -38,7 +38,7 @@ class Inert:
         raise UnsafePickleError("a change of a built-in object")
 
 
-class PickledCall(Inert):
+class Call(Inert):
     """A function that a pickle can call, but not inspect."""
 
     __slots__ = ("_function",)

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .objects import FUNCTIONS, PLAIN, Inert, PickledCall, Placeholder, Reader, UnsafePickleError
+from .objects import FUNCTIONS, PLAIN, Call, Inert, Placeholder, Reader, UnsafePickleError
 from .unpickler import ArrayReader
 
 MAX_VIEW = 2**20  # elements of a tensor that repeats the elements of a smaller storage
@@ -143,7 +143,7 @@ def _parameter(reader: Reader, data: Any = None, *_: Any) -> Any:
 
 def _typed(reader: Reader, function: Any, kind: Any, arguments: Any, *_: Any) -> Any:
     """Return a tensor that has attributes, without them."""
-    if not isinstance(function, PickledCall) or not isinstance(arguments, tuple):
+    if not isinstance(function, Call) or not isinstance(arguments, tuple):
         raise UnsafePickleError("a tensor of another class")
     return function(*arguments)
 

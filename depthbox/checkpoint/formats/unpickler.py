@@ -7,7 +7,7 @@ import pickle
 from collections.abc import Callable, Mapping
 from typing import IO, Any
 
-from .objects import FUNCTIONS, PLAIN, PickledCall, Placeholder, UnsafePickleError, VersionedDict
+from .objects import FUNCTIONS, PLAIN, Call, Placeholder, UnsafePickleError, VersionedDict
 from .scan import scan_pickle
 
 # Errors of a damaged pickle.
@@ -78,7 +78,7 @@ class ArrayReader(pickle.Unpickler):
     def find_class(self, module: str, name: str, /) -> Any:
         """Return the function that replaces an object of Python in the pickle."""
         try:
-            return PickledCall(functools.partial(self.functions[module, name], self))
+            return Call(functools.partial(self.functions[module, name], self))
         except KeyError:
             raise UnsafePickleError(f"{module}.{name}"[:200]) from None
 
