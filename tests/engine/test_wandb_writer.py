@@ -91,9 +91,15 @@ def test_panels_are_logged_and_a_resumed_run_keeps_its_id(entry, tmp_path, offli
 
 
 def test_mistakes_are_named_before_training(entry, tmp_path, monkeypatch):
-    check_wandb(toy_config(entry, tmp_path, WANDB__MODE="nonsense"))  # switched off: not checked
+    cfg = toy_config(entry, tmp_path).clone()  # a file or override with this mode is refused when it is loaded
+    cfg.defrost()
+    cfg.WANDB.MODE = "nonsense"
+    check_wandb(cfg)  # switched off: not checked
+    cfg.WANDB.ENABLED = True
     with pytest.raises(ConfigError, match="not 'nonsense'"):
-        check_wandb(toy_config(entry, tmp_path, WANDB__ENABLED=True, WANDB__MODE="nonsense"))
+        check_wandb(cfg)
+    with pytest.raises(ConfigError, match=r"WANDB\.MODE is 'nonsense', but it must be online or offline"):
+        toy_config(entry, tmp_path, WANDB__MODE="nonsense")
     with pytest.raises(ConfigError, match=r"WANDB\.PROJECT is empty"):
         check_wandb(toy_config(entry, tmp_path, WANDB__ENABLED=True, WANDB__PROJECT="''"))
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
