@@ -120,7 +120,7 @@ def open_pillow(file: IO[bytes], formats: Sequence[str] = FORMATS) -> Image.Imag
         file: open for reading.
         formats: Pillow's names of the formats to recognize.
     """
-    return Image.open(file, formats=formats)
+    return Image.open(file, formats=tuple(formats))
 
 
 @contextmanager

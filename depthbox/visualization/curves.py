@@ -91,7 +91,7 @@ def read_metrics(path: str | os.PathLike[str]) -> dict[str, list[tuple[int, floa
 def parse_record(line: str) -> dict[str, Any] | None:
     """Return a line of ``metrics.json`` as a dict whose "iteration" is a whole number; None for any other line."""
     record = try_parse_json(line)
-    iteration = record.get("iteration") if isinstance(record, dict) else None
+    iteration: Any = record.get("iteration") if isinstance(record, dict) else None
     if type(iteration) not in (int, float) or not 0 <= iteration <= _LAST_ITERATION or iteration != int(iteration):
         return None
     return {**record, "iteration": int(iteration)}

@@ -10,7 +10,9 @@ from depthbox.data.check.images import choose_evenly
 from depthbox.data.check.notes import add_notes
 from depthbox.data.check.outlines import box_iou
 from depthbox.data.check.records import BoxTable, ImageRecord
+from depthbox.data.check.rules import rule_of_note
 from depthbox.data.depth_io import write_depth
+from depthbox.io.annotations.readers.rules import FILE_UNREADABLE
 from depthbox.io.annotations.records import Note
 
 
@@ -200,3 +202,7 @@ def test_depth_is_judged_over_all_maps():
     assert judged(*[reverse] * 4) == {}, "too few to tell"
     assert judged(*[reverse] * 4, good) == {"depth_reversed": 4}
     assert judged(*[reverse] * 3, good, good) == {} and judged() == {}
+
+
+def test_annotation_files_that_cannot_be_read_are_errors():
+    assert rule_of_note(FILE_UNREADABLE).severity == "error"

@@ -202,3 +202,17 @@ def test_options_reach_timm():
     assert frozen == {"patch_embed", "layers_0"} and not frozen & trained
     with pytest.raises(ValueError, match="ends with a key"):
         build("MODEL.TIMM.OPTIONS", "['drop_path_rate']")
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("hf-hub:someone/model", {}),
+        ("local-dir:model", {}),
+        ("resnet18", {"checkpoint_path": "evil.pth"}),
+        ("resnet18", {"pretrained_cfg_overlay": {"url": "http://127.0.0.1/evil.pth"}}),
+    ],
+)
+def test_networks_of_other_places_are_refused(name, options):
+    with pytest.raises(ValueError, match="reads a network from another place"):
+        TimmBackbone(name, options=options)

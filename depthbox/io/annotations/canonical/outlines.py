@@ -136,7 +136,8 @@ def _read_rle(rle: dict[str, Any], height: int, width: int) -> Outline:
     value = rle if [type(side) for side in size] == [int, int] else {**rle, "size": [height, width]}
     if isinstance(counts, str):
         return Outline(value, unchecked=True)
-    return Outline(value) if are_runs(counts, height * width) and sum(counts[1::2]) > 0 else _BAD
+    sound = isinstance(counts, list) and are_runs(counts, height * width) and sum(counts[1::2]) > 0
+    return Outline(value) if sound else _BAD
 
 
 def are_runs(counts: Any, pixels: int) -> bool:

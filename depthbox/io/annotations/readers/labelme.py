@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ...untrusted.arrays import read_png
 from ..json_file import load_json
 from ..records import AnnotationError, RawAnnotations
@@ -203,7 +205,7 @@ def _mask(points: Sequence[Point], text: Any, size: Size) -> ObjectShape | None:
         values = read_png(base64.b64decode(text)).values
     except ValueError:  # neither base64 nor a PNG file
         return None
-    mask = values > 0 if values.ndim == 2 else (values[:, :, :3] > 0).any(2)
+    mask = np.asarray(values > 0 if values.ndim == 2 else (values[:, :, :3] > 0).any(2))
     return mask_shape(mask, round(points[0][0]), round(points[0][1]), *size)
 
 
