@@ -63,7 +63,7 @@ def evaluate_networks(
         choice: TEST.EVALUATE.
     """
     if choice != "student" and teacher is None:
-        logging.getLogger(__name__).info("There is no EMA teacher at this iteration: the student is evaluated")
+        logging.getLogger(__name__).info("The EMA teacher does not exist yet: the student is evaluated")
     if choice == "student" or teacher is None:
         return test(student)
     if choice == "teacher":
@@ -79,7 +79,7 @@ def find_scored_network(metric: str, student: nn.Module, teacher: nn.Module | No
     Args:
         metric: key of the flattened results, such as "segm/AP" or "teacher_segm/AP".
         student: the trained network.
-        teacher: EMA teacher, None if there is none.
+        teacher: EMA teacher; None before MODEL.DISTILL.START_ITER.
         choice: TEST.EVALUATE.
     """
     is_teacher = choice == "teacher" or (choice == "both" and metric.startswith("teacher_"))

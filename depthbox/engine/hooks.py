@@ -14,6 +14,8 @@ from detectron2.utils import comm
 
 from ..evaluation.run import find_metric
 from ..reports.diagnosis import LIVE_RULES, HealthRule
+from .distillation import SelfDistillation
+from .evaluation import find_scored_network
 
 # Smoothed values count this many steps back, and must be bad for this many iterations.
 HEALTH_SMOOTHING = 20
@@ -77,14 +79,20 @@ class Evaluation(HookBase):
     teacher), so that it survives a restart of the run. Of equal values the latest is the best.
     """
 
-    def __init__(self, period: int, metric: str) -> None:
+    def __init__(
+        self, period: int, metric: str, choice: str = "student", distillation: SelfDistillation | None = None
+    ) -> None:
         """
         Args:
             period: in iterations.
             metric: ``task/name``, such as "segm/AP"; "bbox/AP" is used if the results lack it.
+            choice: TEST.EVALUATE.
+            distillation: the hook that has the EMA teacher; None without distillation.
         """
         self._period = period
         self._metric = metric
+        self._choice = choice
+        self._distillation = distillation
         self._best: dict[str, Any] | None = None
 
     def before_train(self) -> None:
@@ -119,7 +127,7 @@ class Evaluation(HookBase):
         comm.synchronize()
 
     def _read_best(self) -> dict[str, Any] | None:
-        """Return the best value of a resumed run, None if there is no sound file with one."""
+        """Return the best value of a resumed run, None without a sound file that has one."""
         best = (self.trainer.store.best() or {}).get("best")
         if not isinstance(best, dict) or not isinstance(best.get("value"), float):
             return None
@@ -132,7 +140,8 @@ class Evaluation(HookBase):
         best = self._best
         if best is not None and best["metric"] == name and best["value"] > values[name]:
             return
-        scored = self.trainer.find_scored(name)
+        teacher = self._distillation.teacher if self._distillation is not None else None
+        scored = find_scored_network(name, self.trainer.network, teacher, self._choice)
         self._best = {"metric": name, "value": values[name], "iteration": iteration, "network": scored.name}
         self.trainer.store.save_best({"model": scored.network.state_dict(), "best": self._best})
         logging.getLogger(__name__).info(

@@ -14,27 +14,17 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.engine import HookBase, TrainerBase
 from detectron2.utils import comm
-from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ..checkpoint.earlier_runs import complete_set_aside, follow_weights, set_aside_run
 from ..checkpoint.run_files import FINAL
-from ..checkpoint.store import CheckpointStore
-from ..checkpoint.training_state import State
+from ..checkpoint.store import CheckpointStore, State
 from ..checkpoint.weights import load_weights
 from ..data.loader import build_train_loader
 from ..data.mapper import BoxDepthMapper
 from ..modeling.build import build_network
 from .distillation import SelfDistillation
-from .evaluation import (
-    Results,
-    ScoredNetwork,
-    check_evaluation_keys,
-    check_test_data,
-    evaluate_network,
-    evaluate_networks,
-    find_scored_network,
-)
+from .evaluation import Results, check_evaluation_keys, check_test_data, evaluate_network, evaluate_networks
 from .hooks import Checkpointing, Evaluation, LossHistory, TrainingHealth, build_iteration_timer
 from .image_logging import ImageLogging
 from .optimizer import build_clipper, build_optimizer
@@ -98,30 +88,23 @@ class Trainer(TrainerBase):
     def build_hooks(self) -> list[HookBase | None]:
         """Build the hooks in the order in which they run; a checkpoint is complete before its evaluation begins."""
         cfg, main = self.cfg, comm.is_main_process()
-        evaluation = Evaluation(cfg.TEST.EVAL_PERIOD, cfg.TEST.BEST_METRIC) if cfg.DATASETS.TEST else None
         health = TrainingHealth() if main else None
         self.distillation = SelfDistillation(cfg) if cfg.MODEL.DISTILL.ENABLED else None
+        scoring = (cfg.TEST.EVAL_PERIOD, cfg.TEST.BEST_METRIC, cfg.TEST.EVALUATE, self.distillation)
+        evaluation = Evaluation(*scoring) if cfg.DATASETS.TEST else None
         images = ImageLogging(cfg) if main and cfg.VIS_PERIOD > 0 else None
         self._history = LossHistory()
         writing = MetricsWriting(lambda: build_writers(self.cfg, self.start_iter, self.max_iter, images), LOG_PERIOD)
         checkpointing = Checkpointing(cfg.SOLVER.CHECKPOINT_PERIOD)
-        return [
-            build_iteration_timer(),
-            health,
-            self.distillation,
-            images,
-            self._history,
-            checkpointing,
-            evaluation,
-            writing if main else None,
-        ]
+        timer = build_iteration_timer()
+        hooks = [timer, health, self.distillation, images, self._history, checkpointing, evaluation]
+        return [*hooks, writing if main else None]
 
     def resume_or_load(self, resume: bool = True) -> None:
         """Continue from the newest complete checkpoint in OUTPUT_DIR; without one, load MODEL.WEIGHTS.
 
         Raises:
-            ValueError: the checkpoints are broken or do not fit the config.
-            OSError: the newest checkpoint cannot be read.
+            ValueError, OSError: the checkpoints are broken, unreadable, or do not fit the config.
         """
         if resume and comm.is_main_process():
             complete_set_aside(self.cfg.OUTPUT_DIR)  # else a run that was to be replaced would be resumed
@@ -196,7 +179,7 @@ class Trainer(TrainerBase):
             self._accumulate(batch[first : first + size], monitor, last=first + size == len(batch))
         numbers = monitor.receive()
         numbers.write_statistics(self.storage)
-        monitor.check_finite(numbers.losses, self.iter, self._advise)
+        monitor.check_finite(numbers.losses, self.iter, partial(self.store.set_aside_diverged, self._history.find_loss))
         self.scaler.unscale_(self.optimizer)
         if self._clip is not None:
             self._clip(self._parameters)
@@ -217,21 +200,11 @@ class Trainer(TrainerBase):
 
     def evaluate(self) -> Results:
         """Evaluate the networks of TEST.EVALUATE on DATASETS.TEST; call it on all processes."""
-        test = partial(evaluate_network, self.cfg)
-        self.results = evaluate_networks(test, self.network, self._teacher, self.cfg.TEST.EVALUATE)
+        teacher = self.distillation.teacher if self.distillation is not None else None
+        self.results = evaluate_networks(
+            partial(evaluate_network, self.cfg), self.network, teacher, self.cfg.TEST.EVALUATE
+        )
         return self.results
-
-    def find_scored(self, metric: str) -> ScoredNetwork:
-        """Return the network to which a metric of the last evaluation belongs."""
-        return find_scored_network(metric, self.network, self._teacher, self.cfg.TEST.EVALUATE)
-
-    @property
-    def _teacher(self) -> nn.Module | None:
-        return self.distillation.teacher if self.distillation is not None else None
-
-    def _advise(self) -> str:
-        """Set checkpoints of a diverging run aside, and return advice for the user."""
-        return self.store.set_aside_diverged(self._history.find_loss)
 
     @classmethod
     def build_train_loader(cls, cfg: CfgNode, start_iter: int = 0, seed: int = 0) -> Iterable[Batch]:

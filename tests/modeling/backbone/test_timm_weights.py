@@ -5,7 +5,7 @@ import safetensors.torch
 import timm
 import torch
 
-from depthbox.modeling.backbone import TimmBackbone
+from depthbox.modeling.backbone import TimmBackbone, timm_weights
 
 SWIN = "swin_tiny_patch4_window7_224"
 SMALL = {"depths": (1, 1, 1, 1), "embed_dim": 24, "num_heads": (1, 2, 2, 4)}
