@@ -31,7 +31,7 @@ from .run_files import (
     set_aside,
     sync_folder,
 )
-from .training_state import CheckpointError, State, read_checkpoint
+from .training_state import CheckpointError, State, find_vitals, read_checkpoint
 from .weight_file import read_content
 
 
@@ -158,7 +158,7 @@ class CheckpointStore:
     def _set_aside_diverged(self, find_loss: Callable[[int], float | None]) -> list[Path]:
         aside: list[Path] = []
         readable = (
-            (path, vitals) for path in list_checkpoints(self.folder) if (vitals := _try_vitals(path)) is not None
+            (path, vitals) for path in list_checkpoints(self.folder) if (vitals := find_vitals(path)) is not None
         )
         newer = next(readable, None)
         while newer is not None:
@@ -233,11 +233,3 @@ class CheckpointStore:
         with atomic_open(path) as file:
             torch.save(dict(state), file)
         sync_folder(path.parent)
-
-
-def _try_vitals(path: Path) -> Vitals | None:
-    """Return the quantities of a checkpoint, None if it cannot be read."""
-    try:
-        return read_vitals(read_checkpoint(path))
-    except (ValueError, OSError):
-        return None

@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from ..errors import UserError
+from .divergence import Vitals, read_vitals
 from .tensor_checks import require_tensors
 from .weight_file import read_content, select_weights
 from .weights import fetch_local_path
@@ -18,8 +19,8 @@ State = dict[str, Any]
 TEACHER_HOOK = "SelfDistillation"  # the hook in the trainer's state whose state holds the teacher
 MAX_ITERATIONS = 10**9
 # Entries of a checkpoint and their types. Small checkpoints of other tools may lack the optional ones.
-_REQUIRED = {"model": dict, "optimizer": dict, "trainer": dict}
-_OPTIONAL = {"grad_scaler": dict, "seed": int, "config": str, "iteration": int}
+_REQUIRED: dict[str, type] = {"model": dict, "optimizer": dict, "trainer": dict}
+_OPTIONAL: dict[str, type] = {"grad_scaler": dict, "seed": int, "config": str, "iteration": int}
 
 
 class CheckpointError(UserError):
@@ -114,3 +115,11 @@ def find_teacher(state: Mapping[str, Any]) -> dict[str, Tensor] | None:
     hooks = trainer.get("hooks") if isinstance(trainer, Mapping) else None
     saved = hooks.get(TEACHER_HOOK) if isinstance(hooks, Mapping) else None
     return saved.get("teacher") if isinstance(saved, Mapping) else None
+
+
+def find_vitals(path: Path) -> Vitals | None:
+    """Return the quantities of a checkpoint, None if it cannot be read."""
+    try:
+        return read_vitals(read_checkpoint(path))
+    except (ValueError, OSError):
+        return None

@@ -136,8 +136,8 @@ _DATA = {
 _TRAINING = {
     "SOLVER.LR_SCHEDULER_NAME": choice("WarmupMultiStepLR", "WarmupCosineLR"),
     "SOLVER.MAX_ITER": _ITERATIONS,
-    "SOLVER.BASE_LR": number(0, 1e4, above=True),
-    "SOLVER.BASE_LR_END": number(0, 1e4),
+    "SOLVER.BASE_LR": number(0, 1e38, above=True),
+    "SOLVER.BASE_LR_END": number(0, 1e38),
     "SOLVER.MOMENTUM": number(0, 1, below=True),
     "SOLVER.WEIGHT_DECAY": _FACTOR,
     "SOLVER.WEIGHT_DECAY_NORM": _FACTOR,

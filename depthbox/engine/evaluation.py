@@ -64,7 +64,7 @@ def evaluate_networks(
         choice: TEST.EVALUATE.
     """
     if choice != "student" and teacher is None:
-        logging.getLogger(__name__).info("An EMA teacher does not exist at this iteration: the student is evaluated")
+        logging.getLogger(__name__).info("The EMA teacher does not exist yet: the student is evaluated")
     if choice == "student" or teacher is None:
         return test(student)
     if choice == "teacher":
@@ -80,7 +80,7 @@ def find_scored_network(metric: str, student: nn.Module, teacher: nn.Module | No
     Args:
         metric: key of the flattened results, such as "segm/AP" or "teacher_segm/AP".
         student: the trained network.
-        teacher: EMA teacher, None if there is none.
+        teacher: EMA teacher; None before MODEL.DISTILL.START_ITER.
         choice: TEST.EVALUATE.
     """
     is_teacher = choice == "teacher" or (choice == "both" and metric.startswith("teacher_"))
@@ -107,10 +107,6 @@ class NetworkEvaluation:
     def __call__(self, student: nn.Module, teacher: nn.Module | None) -> Results:
         """Evaluate on all processes, see ``evaluate_networks``."""
         return evaluate_networks(partial(evaluate_network, self._cfg), student, teacher, self._cfg.TEST.EVALUATE)
-
-    def find_scored(self, metric: str, student: nn.Module, teacher: nn.Module | None) -> ScoredNetwork:
-        """Return the network to which a metric belongs, see ``find_scored_network``."""
-        return find_scored_network(metric, student, teacher, self._cfg.TEST.EVALUATE)
 
 
 def build_evaluator(cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:

@@ -15,6 +15,8 @@ from detectron2.utils import comm
 from ..checkpoint.evaluations import read_evaluation, write_evaluation
 from ..evaluation.run import find_metric
 from ..reports.diagnosis import LIVE_RULES, HealthRule
+from .distillation import SelfDistillation
+from .evaluation import find_scored_network
 
 # Smoothed values count this many steps back, and must be bad for this many iterations.
 HEALTH_SMOOTHING = 20
@@ -78,16 +80,25 @@ class Evaluation(HookBase):
     teacher), so that it survives a restart of the run. Of equal values the latest is the best.
     """
 
-    def __init__(self, period: int, metric: str, subject: str = "") -> None:
+    def __init__(
+        self,
+        period: int,
+        metric: str,
+        choice: str = "student",
+        distillation: SelfDistillation | None = None,
+        subject: str = "",
+    ) -> None:
         """
         Args:
             period: in iterations.
             metric: ``task/name``, such as "segm/AP"; "bbox/AP" is used if the results lack it.
+            choice: TEST.EVALUATE.
+            distillation: the hook that has the EMA teacher; None without distillation.
             subject: what is evaluated, see ``evaluation.describe_evaluation``.
         """
         self._period = period
         self._metric = metric
-        self._subject = subject
+        self._choice, self._distillation, self._subject = choice, distillation, subject
         self._best: dict[str, Any] | None = None
 
     def before_train(self) -> None:
@@ -141,7 +152,7 @@ class Evaluation(HookBase):
         comm.synchronize()
 
     def _read_best(self) -> dict[str, Any] | None:
-        """Return the best value of a resumed run, None without a sound file of one."""
+        """Return the best value of a resumed run, None without a sound file that has one."""
         best = (self.trainer.store.best() or {}).get("best")
         if not isinstance(best, dict) or not isinstance(best.get("value"), float):
             return None
@@ -154,7 +165,8 @@ class Evaluation(HookBase):
         best = self._best
         if best is not None and best["metric"] == name and best["value"] > values[name]:
             return
-        scored = self.trainer.find_scored(name)
+        teacher = self._distillation.teacher if self._distillation is not None else None
+        scored = find_scored_network(name, self.trainer.network, teacher, self._choice)
         self._best = {"metric": name, "value": values[name], "iteration": iteration, "network": scored.name}
         self.trainer.store.save_best({"model": scored.network.state_dict(), "best": self._best})
         logging.getLogger(__name__).info(

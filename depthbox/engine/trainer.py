@@ -7,6 +7,7 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -18,14 +19,13 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ..checkpoint.earlier_runs import complete_set_aside, replace_run
 from ..checkpoint.run_files import FINAL
-from ..checkpoint.store import CheckpointStore
-from ..checkpoint.training_state import State
+from ..checkpoint.store import CheckpointStore, State
 from ..checkpoint.weights import load_weights
 from ..data.loader import build_train_loader
 from ..data.mapper import BoxDepthMapper
 from ..modeling.build import build_network
 from .distillation import SelfDistillation
-from .evaluation import NetworkEvaluation, Results, ScoredNetwork, check_test_data
+from .evaluation import NetworkEvaluation, Results, check_test_data
 from .hooks import Checkpointing, Evaluation, LossHistory, TrainingHealth, build_iteration_timer
 from .image_logging import ImageLogging
 from .loop import StoppableTrainer
@@ -90,6 +90,8 @@ class Trainer(StoppableTrainer):
         """Build the hooks in the order in which they run; a checkpoint is complete before its evaluation begins."""
         cfg, main = self.cfg, comm.is_main_process()
         self.distillation = SelfDistillation(cfg) if cfg.MODEL.DISTILL.ENABLED else None
+        scoring = (cfg.TEST.EVAL_PERIOD, cfg.TEST.BEST_METRIC, cfg.TEST.EVALUATE, self.distillation)
+        evaluation = Evaluation(*scoring, self._evaluation.subject) if cfg.DATASETS.TEST else None
         images = ImageLogging(cfg) if main and cfg.VIS_PERIOD > 0 else None
         self._history = LossHistory()
 
@@ -104,9 +106,7 @@ class Trainer(StoppableTrainer):
             images,
             self._history,
             Checkpointing(cfg.SOLVER.CHECKPOINT_PERIOD),
-            Evaluation(cfg.TEST.EVAL_PERIOD, cfg.TEST.BEST_METRIC, self._evaluation.subject)
-            if cfg.DATASETS.TEST
-            else None,
+            evaluation,
             MetricsWriting(build, LOG_PERIOD),
         ]
 
@@ -114,8 +114,7 @@ class Trainer(StoppableTrainer):
         """Continue from the newest complete checkpoint in OUTPUT_DIR; without one, load MODEL.WEIGHTS.
 
         Raises:
-            ValueError: the checkpoints are broken or do not fit the config.
-            OSError: the newest checkpoint cannot be read.
+            ValueError, OSError: the checkpoints are broken, unreadable, or do not fit the config.
         """
         if resume and comm.is_main_process():
             complete_set_aside(self.cfg.OUTPUT_DIR)  # else a run that was to be replaced would be resumed
@@ -189,7 +188,7 @@ class Trainer(StoppableTrainer):
         numbers = monitor.receive()
         self.signals.agree(numbers.flags)
         numbers.write_statistics(self.storage)
-        monitor.check_finite(numbers.losses, self.iter, self._advise)
+        monitor.check_finite(numbers.losses, self.iter, partial(self.store.set_aside_diverged, self._history.find_loss))
         self._update()
         self.storage.put_scalars(total_loss=sum(numbers.losses.values()), **numbers.losses)
         self.storage.put_scalar("data_time", data_time)
@@ -211,14 +210,6 @@ class Trainer(StoppableTrainer):
         with self.signals.immediate():
             self.results = self._evaluation(self.network, getattr(self.distillation, "teacher", None))
         return self.results
-
-    def find_scored(self, metric: str) -> ScoredNetwork:
-        """Return the network to which a metric of the last evaluation belongs."""
-        return self._evaluation.find_scored(metric, self.network, getattr(self.distillation, "teacher", None))
-
-    def _advise(self) -> str:
-        """Set checkpoints of a diverging run aside, and return advice for the user."""
-        return self.store.set_aside_diverged(self._history.find_loss)
 
     @classmethod
     def build_train_loader(cls, cfg: CfgNode, start_iter: int = 0, seed: int = 0) -> Iterable[Batch]:

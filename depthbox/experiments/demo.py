@@ -16,7 +16,7 @@ import detectron2
 import torch
 from detectron2.config import CfgNode
 
-from ..checkpoint.store import FINAL
+from ..checkpoint.run_files import FINAL
 from ..config.defaults import add_depthbox_config
 from ..config.loading import load_config
 from ..data.loader import load_records

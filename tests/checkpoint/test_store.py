@@ -10,6 +10,7 @@ import torch
 
 from depthbox.checkpoint.store import CheckpointStore
 from depthbox.checkpoint.training_state import CheckpointError, teacher_state
+from depthbox.checkpoint.weights import load_weights
 
 
 def state(value=1.0):
@@ -171,75 +172,52 @@ def test_file_appears_only_when_complete(tmp_path, monkeypatch):
     assert seen == [[]]
 
 
-@pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), OSError(5, "Input/output error")])
-def test_checkpoint_that_cannot_be_read_is_not_renamed(tmp_path, monkeypatch, error):
+def test_load_weights_reads_a_checkpoint_and_bare_weights(tmp_path):
+    model, source = torch.nn.Linear(3, 2), torch.nn.Linear(3, 2)
+    torch.save({"model": source.state_dict()}, tmp_path / "a.pth")
+    load_weights(model, str(tmp_path / "a.pth"))
+    assert torch.equal(model.weight, source.weight)
+    load_weights(model, "")
+    assert torch.equal(model.weight, source.weight)
+    with pytest.raises(FileNotFoundError, match=r"MODEL\.WEIGHTS: the file nowhere\.pth does not exist"):
+        load_weights(model, "nowhere.pth")
+
+
+def with_teacher(tmp_path, teacher=None):
+    """Write a checkpoint of a training run, with a teacher or without."""
+    hooks = {} if teacher is None else {"SelfDistillation": {"teacher": teacher}}
+    path = CheckpointStore(tmp_path).save("model_0000001", {**state(), "trainer": {"iteration": 1, "hooks": hooks}})
+    return path
+
+
+def test_teacher_is_read_from_a_checkpoint(tmp_path):
+    expected = {"w": torch.arange(3.0)}
+    found = teacher_state(with_teacher(tmp_path, expected))
+    assert found.keys() == expected.keys() and torch.equal(found["w"], expected["w"])
+
+
+def test_sound_files_without_a_teacher_give_none(tmp_path):
+    assert teacher_state(with_teacher(tmp_path)) is None
     store = CheckpointStore(tmp_path)
-    store.save("model_0000001", state(1))
-    store.save("model_0000002", state(2))
-    before = names(tmp_path)
-
-    def fail(path):
-        raise error
-
-    with monkeypatch.context() as patch:
-        patch.setattr("depthbox.checkpoint.training_state.read_content", fail)
-        with pytest.raises(OSError, match=r"model_0000002\.pth cannot be read .*was not changed.*repeat"):
-            store.load_latest()
-    assert names(tmp_path) == before
-    assert store.load_latest()["trainer"]["iteration"] == 2
+    store.save_best({"model": state()["model"], "best": {"value": 3.0}})
+    assert teacher_state(str(tmp_path / "model_best.pth")) is None
+    torch.save(torch.nn.Linear(2, 2).state_dict(), tmp_path / "bare.pth")
+    assert teacher_state(tmp_path / "bare.pth") is None
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        None,
-        {"trainer": [1]},
-        {"trainer": 5},
-        {"trainer": {"iteration": "7"}},
-        {"trainer": {"iteration": -3}},
-        {"trainer": {"iteration": 1, "hooks": [1]}},
-        {"trainer": {"iteration": 1, "hooks": {"SelfDistillation": {"teacher": {"w": None}}}}},
-        {"optimizer": None},
-        {"iteration": 10**12},
-        {"seed": -1},
-        {"config": 3},
-        {"model": [1]},
-        {"model": {1: torch.zeros(2)}},
-        {"model": {"w": "hello"}},
-        {"model": {"w": torch.tensor([float("nan")])}},
-        {"model": {"w": torch.eye(3).to_sparse()}},
-    ],
-    ids=str,
-)
-def test_checkpoint_of_another_structure_is_set_aside(tmp_path, changes, caplog):
-    store = CheckpointStore(tmp_path)
-    store.save("model_0000001", state(1))
-    content = None if changes is None else {**state(2), "seed": 3, "config": "", **changes}
-    torch.save(content, tmp_path / "model_0000002.pth")
-    (tmp_path / "last_checkpoint").write_text("model_0000002.pth")
-    assert store.load_latest()["trainer"]["iteration"] == 1
-    assert re.search(r"model_0000002\.pth (is broken|has diverged)", caplog.text)
-    assert not (tmp_path / "model_0000002.pth").exists() and len(names(tmp_path)) == 3
+@pytest.mark.parametrize("damage", [damage_tail, damage_middle, lambda data: b""], ids=["cut", "bits", "empty"])
+def test_broken_checkpoint_is_not_taken_for_one_without_a_teacher(tmp_path, damage):
+    path = with_teacher(tmp_path, {"w": torch.arange(3000.0)})
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(ValueError, match=r"model_0000001\.pth"):
+        teacher_state(path)
 
 
-def test_pointer_of_any_bytes_is_ignored(tmp_path):
-    store = CheckpointStore(tmp_path)
-    store.save("model_0000001", state(1))
-    for content in (b"", b"\xff\xfe\0", b"../../x.pth", b"a" * 10_000):
-        (tmp_path / "last_checkpoint").write_bytes(content)
-        assert store.load_latest()["trainer"]["iteration"] == 1
-
-
-def test_without_a_pointer_a_continued_run_resumes_from_its_newest_checkpoint(tmp_path):
-    store = CheckpointStore(tmp_path)
-    store.save("model_final", state(3))
-    os.utime(tmp_path / "model_final.pth", (1, 1))
-    store.save("model_0000007", state(7))
-    (tmp_path / "last_checkpoint").unlink()
-    assert store.load_latest()["trainer"]["iteration"] == 7
-
-
-def test_best_file_of_the_teacher_holds_the_teacher(tmp_path):
-    store = CheckpointStore(tmp_path)
-    store.save_best({"model": {"w": torch.ones(2)}, "best": {"value": 3.0, "network": "teacher"}})
-    assert torch.equal(teacher_state(tmp_path / "model_best.pth")["w"], torch.ones(2))
+def test_foreign_file_is_not_taken_for_one_without_a_teacher(tmp_path):
+    (tmp_path / "boxes.json").write_text('{"images": []}')
+    torch.save({"epoch": 3}, tmp_path / "numbers.pth")
+    for name in ("boxes.json", "numbers.pth"):
+        with pytest.raises(ValueError, match=re.escape(name)):
+            teacher_state(tmp_path / name)
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.pth"):
+        teacher_state(tmp_path / "nowhere.pth")

@@ -12,7 +12,6 @@ from depthbox.checkpoint.evaluations import read_evaluation
 from depthbox.checkpoint.store import CheckpointStore
 from depthbox.config import ConfigError
 from depthbox.engine import launch
-from depthbox.engine.evaluation import ScoredNetwork
 from depthbox.engine.hooks import HEALTH_PATIENCE, Checkpointing, Evaluation, TrainingHealth
 from depthbox.evaluation.run import find_metric
 
@@ -29,7 +28,6 @@ def trainer(folder: Any, results: list[dict[str, Any]], **keys: Any) -> SimpleNa
         storage=EventStorage(0),
         evaluate=lambda: results.pop(0),
     )
-    made.find_scored = lambda metric: ScoredNetwork("student", made.network)
     vars(made).update(keys)
     return made
 

@@ -8,7 +8,6 @@ from detectron2.utils.events import EventStorage
 
 from depthbox.checkpoint.evaluations import read_evaluation, write_evaluation
 from depthbox.checkpoint.store import CheckpointStore
-from depthbox.engine.evaluation import ScoredNetwork
 from depthbox.engine.hooks import Checkpointing, Evaluation, TrainingHealth
 
 
@@ -59,7 +58,6 @@ def fake_trainer(folder, resumed, results):
     trainer = SimpleNamespace(resumed=resumed, store=CheckpointStore(folder), network=network, max_iter=100, iter=0)
     trainer.storage, trainer.start_iter = EventStorage(0), 0
     trainer.evaluate = lambda: results.pop(0)
-    trainer.find_scored = lambda metric: ScoredNetwork("student", network)
     return trainer
 
 

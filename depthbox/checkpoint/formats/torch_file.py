@@ -9,6 +9,7 @@ import zlib
 from io import BytesIO
 from typing import IO, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -140,12 +141,12 @@ def _read_bytes(file: IO[bytes], count: int) -> Tensor:
 
 def _fill(file: IO[bytes], target: Tensor) -> Tensor:
     """Fill a tensor (N,) uint8 with the next bytes of a file, and return it."""
-    view, place = memoryview(target.numpy()), 0
+    view, place = target.numpy(), 0
     while place < len(view):
         block = file.read(min(_BLOCK, len(view) - place))
         if not block:
             raise EOFError(f"it ends {len(view) - place:,} bytes too early")
-        view[place : place + len(block)] = block
+        view[place : place + len(block)] = np.frombuffer(block, np.uint8)
         place += len(block)
     return target
 

@@ -64,7 +64,7 @@ class _Constant(Placeholder):
     def __init__(self, value: Any) -> None:
         self._value = value
 
-    def resolve(self, reader: ArrayReader) -> Any:
+    def resolve(self, reader: Reader) -> Any:
         return self._value
 
 
@@ -187,7 +187,7 @@ class _Namespace(Placeholder):
     def __setstate__(self, state: Any) -> None:
         pass
 
-    def resolve(self, reader: ArrayReader) -> Any:
+    def resolve(self, reader: Reader) -> Any:
         return None
 
 
