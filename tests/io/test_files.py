@@ -31,3 +31,22 @@ def test_permissions_are_those_of_an_ordinary_file(tmp_path):
     with atomic_open(atomic) as file:
         file.write(b"")
     assert stat.S_IMODE(atomic.stat().st_mode) == stat.S_IMODE(ordinary.stat().st_mode)
+
+
+def test_a_file_is_on_disk_before_it_gets_its_name(tmp_path, monkeypatch):
+    """A power failure after the rename would otherwise leave an empty file under the final name."""
+    events, sync, replace = [], os.fsync, os.replace
+
+    def record_sync(descriptor):
+        events.append(("sync", os.fstat(descriptor).st_size))
+        sync(descriptor)
+
+    def record_replace(source, target):
+        events.append(("rename", os.path.getsize(source)))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", record_sync)
+    monkeypatch.setattr(os, "replace", record_replace)
+    with atomic_open(tmp_path / "file.bin") as file:
+        file.write(b"12345")
+    assert events[:2] == [("sync", 5), ("rename", 5)]
