@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 TABLE = ROOT / "scripts" / "mutations.txt"
 COPIED = ("depthbox", "tests", "configs", "scripts", "tools", "examples", "docs", "pyproject.toml", "setup.py")
 PRELOADED = ("torch", "torchvision", "detectron2.config", "detectron2.modeling", "detectron2.engine", "scipy.optimize")
-TIMEOUT = 300  # seconds; the tests of a folder take less than a minute
+TIMEOUT = 600  # seconds; the tests of a folder take less than a minute
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def copy_repository() -> Iterator[Path]:
             source, target = ROOT / part, Path(name) / part
             if source.is_dir():
                 shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
-            else:
+            elif source.is_file():
                 shutil.copy(source, target)
         yield Path(name)
 

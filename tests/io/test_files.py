@@ -157,3 +157,22 @@ def test_a_library_that_needs_a_path_gets_a_temporary_one_with_the_suffix(tmp_pa
         temporary.write_text("half")
         raise RuntimeError
     assert os.listdir(path.parent) == ["a.json"]
+
+
+def test_a_file_is_on_disk_before_it_gets_its_name(tmp_path, monkeypatch):
+    """A power failure after the rename would otherwise leave an empty file under the final name."""
+    events, sync, replace = [], os.fsync, os.replace
+
+    def record_sync(descriptor):
+        events.append(("sync", os.fstat(descriptor).st_size))
+        sync(descriptor)
+
+    def record_replace(source, target):
+        events.append(("rename", os.path.getsize(source)))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", record_sync)
+    monkeypatch.setattr(os, "replace", record_replace)
+    with atomic_open(tmp_path / "file.bin") as file:
+        file.write(b"12345")
+    assert events[:2] == [("sync", 5), ("rename", 5)]

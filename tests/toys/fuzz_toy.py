@@ -18,7 +18,7 @@ from forked_toy import MEMORY, Outcome
 BOXES, IMAGES, DEPTH = "json boxes.json", "image train/*", "image depth_train/*"
 ARRAY, CONFIG, WEIGHTS = "array depth_train/*", "yaml run/config.yaml", "checkpoint run/model_final.pth"
 TINY = ["MODEL.DEVICE", "cpu", "INPUT.MIN_SIZE_TEST", "64", "INPUT.MAX_SIZE_TEST", "96"]
-NETWORK = ["--weights", "run/model_final.pth", "--set", *TINY]
+NETWORK = ["--weights", "run/model_final.pth", "--set", *TINY, "MODEL.FCOS.INFERENCE_TH", "0.0"]
 
 
 @dataclass(frozen=True)
