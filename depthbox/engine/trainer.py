@@ -30,7 +30,7 @@ from .image_logging import ImageLogging
 from .loop import StoppableTrainer
 from .optimizer import build_clipper, build_optimizer
 from .resume import TrainingParts, capture, restore
-from .schedule import build_lr_multiplier, scale_schedule
+from .schedule import build_lr_multiplier, scale_schedule, set_learning_rate
 from .step import Batch, LossMonitor, count_micro_batches, distribute, resolve_seed, seed_everything, select_amp_dtype
 from .writers import LOG_PERIOD, MetricsState, MetricsWriting, build_writers
 from .writers.completion import find_results, warn_of_full_disk
@@ -51,7 +51,7 @@ class Trainer(StoppableTrainer):
         store: checkpoints of the run.
         labeler: if set, every micro-batch passes through it before the network.
         resumed: whether this run continues an earlier one.
-        was_complete: whether this run had nothing to do, because an earlier one finished everything.
+        was_complete: whether the earlier run left nothing to do.
         results: of the last evaluation; empty before, and on all but the main process.
     """
 
@@ -174,7 +174,7 @@ class Trainer(StoppableTrainer):
 
     def run_step(self) -> None:
         """Do one optimizer step on one global batch."""
-        rate = self._set_learning_rate()
+        rate = set_learning_rate(self.optimizer, self._base_rates, self._rate(self.iter))
         start = time.perf_counter()
         batch = next(self._batches)
         data_time = time.perf_counter() - start
@@ -199,9 +199,8 @@ class Trainer(StoppableTrainer):
     def save(self) -> Path:
         """Write a checkpoint of the last finished iteration; call it on all processes."""
         done = self.iter + 1 >= self.max_iter
-        path = self.store.save(FINAL if done else f"model_{self.iter:07d}", self.capture())
         self.saved = self.iter + 1
-        return path
+        return self.store.save(FINAL if done else f"model_{self.iter:07d}", self.capture())
 
     def capture(self) -> State:
         """Return the complete state of the run, see ``resume.capture``."""
@@ -249,10 +248,3 @@ class Trainer(StoppableTrainer):
             if last:
                 monitor.send(self.signals.flags(next(iter(losses.values())).device))
             self.scaler.scale(sum(losses.values()) / self._micro_batches).backward()
-
-    def _set_learning_rate(self) -> float:
-        """Set the learning rate of each group for this iteration, and return that of the largest group."""
-        factor = self._rate(self.iter)
-        for group, base in zip(self.optimizer.param_groups, self._base_rates, strict=True):
-            group["lr"] = base * factor
-        return max(self.optimizer.param_groups, key=lambda group: len(group["params"]))["lr"]

@@ -1,4 +1,4 @@
-"""Why a process ended, in one line."""
+"""The reason for the end of a process, in one line."""
 
 import signal
 
