@@ -90,7 +90,7 @@ class MetricsWriting(HookBase):
         self._writers = list(self._build(self._written + 1))
         self._last_output = time.monotonic()
         due = start % self._period == 0 or start >= self.trainer.max_iter
-        if 0 < start and due and self._written < start - 1:
+        if start > 0 and due and self._written < start - 1:
             self._write(console=False)
 
     def after_step(self) -> None:
