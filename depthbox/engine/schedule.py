@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import math
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from detectron2.config import CfgNode
+from torch.optim import Optimizer
 
 # Keys that count iterations; keys that a config lacks are skipped.
 ITERATION_KEYS = (
@@ -123,3 +124,16 @@ def _scale_iterations(value: Any, ratio: float) -> Any:
     if isinstance(value, (tuple, list)):
         return type(value)(_scale_iterations(item, ratio) for item in value)
     return max(1, round(value / ratio)) if value > 0 else value
+
+
+def set_learning_rate(optimizer: Optimizer, base_rates: Sequence[float], factor: float) -> float:
+    """Set the learning rate of each parameter group, and return that of the largest group.
+
+    Args:
+        optimizer: changed in place.
+        base_rates: learning rates of its groups without a schedule.
+        factor: multiplier of this iteration.
+    """
+    for group, base in zip(optimizer.param_groups, base_rates, strict=True):
+        group["lr"] = base * factor
+    return max(optimizer.param_groups, key=lambda group: len(group["params"]))["lr"]
