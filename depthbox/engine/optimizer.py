@@ -9,7 +9,7 @@ import torch
 from detectron2.config import CfgNode
 from torch import nn
 
-from .schedule import build_lr_multiplier
+from .schedule import build_lr_multiplier, set_learning_rate
 
 NORMS = (
     nn.BatchNorm1d,
@@ -128,10 +128,7 @@ class OptimizerStep:
 
     def set_learning_rate(self, iteration: int) -> float:
         """Set the learning rate of each group, and return that of the group with the most parameters."""
-        factor, groups = self._factor(iteration), self._optimizer.param_groups
-        for group, base in zip(groups, self._base_rates, strict=True):
-            group["lr"] = base * factor
-        return max(groups, key=lambda group: len(group["params"]))["lr"]
+        return set_learning_rate(self._optimizer, self._base_rates, self._factor(iteration))
 
     def __call__(self) -> None:
         """Update the parameters by their gradients, which the scaler has scaled."""

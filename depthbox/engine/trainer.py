@@ -29,19 +29,9 @@ from .evaluation import NetworkEvaluation, Results, check_test_data
 from .hooks import Checkpointing, Evaluation, LossHistory, TrainingHealth, build_iteration_timer
 from .image_logging import ImageLogging
 from .loop import StoppableTrainer
-<<<<<<< HEAD
 from .optimizer import OptimizerStep, build_optimizer
 from .resume import TrainingParts, capture, check_length, restore
 from .schedule import scale_schedule
-||||||| 056530a
-from .optimizer import build_clipper, build_optimizer
-from .resume import TrainingParts, capture, restore
-from .schedule import build_lr_multiplier, scale_schedule
-=======
-from .optimizer import build_clipper, build_optimizer
-from .resume import TrainingParts, capture, restore
-from .schedule import build_lr_multiplier, scale_schedule, set_learning_rate
->>>>>>> r13-proc
 from .step import Batch, LossMonitor, count_micro_batches, distribute, resolve_seed, seed_everything, select_amp_dtype
 from .writers import LOG_PERIOD, MetricsState, MetricsWriting, build_writers
 from .writers.completion import find_results, warn_of_full_disk
@@ -186,13 +176,7 @@ class Trainer(StoppableTrainer):
 
     def run_step(self) -> None:
         """Do one optimizer step on one global batch."""
-<<<<<<< HEAD
         rate = self._update.set_learning_rate(self.iter)
-||||||| 056530a
-        rate = self._set_learning_rate()
-=======
-        rate = set_learning_rate(self.optimizer, self._base_rates, self._rate(self.iter))
->>>>>>> r13-proc
         start = time.perf_counter()
         batch = next(self._batches)
         data_time = time.perf_counter() - start

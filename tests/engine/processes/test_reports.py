@@ -1,10 +1,4 @@
-<<<<<<< HEAD
-"""One-line reports of the end of a process."""
-||||||| 056530a
-"""Why a process ended, in one line."""
-=======
 """The reason for the end of a process, in one line."""
->>>>>>> r13-proc
 
 import signal
 
