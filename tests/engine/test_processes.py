@@ -125,7 +125,6 @@ def ranks_of(launcher):
 
 
     """Return True if a process runs; one that nobody waited for has ended as well."""
-    """Whether a process runs; one that nobody waited for has ended as well."""
     try:
         return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
     except OSError:
