@@ -61,3 +61,16 @@ def test_every_step_has_its_own_random_numbers(entry, tmp_path) -> None:
         trainer.train()
         found.append(seeds.found)
     assert found[0] == found[1] and len(set(found[0])) == 4
+
+
+def test_every_step_gets_the_batch_of_its_iteration(entry, tmp_path) -> None:
+    """The teacher's view depends on the iteration of a sample."""
+    found = []
+    for resume, last in ((False, 2), (True, 4)):
+        cfg = toy_config(entry, tmp_path / "run", SOLVER__MAX_ITER=last, SOLVER__STEPS=())
+        register_from_config(cfg)
+        trainer = Trainer(cfg)
+        trainer.resume_or_load(resume)
+        trainer.labeler = lambda batch, trainer=trainer: found.append((trainer.iter, batch[0]["iteration"])) or batch
+        trainer.train()
+    assert found == [(number, number) for number in range(4)]
