@@ -3,6 +3,7 @@
 import logging
 import os
 import random
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,16 @@ if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")  # kernels run as Python; must be set before Triton is imported
 sys.path.insert(0, str(Path(__file__).parent / "toys"))  # modules that several test folders share
 torch.set_num_threads(1)  # pytest-xdist runs tests side by side; more threads only make them wait for each other
+
+
+@pytest.fixture(autouse=True)
+def default_signals() -> Iterator[None]:
+    """Start every test with the usual handlers: a background job of a shell and nohup ignore some signals."""
+    handlers = {"SIGINT": signal.default_int_handler, "SIGTERM": signal.SIG_DFL, "SIGHUP": signal.SIG_DFL}
+    before = {name: signal.signal(getattr(signal, name), handler) for name, handler in handlers.items()}
+    yield
+    for name, handler in before.items():
+        signal.signal(getattr(signal, name), handler)
 
 
 @pytest.fixture(autouse=True)
@@ -33,6 +44,7 @@ def logs_reach_caplog() -> Iterator[None]:
     for name in setup.LOGGED if setup else ():
         logger = logging.getLogger(name)
         logger.propagate = True
+        logger.setLevel(logging.NOTSET)
         for handler in list(logger.handlers):
             logger.removeHandler(handler)
             handler.close()

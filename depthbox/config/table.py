@@ -196,4 +196,4 @@ def _is_device(value: object) -> bool:
     if not isinstance(value, str):
         return False
     kind, colon, index = value.partition(":")
-    return kind in ("cpu", "cuda", "mps", "xpu") and (not colon or (index.isascii() and index.isdigit()))
+    return kind in ("cpu", "cuda", "mps", "xpu", "meta") and (not colon or (index.isascii() and index.isdigit()))

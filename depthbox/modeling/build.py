@@ -109,7 +109,7 @@ def check_device(name: str) -> None:
             )
         if (device.index or 0) >= count:
             raise ConfigError(f"MODEL.DEVICE is {name}, but this machine has {count} GPU(s): the first is cuda:0")
-    elif device.type != "cpu":
+    elif device.type not in ("cpu", "meta"):
         module = getattr(torch, device.type, None)
         if module is None or not getattr(module, "is_available", lambda: False)():
             raise ConfigError(f"MODEL.DEVICE is {name}, which this machine lacks; add MODEL.DEVICE cpu")

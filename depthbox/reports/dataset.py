@@ -194,6 +194,8 @@ def _read_depth(folder: Path | None, file: str) -> Image.Image | None:
             if path.is_file():
                 values = read_array(path) if suffix == ".npy" else read_png(path).values
                 values = np.nan_to_num(values.real.astype(np.float64), nan=0, posinf=0, neginf=0)
+                if values.ndim != 2 or not values.size:
+                    return None
                 values -= values.min()
                 return Image.fromarray((255 * values / max(values.max(), 1e-9)).astype(np.uint8)).convert("RGB")
         except (OSError, ValueError, TypeError, MemoryError):  # also of a shape that is not that of an image

@@ -81,14 +81,14 @@ def test_the_tool_measures_edges(tool, tmp_path, capsys):
     ],
 )
 def test_mistakes_end_with_one_line(tool, tmp_path, words, message):
-    with pytest.raises(SystemExit, match=message):
+    with pytest.raises(ValueError, match=message):
         tool.main([*words, "--device", "cpu", "--output", str(tmp_path / "out")])
     assert not (tmp_path / "out").exists()
 
 
 def test_cuda_without_a_gpu_is_refused(tool, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(SystemExit, match="no CUDA device"):
+    with pytest.raises(ValueError, match="no CUDA device"):
         tool.main(["--device", "cuda", "--quick", "--output", str(tmp_path)])
 
 

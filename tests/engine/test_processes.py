@@ -123,7 +123,6 @@ def ranks_of(launcher):
             continue
     return sorted(pid for pid, command in found if "spawn_main" in command)
 
-
     """Return True if a process runs; one that nobody waited for has ended as well."""
     try:
         return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()

@@ -56,7 +56,7 @@ except OSError as error:
     print(type(error).__name__, error)
 """
     for folder in (tmp_path, *tmp_path.parents):
-        if folder.stat().st_uid == os.geteuid() and folder.name.startswith(("pytest", "test")):
+        if folder.stat().st_uid == os.geteuid() and folder.name.startswith(("pytest", "popen", "test")):
             folder.chmod(0o755)
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "out")], capture_output=True, text=True, check=True

@@ -102,7 +102,7 @@ def _cut_file(path: Path, first_scalar: int, first_image: int) -> None:
     """Rewrite one event file if it holds events to remove."""
     from tensorboard.compat.proto import event_pb2
 
-    kept, size, has_values = [], 0, False
+    kept, size = [], 0
     for record in read_records(path):
         event = event_pb2.Event.FromString(record)
         first = first_image if any(value.HasField("image") for value in event.summary.value) else first_scalar
@@ -110,10 +110,7 @@ def _cut_file(path: Path, first_scalar: int, first_image: int) -> None:
             continue
         kept.append(record)
         size += len(record) + _FRAME
-        has_values = has_values or len(event.summary.value) > 0
-    if not has_values:
-        path.unlink()
-    elif size != path.stat().st_size:
+    if size != path.stat().st_size:
         with atomic_open(path) as file:
             file.writelines(_encode(record) for record in kept)
 

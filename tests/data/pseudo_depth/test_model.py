@@ -210,7 +210,7 @@ def test_a_damaged_file_of_a_model_is_a_mistake_of_the_user(models, tmp_path, na
     folder = tmp_path / "model"
     shutil.copytree(models["dpt"], folder)
     (folder / name).write_bytes(damage((folder / name).read_bytes()))
-    with pytest.raises(PseudoDepthError, match=r"model '.*' cannot be loaded \(.+\)"):
+    with pytest.raises(PseudoDepthError, match=f"{folder}.* (cannot be (loaded|used)|is not|holds)|{name}"):
         DepthModel(describe_model(str(folder)))
 
 
@@ -231,7 +231,7 @@ def test_code_beside_a_model_is_refused_without_a_question(models, tmp_path):
     config = json.loads((folder / "config.json").read_text())
     config |= {"auto_map": {"AutoConfig": "evil.C", "AutoModelForDepthEstimation": "evil.C"}, "model_type": "unknown"}
     (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(PseudoDepthError, match="cannot be loaded"):
+    with pytest.raises(PseudoDepthError, match="makes the library run other code, which is refused"):
         describe_model(str(folder))
     assert not (tmp_path / "ran").exists()
 

@@ -56,12 +56,17 @@ def test_weights_that_do_not_fit_are_refused(tmp_path):
 
 
 @torch.no_grad()
-def test_pretrained_weights_are_those_of_timm(tmp_path):
+def test_pretrained_weights_are_those_of_timm(tmp_path, monkeypatch):
     torch.manual_seed(4)
     state = timm.create_model(SWIN, **SMALL).state_dict()
     torch.save(state, tmp_path / "w.pth")  # replaces the download
-    source = {"pretrained_cfg_overlay": {"file": str(tmp_path / "w.pth")}}
-    loaded = make_swin(pretrained=True, options=source).network.state_dict()
+    real = timm.create_model
+
+    def create(*names, **options):
+        return real(*names, **options, pretrained_cfg_overlay={"file": str(tmp_path / "w.pth")})
+
+    monkeypatch.setattr(timm, "create_model", create)
+    loaded = make_swin(pretrained=True).network.state_dict()
     for key, value in loaded.items():
         assert torch.equal(value, state[key.replace("layers_", "layers.")]), key
 
@@ -123,5 +128,5 @@ def test_a_damaged_file_of_weights_is_named(tmp_path, content):
 
 def test_a_file_of_other_values_is_named(tmp_path):
     torch.save({"a": 1}, tmp_path / "w.pth")
-    with pytest.raises(ValueError, match=r"w\.pth is not a state dict of timm's mobilenetv2_100"):
+    with pytest.raises(ValueError, match=r"w\.pth is not a readable state dict of timm's mobilenetv2_100"):
         TimmBackbone("mobilenetv2_100", weights=str(tmp_path / "w.pth"))
