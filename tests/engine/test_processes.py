@@ -123,6 +123,8 @@ def ranks_of(launcher):
             continue
     return sorted(pid for pid, command in found if "spawn_main" in command)
 
+
+def is_running(pid):
     """Return True if a process runs; one that nobody waited for has ended as well."""
     try:
         return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()

@@ -80,8 +80,6 @@ class TensorBoardWriter(EventWriter):
 def cut_events(folder: Path, first_scalar: int, first_image: int) -> int:
     """Remove events from an iteration on, and truncated records, from all event files of a folder.
 
-    Files without any value left are deleted.
-
     Args:
         folder: folder of the event files.
         first_scalar: first iteration whose scalars are removed.
