@@ -16,6 +16,7 @@ BASE, VERSION = "_BASE_", "VERSION"
 LATEST_VERSION = 2  # of Detectron2's config format, since 2019
 _MAX_FILES = 50
 _SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://")
+_LONGEST_PATH = 1000  # characters in a message
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,7 @@ def _find_base(name: Any, path: Path) -> Path:
     except OSError:  # such as a name that is too long
         found = False
     if not found:
-        raise ConfigError(f"{path}: {BASE} is {shorten(name)}, but {shorten(str(base))} is not a file; correct it")
+        raise ConfigError(f"{path}: {BASE} is {shorten(name)}, but {shorten(str(base), _LONGEST_PATH)} is not a file; correct it")
     return base
 
 
