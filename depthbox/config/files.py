@@ -140,7 +140,9 @@ def _find_base(name: Any, path: Path) -> Path:
     except OSError:  # such as a name that is too long
         found = False
     if not found:
-        raise ConfigError(f"{path}: {BASE} is {shorten(name)}, but {shorten(str(base), _LONGEST_PATH)} is not a file; correct it")
+        raise ConfigError(
+            f"{path}: {BASE} is {shorten(name)}, but {shorten(str(base), _LONGEST_PATH)} is not a file; correct it"
+        )
     return base
 
 
