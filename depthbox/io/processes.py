@@ -35,8 +35,9 @@ def handle_signals(
 ) -> Iterator[None]:
     """Call a function at the first request to stop; a second signal ends the process at once.
 
-    Signals that were ignored before, as by ``nohup``, stay ignored. Outside the main thread nothing is changed. A
-    forked child ends by these signals without a message.
+    SIGHUP and SIGTERM stay ignored if they were ignored before, as by ``nohup``. SIGINT is handled in any case: shells
+    let background jobs ignore it. Outside the main thread nothing is changed. A forked child ends by these signals
+    without a message.
 
     Args:
         handler: called with the number of the signal, in the main thread; it may raise.
@@ -58,7 +59,7 @@ def handle_signals(
             handler(number)
 
     previous = {number: signal.getsignal(number) for number in numbers}
-    handled = [number for number, old in previous.items() if old != signal.SIG_IGN]
+    handled = [number for number, old in previous.items() if old != signal.SIG_IGN or number == signal.SIGINT]
     if not _depth:
         _first_request = None
     _depth += 1

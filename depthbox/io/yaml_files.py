@@ -64,7 +64,7 @@ def parse_yaml(content: bytes | str, name: str, *, as_text: bool = False) -> Any
     if len(content) > MAX_BYTES:
         raise YamlError(f"{name} is larger than {MAX_BYTES // 10**6} MB: name a YAML file of settings")
     try:
-        text = content if isinstance(content, str) else content.decode("utf-8-sig")
+        text = content if isinstance(content, str) else content.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         raise YamlError(f"{name} is not valid YAML: line {line} is not UTF-8 text; save the file as UTF-8") from error

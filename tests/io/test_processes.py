@@ -40,6 +40,16 @@ def test_ignored_signals_stay_ignored():
         signal.signal(signal.SIGHUP, before)
 
 
+def test_an_interrupt_is_handled_in_a_background_job_of_a_shell():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as `command &` in a script does
+    try:
+        with pytest.raises(Stopped) as stop, raise_on_signals((signal.SIGINT,)):
+            os.kill(os.getpid(), signal.SIGINT)
+        assert stop.value.status == 130 and signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_a_repeated_signal_is_one_request(monkeypatch):
     ended, received = [], []
     monkeypatch.setattr(processes.os, "_exit", ended.append)

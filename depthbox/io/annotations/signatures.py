@@ -166,7 +166,7 @@ def _peek_lines(path: Path) -> Iterable[str]:
 def _peek_json(path: Path) -> Any:
     """Return a list with the first entry of a large JSON list; None for an object, or if the entry is large."""
     with path.open("rb") as file:
-        text = file.read(_PEEK).decode("utf-8-sig", errors="replace").lstrip()
+        text = file.read(_PEEK).decode("utf-8", errors="replace").removeprefix("\ufeff").lstrip()
     first = parse_first_entry(text)
     return None if first is None else [first]
 
