@@ -23,6 +23,7 @@ from ..checkpoint.store import CheckpointStore, State
 from ..checkpoint.weights import load_weights
 from ..data.loader import build_train_loader
 from ..data.mapper import BoxDepthMapper
+from ..io.processes import postpone_signals
 from ..modeling.build import build_network
 from .distillation import SelfDistillation
 from .evaluation import NetworkEvaluation, Results, check_test_data
@@ -166,7 +167,8 @@ class Trainer(StoppableTrainer):
         except KeyboardInterrupt as stop:
             raise self.explain_stop(stop, self.store.last_good) from None
         finally:
-            self._batches = iter(())  # stops the workers
+            with postpone_signals():
+                self._batches = iter(())  # stops the workers
         return self.results
 
     def before_step(self) -> None:

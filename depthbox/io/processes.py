@@ -24,6 +24,8 @@ REPEAT_SECONDS = 0.5
 
 _depth = 0  # nested calls of handle_signals
 _first_request: float | None = None
+_postponed = 0  # depth of ``postpone_signals``
+_waiting: list[Callable[[], None]] = []  # requests that arrived meanwhile
 
 
 @contextlib.contextmanager
@@ -55,6 +57,8 @@ def handle_signals(
         if os.getpid() != owner:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
+        elif _postponed:
+            _waiting.append(lambda: receive(number, None))
         elif _is_first(number, repeat, before_exit):
             handler(number)
 
@@ -90,6 +94,26 @@ def raise_on_signals(numbers: Sequence[int] = STOP_SIGNALS, repeat: float = REPE
 
     with handle_signals(stop, numbers, repeat):
         yield
+
+
+@contextlib.contextmanager
+def postpone_signals() -> Iterator[None]:
+    """Let requests to stop wait until the end of a block, in which an exception of a handler would be lost.
+
+    This concerns finalizers of objects: Python prints their exceptions and continues. If the block runs because of an
+    exception, which ends the program anyway, the requests are dropped.
+    """
+    global _postponed
+    ending = sys.exc_info()[1] is not None
+    _postponed += 1
+    try:
+        yield
+    finally:
+        _postponed -= 1
+        if ending:
+            _waiting.clear()
+        while _waiting and not _postponed:
+            _waiting.pop(0)()
 
 
 def ignore_stop_signals() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from depthbox.errors import Stopped
 from depthbox.io import processes
-from depthbox.io.processes import STOP_SIGNALS, handle_signals, ignore_stop_signals, raise_on_signals
+from depthbox.io.processes import STOP_SIGNALS, handle_signals, ignore_stop_signals, postpone_signals, raise_on_signals
 
 ROOT = Path(__file__).parents[2]
 
@@ -48,6 +48,31 @@ def test_an_interrupt_is_handled_in_a_background_job_of_a_shell():
         assert stop.value.status == 130 and signal.getsignal(signal.SIGINT) == signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def test_a_signal_waits_for_the_end_of_a_finalizer(capsys):
+    class Finalized:
+        def __del__(self):
+            os.kill(os.getpid(), signal.SIGTERM)
+            finished.append(True)
+
+    finished = []
+    with pytest.raises(Stopped), raise_on_signals(), postpone_signals():
+        Finalized()
+        assert finished == [True]
+    assert "Exception ignored" not in capsys.readouterr().err
+
+
+def test_a_signal_during_the_end_by_an_error_does_not_hide_the_error():
+    with raise_on_signals():
+        try:
+            try:
+                raise KeyError("first")
+            finally:
+                with postpone_signals():
+                    os.kill(os.getpid(), signal.SIGTERM)
+        except KeyError as error:
+            assert error.args == ("first",)
 
 
 def test_a_repeated_signal_is_one_request(monkeypatch):
