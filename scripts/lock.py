@@ -2,15 +2,13 @@
 """Write requirements.lock: the sha256 of every package that `make venv` installs, for the Python that runs this script.
 
 pip resolves setup.py with the versions of constraints.txt and reports the files that it would install; nothing is
-installed. The index is the Python Package Index itself and not a configured mirror, so that the hashes are those of the
-published files. A mirror may serve the files later.
+installed. Packages are named alone; their files come from where pip is configured to look.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import platform
 import re
 import subprocess
@@ -22,7 +20,6 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCK = ROOT / "requirements.lock"
-INDEX = "https://pypi.org/simple"
 # Installed before all others: pip itself, of a version that accepts the sdist of Detectron2, and the builder of sdists.
 BUILDERS = ("pip<26.3", "setuptools>=70.1")
 EXTRAS = "demo,dev,depth,cityscapes,export,bench,wandb,app,browser,docs"
@@ -39,7 +36,7 @@ def covers_this_platform(text: str) -> bool:
     return sys.version_info[:2] == (major, minor) and sys.version_info.micro >= patch
 
 
-def resolve(index: str) -> dict[str, Any]:
+def resolve() -> dict[str, Any]:
     """Return pip's report of the files that it would install.
 
     Raises:
@@ -47,13 +44,12 @@ def resolve(index: str) -> dict[str, Any]:
     """
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
-        options = ["--dry-run", "--ignore-installed", "--quiet", "--disable-pip-version-check", "--index-url", index]
-        command = [sys.executable, "-m", "pip", "--isolated", "install", *options, "--report", str(report)]
+        options = ["--dry-run", "--ignore-installed", "--quiet", "--disable-pip-version-check"]
+        command = [sys.executable, "-m", "pip", "install", *options, "--report", str(report)]
         command += ["-c", str(ROOT / "constraints.txt"), *BUILDERS, f"{ROOT}[{EXTRAS}]"]
-        environment = {**os.environ, "PIP_CONFIG_FILE": os.devnull}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
-            raise RuntimeError(f"pip resolves no set of packages from {index}:\n{done.stderr.strip()[-2000:]}")
+            raise RuntimeError(f"pip resolves no set of packages:\n{done.stderr.strip()[-2000:]}")
         return json.loads(report.read_text())
 
 
@@ -83,13 +79,12 @@ def _name_platform() -> str:
 def main(words: Sequence[str] | None = None) -> int:
     """Write the lock file; with --covers only tell by the exit status whether it is for this platform."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--index", default=INDEX, metavar="URL", help=f"package index (default: {INDEX})")
     parser.add_argument("--covers", action="store_true", help="exit with 0 if the lock file is for this platform")
     options = parser.parse_args(words)
     if options.covers:
         return 0 if LOCK.is_file() and covers_this_platform(LOCK.read_text(encoding="utf-8")) else 1
     try:
-        text = format_lock(resolve(options.index))
+        text = format_lock(resolve())
     except (RuntimeError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2
