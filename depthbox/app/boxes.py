@@ -83,7 +83,7 @@ def make_box(
     Raises:
         ValueError: the box is not four finite numbers, has no area or is not inside the image, or an unknown class.
     """
-    if len(sides) != 4 or not all(_is_finite(value) for value in sides):
+    if len(sides) != 4 or not all(is_finite_number(value) for value in sides):
         raise ValueError(f"{where}: a box must be four numbers, {FORM}")
     values = [float(value) for value in sides]
     written = " ".join(f"{value:g}" for value in values)
@@ -127,7 +127,8 @@ def _read_json(text: str) -> Any:
         raise ValueError(f"the JSON text cannot be parsed: {error}") from error
 
 
-def _is_finite(value: Any) -> bool:
+def is_finite_number(value: Any) -> bool:
+    """Return whether a value of parsed JSON is a finite number; True and False are not numbers."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
     try:

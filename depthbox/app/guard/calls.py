@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from ..boxes import is_finite_number
 from ..limits import Limits
 from ..storage import REFERENCE
 from .routes import SESSION, RefusedError
@@ -96,7 +96,7 @@ def _check_value(part: Any, value: Any, limits: Limits) -> Any:
             raise RefusedError(400, "the state of the page is kept on the server and cannot be sent")
         return None
     if kind == "slider":
-        if not _is_number(value) or not part.minimum <= value <= part.maximum:
+        if not is_finite_number(value) or not part.minimum <= value <= part.maximum:
             raise RefusedError(
                 400, f"the value of '{part.label}' must be a number from {part.minimum} to {part.maximum}"
             )
@@ -125,7 +125,7 @@ def _check_canvas(value: Any) -> dict[str, Any]:
     if not isinstance(boxes, list):
         raise RefusedError(400, "the boxes of the image must be a list")
     texts = {key: str(value.get(key) or "")[:_LONGEST_CANVAS_TEXT] for key in _CANVAS_TEXTS}
-    numbers = {key: value[key] if _is_number(value.get(key)) else 0 for key in _CANVAS_NUMBERS}
+    numbers = {key: value[key] if is_finite_number(value.get(key)) else 0 for key in _CANVAS_NUMBERS}
     return {"file": _check_file(value.get("file")), **texts, **numbers, "boxes": boxes}
 
 
@@ -136,12 +136,3 @@ def _check_file(file: Any) -> dict[str, str] | None:
     if not isinstance(reference, str) or not REFERENCE.fullmatch(reference):
         raise RefusedError(400, "the image was not uploaded by this page: upload it again")
     return {"path": reference}
-
-
-def _is_number(value: Any) -> bool:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return False
-    try:
-        return math.isfinite(value)
-    except OverflowError:  # an int beyond the range of float
-        return False

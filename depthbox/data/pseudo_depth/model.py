@@ -29,8 +29,6 @@ _PREDICTS_DISTANCE = {"dpt": False, "depth_pro": False, "zoedepth": True, "glpn"
 
 # Distances below this share of the farthest one are noise; their inverse would compress all others to 0.
 _NEAREST = 1e-3
-# A map that varies less than this, relative to its values, is constant apart from rounding.
-_CONSTANT = 1e-6
 
 
 @dataclass(frozen=True)
@@ -171,30 +169,6 @@ class DepthModel:
 def invert_distance(distance: Tensor) -> Tensor:
     """Return the inverse of a distance map (h, w), whose values are clamped to 1/1000 of the farthest distance."""
     return 1 / distance.clamp(min=float(distance.max()) * _NEAREST)
-
-
-def finish_depth(depth: Tensor, size: tuple[int, int]) -> NDArray[np.float32]:
-    """Resize a raw map and scale it to [0, 1].
-
-    Args:
-        depth: (h, w) float32, inverse depth in any unit.
-        size: (height, width) of the result in pixels.
-
-    Returns:
-        (height, width) float32 with the smallest value 0 and the largest value 1; a constant map, which has neither
-        near nor far, becomes 0.5.
-
-    Raises:
-        PseudoDepthError: the map holds NaN or infinite values.
-    """
-    if not bool(torch.isfinite(depth).all()):
-        raise PseudoDepthError("the model's output has NaN or infinite values (if --half is given: leave it out)")
-    resized = F.interpolate(depth[None, None], size=size, mode="bilinear", antialias=True)[0, 0]
-    values = resized.cpu().numpy().astype(np.float64)
-    low, high = values.min(), values.max()
-    if high - low <= _CONSTANT * max(abs(low), abs(high)):
-        return np.full(size, 0.5, dtype=np.float32)
-    return ((values - low) / (high - low)).astype(np.float32)
 
 
 def _unpad(depth: Tensor, image: ModelInput) -> Tensor:
