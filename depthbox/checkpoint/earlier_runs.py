@@ -13,10 +13,10 @@ import yaml
 from detectron2.config import CfgNode
 from detectron2.utils import comm
 
-from ..io.files import atomic_open
+from ..io.files import atomic_open, sync_path
 from ..io.yaml_files import read_yaml
 from .evaluations import EVALUATED
-from .run_files import POINTER, sync_folder
+from .run_files import POINTER
 
 # Files and folders that a training run writes. The pointer is first: without it nothing is resumed by mistake.
 RUN_FILES = (
@@ -64,9 +64,9 @@ def set_aside_run(folder: str | os.PathLike[str]) -> Path | None:
             _copy_whole(path, partial / "data" / path.name)
     target = partial.with_name(partial.name.removesuffix(_INCOMPLETE))
     _adjust_config(partial, folder, target)
-    sync_folder(partial)
+    sync_path(partial)
     partial.rename(target)
-    sync_folder(folder)
+    sync_path(folder)
     logging.getLogger(__name__).warning(
         "%s held an earlier training run. It is now in %s; evaluate it with: depthbox eval --run %s",
         folder,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
@@ -53,12 +52,3 @@ def set_aside(path: Path, reason: str) -> Path:
         return path.rename(target)
     except OSError as error:
         raise OSError(f"the checkpoint {path} is {reason} and cannot be renamed ({error}): move it away") from error
-
-
-def sync_folder(folder: Path) -> None:
-    """Flush a folder to disk: renames in it then survive a power failure."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

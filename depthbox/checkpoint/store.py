@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from detectron2.utils import comm
 
-from ..io.files import atomic_open
+from ..io.files import atomic_open, sync_path
 from .divergence import (
     Vitals,
     check_finite,
@@ -29,7 +29,6 @@ from .run_files import (
     list_numbered,
     read_number,
     set_aside,
-    sync_folder,
 )
 from .training_state import CheckpointError, State, find_vitals, read_checkpoint
 from .weight_file import read_content
@@ -81,7 +80,7 @@ class CheckpointStore:
             self._write(path, state)
             with atomic_open(self.folder / POINTER) as file:
                 file.write(path.name.encode())
-            sync_folder(self.folder)
+            sync_path(self.folder)
             self._logger.info("Checkpoint saved: %s", path)
             self._note_soundness(path, read_vitals(state, largest))
             self._delete_old(path)
@@ -232,4 +231,4 @@ class CheckpointStore:
     def _write(self, path: Path, state: Mapping[str, Any]) -> None:
         with atomic_open(path) as file:
             torch.save(dict(state), file)
-        sync_folder(path.parent)
+        sync_path(path.parent)

@@ -23,6 +23,7 @@ __all__ = [
     "make_folder",
     "open_scratch",
     "remove_stale",
+    "sync_path",
 ]
 
 
@@ -73,7 +74,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     with _replace(path, claim_temporary(path, keep_suffix=True)) as temporary:
         yield temporary
         with explain_write_errors(path):
-            _sync(temporary)
+            sync_path(temporary)
 
 
 @contextlib.contextmanager
@@ -206,7 +207,8 @@ def _is_special(path: Path) -> bool:
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
-def _sync(path: Path) -> None:
+def sync_path(path: Path) -> None:
+    """Flush a file, or the renames in a folder, to disk: they then survive a power failure."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
