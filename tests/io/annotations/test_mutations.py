@@ -149,7 +149,9 @@ def require_sound(raw):
     json.dumps(raw.content, allow_nan=False)
 
 
-@pytest.mark.parametrize("kind", ["yolo", "yolo_list", "voc", "cvat", "labelme", "labelstudio", "openimages", "table", "points"])
+@pytest.mark.parametrize(
+    "kind", ["yolo", "yolo_list", "voc", "cvat", "labelme", "labelstudio", "openimages", "table", "points"]
+)
 def test_mutated_files_are_read_or_refused(tmp_path, kind, monkeypatch):
     rng = random.Random(kind)
     files = write_dataset(tmp_path, kind)
