@@ -112,7 +112,9 @@ def _check_mixed(annotations: AnnotationSet, table: BoxTable, findings: Findings
         words = [f"{n} {word}" for n, word in zip(counts[place], ("masks", "boxes", "points"), strict=True) if n]
         findings.add("image_mixed", Example(", ".join(words), table.images[place].file_name))
     share = len(mixed) / max(1, int((counts.sum(1) > 0).sum()))
-    findings.change("image_mixed", lambda rule: replace(rule, title=f"{rule.title} ({share:.0%} of them)"))
+    findings.change(
+        "image_mixed", lambda rule: replace(rule, title=f"{rule.title} ({100 * share:.0f} % of the images)")
+    )
 
 
 def _check_boxes_and_masks(annotations: AnnotationSet, table: BoxTable, findings: Findings) -> None:
