@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 import pytest
-from check_toy import HEIGHT, WIDTH, as_percent, coco, mix, swap_points, to_points, with_points
+from check_points_toy import as_percent, mix, swap_points, to_points, with_points
+from check_toy import HEIGHT, WIDTH, coco
 
 from depthbox.data.check.check import CheckSettings, check_dataset
 from depthbox.data.check.report import report_json, summary
