@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
-
 from ...io.annotations.canonical import canonicalize
 from ...io.annotations.detect import read_raw, splits_of
 from ...io.annotations.records import AnnotationError, AnnotationSet
@@ -19,10 +17,9 @@ from .findings import Box, Example, Finding, Findings, count_severity, fill_reme
 from .images import DecodedImages, choose_evenly, read_files
 from .notes import MOST, add_notes
 from .outlines import check_outlines
+from .points.checks import check_points, count_kinds
+from .points.marks import PointMark, find_shown
 from .records import BoxTable, check_objects, make_table
-
-# Boxes of an image that are kept for its drawing.
-_SHOWN_BOXES = 300
 
 
 class CheckError(ValueError):
@@ -67,8 +64,11 @@ class CheckReport:
             ``images read`` and ``depth maps``.
         objects: number of objects by class without crowds, in the order of the classes.
         findings: errors first.
-        boxes: file name -> boxes (x, y, width, height), for the images of the worst examples.
+        boxes: file name -> boxes (x, y, width, height), for the images of the worst examples and the samples.
         decoded: images that were decoded.
+        kinds: number of objects by their strongest annotation (``masks``, ``boxes``, ``points``), without crowds.
+        marks: file name -> points, for the images of the worst examples and the samples.
+        samples: file names of some images with points.
     """
 
     settings: CheckSettings
@@ -78,6 +78,9 @@ class CheckReport:
     findings: tuple[Finding, ...]
     boxes: Mapping[str, tuple[Box, ...]]
     decoded: DecodedImages = field(default_factory=lambda: DecodedImages(frozenset(), {}))
+    kinds: Mapping[str, int] = field(default_factory=dict)
+    marks: Mapping[str, tuple[PointMark, ...]] = field(default_factory=dict)
+    samples: tuple[str, ...] = ()
 
     @property
     def errors(self) -> int:
@@ -120,11 +123,60 @@ def check_dataset(settings: CheckSettings, annotations: AnnotationSet | None = N
             findings.add("annotations_unreadable", Example(to_line(error)))
             return CheckReport(settings, None, {}, {}, findings.list(), {})
     table = make_table(annotations)
-    add_notes(annotations.notes, findings, len(table.images))
-    check_boxes(table, findings, settings.min_size, settings.max_size)
-    check_outlines(annotations, table, findings)
-    objects = check_objects(table, annotations, findings)
+    objects = _check_objects(annotations, table, settings, findings)
     check_unlisted(annotations, findings)
+    files = _check_files(annotations, table, settings, findings)
+    if settings.split != "train":
+        findings.change("nothing_to_learn", lambda rule: replace(rule, severity="warning"))
+    counts = {
+        "images": len(table.images),
+        "annotations": len(annotations.original.get("annotations") or ()),
+        "objects": int((~table.crowd).sum()),
+        "classes": len(objects),
+        "images read": files.chosen,
+        "depth maps": files.depth,
+    }
+    images, maps = shlex.quote(str(annotations.image_root)), shlex.quote(str(settings.depth or "depth"))
+    found = fill_remedies(findings.list(), images, maps)
+    shown = find_shown(annotations, table, found)
+    return CheckReport(
+        settings,
+        annotations,
+        counts,
+        objects,
+        shown.findings,
+        shown.boxes,
+        files.decoded,
+        kinds=count_kinds(annotations),
+        marks=shown.marks,
+        samples=shown.samples,
+    )
+
+
+def _check_objects(
+    annotations: AnnotationSet, table: BoxTable, settings: CheckSettings, findings: Findings
+) -> Mapping[str, int]:
+    """Check annotations without their images; return the number of objects by class."""
+    add_notes(annotations.notes, findings, len(table.images))
+    check_boxes(table.with_boxes(), findings, settings.min_size, settings.max_size)
+    check_points(annotations, table, findings, settings.min_size, settings.max_size)
+    check_outlines(annotations, table, findings)
+    return check_objects(table, annotations, findings)
+
+
+@dataclass(frozen=True)
+class _FileCheck:
+    """Numbers of images chosen for decoding and of depth maps, and the decoded images."""
+
+    chosen: int
+    depth: int
+    decoded: DecodedImages
+
+
+def _check_files(
+    annotations: AnnotationSet, table: BoxTable, settings: CheckSettings, findings: Findings
+) -> _FileCheck:
+    """Check images and depth maps."""
     existing = [image for image in table.images if image.number not in annotations.missing]
     depth = find_depth_files(existing, settings.depth, findings) if settings.depth else {}
     chosen = choose_evenly(existing, settings.max_images)
@@ -139,19 +191,7 @@ def check_dataset(settings: CheckSettings, annotations: AnnotationSet | None = N
     )
     if len(decoded.unreadable) > MOST * len(chosen):
         findings.change("image_unreadable", lambda rule: replace(rule, severity="error"))
-    if settings.split != "train":
-        findings.change("nothing_to_learn", lambda rule: replace(rule, severity="warning"))
-    counts = {
-        "images": len(table.images),
-        "annotations": len(annotations.original.get("annotations") or ()),
-        "objects": int((~table.crowd).sum()),
-        "classes": len(objects),
-        "images read": len(chosen),
-        "depth maps": len(depth),
-    }
-    images, maps = shlex.quote(str(annotations.image_root)), shlex.quote(str(settings.depth or "depth"))
-    found = fill_remedies(findings.list(), images, maps)
-    return CheckReport(settings, annotations, counts, objects, found, _boxes_of_worst(table, found), decoded)
+    return _FileCheck(len(chosen), len(depth), decoded)
 
 
 def _read(settings: CheckSettings) -> AnnotationSet:
@@ -178,15 +218,3 @@ def _require(settings: CheckSettings) -> None:
         number = getattr(settings, name)
         if number is not None and number < 1:
             raise CheckError(f"--{name.replace('_', '-')} is {number}, it must be at least 1")
-
-
-def _boxes_of_worst(table: BoxTable, findings: tuple[Finding, ...]) -> dict[str, tuple[Box, ...]]:
-    wanted = {example.file for finding in findings for example in finding.worst}
-    names = {place: image.file_name for place, image in enumerate(table.images) if image.file_name in wanted}
-    boxes: dict[str, tuple[Box, ...]] = {}
-    for index in np.flatnonzero(np.isin(table.image, list(names))):
-        name = names[int(table.image[index])]
-        if len(boxes.get(name, ())) < _SHOWN_BOXES:
-            x, y, width, height = table.boxes[index].tolist()
-            boxes[name] = (*boxes.get(name, ()), (x, y, width, height))
-    return boxes
