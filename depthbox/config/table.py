@@ -123,6 +123,7 @@ _DATA = {
     "INPUT.CROP.TYPE": choice("relative_range", "relative", "absolute", "absolute_range"),
     "INPUT.CROP.SIZE": items(number(0, 100_000, above=True), 2, 2),
     "INPUT.FORMAT": choice("BGR", "RGB"),
+    "INPUT.OBJECT_WEIGHT": choice("", "score"),
     "INPUT.MASK_FORMAT": choice("polygon", "bitmask"),
     "DATASETS.TRAIN": _NAMES,
     "DATASETS.TEST": _NAMES,
