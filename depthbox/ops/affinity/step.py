@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..precision import full_precision, without_autocast
+from .blocked import make_plan, run_blocked
 from .plain import affinity_matrix, dense_pair_means, propagate_densely
 from .segments import CellSegments
 
@@ -37,7 +38,8 @@ def propagate(features: Tensor, values: Tensor, *, scale: float = 1.0, power: fl
         values: (C, n) float, for example class probabilities.
         scale: factor of the inner products.
         power: Hadamard power beta of the affinity.
-        rows: rows of A that are computed together on a large grid.
+        rows: side of the square tiles of A that are computed together. A grid of at most that many cells is computed
+            by the plain formula.
 
     Returns:
         (C, n), float32 or wider, also under autocast. Columns of sum 1 keep their sum.
@@ -66,7 +68,9 @@ def propagate_and_compare(
 ) -> AffinityResult:
     """Propagate values and compare the affinity with sets of segments in one pass over the pairs of cells.
 
-    A pair is positive (Y = 1) if a segment contains both cells, otherwise negative (Y = 0).
+    A pair is positive (Y = 1) if a segment contains both cells, otherwise negative (Y = 0). On grids of more than
+    ``rows`` cells, the time grows with n^2 and the memory with n. The gradients are exact and cannot be differentiated
+    again.
 
     Args:
         features: (D, n) float, features of the affinity A = sigmoid(scale F^T F).
@@ -81,10 +85,13 @@ def propagate_and_compare(
     Raises:
         ValueError: the shapes do not match, or an option is not supported.
     """
-    _check(features, values, segment_sets, power, background)
+    _check(features, values, segment_sets, power, background, rows)
     with without_autocast(features.device):
         features = full_precision(features)
         values = features.new_zeros((0, features.shape[1])) if values is None else values.to(features.dtype)
+        if features.shape[1] > rows:
+            plan = make_plan(segment_sets, features, scale=scale, power=power, background=background, rows=rows)
+            return AffinityResult(*run_blocked(features, values, plan))
         affinity = affinity_matrix(features, scale)
         means = [dense_pair_means(affinity, segments, background) for segments in segment_sets]
         pair_means = torch.stack(means) if means else features.new_zeros((0, 2))
@@ -92,7 +99,12 @@ def propagate_and_compare(
 
 
 def _check(
-    features: Tensor, values: Tensor | None, segment_sets: Sequence[CellSegments], power: float, background: str
+    features: Tensor,
+    values: Tensor | None,
+    segment_sets: Sequence[CellSegments],
+    power: float,
+    background: str,
+    rows: int,
 ) -> None:
     if features.dim() != 2:
         raise ValueError(f"features must have the shape (D, n), got {tuple(features.shape)}")
@@ -102,6 +114,8 @@ def _check(
     for segments in segment_sets:
         if len(segments) != cells:
             raise ValueError(f"segments of {len(segments)} cells do not match features of {cells} cells")
+    if rows < 1:
+        raise ValueError(f"the number of rows of a tile must be at least 1, got {rows}")
     if power <= 0:
         raise ValueError(f"the power of the affinity must be positive, got {power}")
     if background not in BACKGROUND_PAIRS:
