@@ -16,12 +16,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from .groups import BlockGroups, Relation, group_block, relate, sort_cells
+from .plain import AffinityResult
 from .segments import CellSegments
 
 _DEVICE_FACTOR = 8
@@ -35,7 +37,8 @@ class Plan:
         order: (n,) int64, cells in the order of the tiles.
         blocks: slices of this order.
         groups: for each block, the groups of each of the L sets of segments.
-        scale, power, background: as in ``propagate_and_compare``.
+        scale, power: as in ``propagate_and_compare``.
+        backgrounds: for each set, "ignore" or "negative" for pairs without a segment, as in ``propagate_and_compare``.
     """
 
     order: Tensor
@@ -43,12 +46,12 @@ class Plan:
     groups: list[list[BlockGroups]]
     scale: float
     power: float
-    background: str
+    backgrounds: list[str]
 
     @property
     def sets(self) -> int:
         """Return the number of sets of segments L."""
-        return len(self.groups[0]) if self.groups else 0
+        return len(self.backgrounds)
 
     def tiles(self) -> Iterator[tuple[int, int]]:
         """Yield the pairs of blocks (r, c) with r <= c."""
@@ -56,8 +59,8 @@ class Plan:
 
     def relations(self, r: int, c: int) -> list[Relation]:
         """Return the labels of the pairs of groups of two blocks, for each set of segments."""
-        pairs = zip(self.groups[r], self.groups[c], strict=True)
-        return [relate(first, second, self.background) for first, second in pairs]
+        pairs = zip(self.groups[r], self.groups[c], self.backgrounds, strict=True)
+        return [relate(first.members, second.members, background) for first, second, background in pairs]
 
 
 def make_plan(
@@ -77,22 +80,19 @@ def make_plan(
     order = sort_cells(segment_sets, features.shape[1], features.device)
     blocks = [slice(start, min(start + rows, len(order))) for start in range(0, len(order), rows)]
     groups = [[group_block(segments, order[b], features.dtype) for segments in segment_sets] for b in blocks]
-    return Plan(order, blocks, groups, scale, power, background)
+    backgrounds = [background if segments.any_owned() else "ignore" for segments in segment_sets]  # no pair: means of 0
+    return Plan(order, blocks, groups, scale, power, backgrounds)
 
 
-def run_blocked(features: Tensor, values: Tensor, plan: Plan) -> tuple[Tensor, Tensor]:
+def run_blocked(features: Tensor, values: Tensor, plan: Plan) -> AffinityResult:
     """Propagate values and compute pair means.
 
     Args:
         features: (D, n) float32 or float64.
         values: (C, n) of the same dtype.
         plan: tiles of the n cells.
-
-    Returns:
-        propagated (C, n) and pair means (L, 2), see ``AffinityResult``.
     """
-    propagated, pair_means = _TiledAffinity.apply(features, values, plan)
-    return propagated, pair_means
+    return AffinityResult(*_TiledAffinity.apply(features, values, plan))
 
 
 class _Tiles:
@@ -159,6 +159,13 @@ class _TiledAffinity(torch.autograd.Function):
         return grad_features.t(), grad_values.t(), None
 
 
+class _Factors(NamedTuple):
+    """Factors (R, H) and (C, H) of a matrix (R, C) of rank H."""
+
+    left: Tensor
+    right: Tensor
+
+
 class _Backward:
     """Gradients of one backward pass, added up tile by tile."""
 
@@ -205,14 +212,14 @@ class _Backward:
             self.extended[here].addmm_(weights, self._by_sum[there])
         torch.mm(self._left[here], self._right[there].t(), out=slope)
 
-    def _pair_factors(self, r: int, c: int) -> list[tuple[Tensor, Tensor]]:
-        """Return factors (R, H), (C, H) of each set, whose product is the gradient of the pair means by A_ji and A_ij."""
+    def _pair_factors(self, r: int, c: int) -> list[_Factors]:
+        """Factorize the gradient of the pair means by A_ji and A_ij for each set."""
         result = []
         for k, relation in enumerate(self._plan.relations(r, c)):
             by_positive, by_negative = 2 * self._factors[k]
             by_group = by_negative * relation.negative - by_positive * relation.positive
             here, there = self._plan.groups[r][k], self._plan.groups[c][k]
-            result.append((by_group.to(there.one_hot.dtype)[here.index], there.one_hot))
+            result.append(_Factors(by_group.to(there.one_hot.dtype)[here.index], there.one_hot))
         return result
 
 

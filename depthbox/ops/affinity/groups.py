@@ -34,10 +34,10 @@ class BlockGroups:
 
 @dataclass(frozen=True)
 class Relation:
-    """Labels of the pairs of two lists of groups.
+    """Labels of the pairs of two lists of cells or groups.
 
     Attributes:
-        positive: (G, H) bool, True if a segment contains both groups (Y = 1).
+        positive: (G, H) bool, True if a segment contains both (Y = 1).
         negative: (G, H) bool, True if none does and the pair counts (Y = 0).
     """
 
@@ -63,14 +63,21 @@ def group_block(segments: CellSegments, block: Tensor, dtype: torch.dtype) -> Bl
     return BlockGroups(members, index, one_hot, sizes.double())
 
 
-def relate(first: BlockGroups, second: BlockGroups, background: str) -> Relation:
-    """Compare the segments of all pairs of groups; ``background`` as in ``propagate_and_compare``."""
-    shape = len(first.members), len(second.members)
-    positive = torch.zeros(shape, dtype=torch.bool, device=first.members.device)
-    for here in first.members.unbind(1):
-        for there in second.members.unbind(1):
+def relate(first: Tensor, second: Tensor, background: str) -> Relation:
+    """Compare the segments of all pairs of cells or groups.
+
+    Args:
+        first, second: (G, S) and (H, T) int64, members as in ``CellSegments``.
+        background: "ignore" leaves a pair out if neither belongs to a segment, "negative" counts it as negative.
+
+    Returns:
+        Record of two tensors (G, H).
+    """
+    positive = torch.zeros((len(first), len(second)), dtype=torch.bool, device=first.device)
+    for here in first.unbind(1):
+        for there in second.unbind(1):
             positive |= (here[:, None] == there[None]) & (here > 0)[:, None]
     negative = ~positive
     if background == "ignore":
-        negative &= (first.members[:, :1] > 0) | (second.members[:, 0] > 0)
+        negative &= (first[:, :1] > 0) | (second[:, 0] > 0)
     return Relation(positive, negative)

@@ -3,31 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from ..precision import full_precision, without_autocast
 from .blocked import make_plan, run_blocked
-from .plain import affinity_matrix, dense_pair_means, propagate_densely
+from .plain import AffinityResult, run_plain
 from .segments import CellSegments
 
 BACKGROUND_PAIRS = ("ignore", "negative")
-
-
-@dataclass(frozen=True)
-class AffinityResult:
-    """Propagated values and pair means of one image.
-
-    Attributes:
-        propagated: (C, n), differentiable; (0, n) if there are no values.
-        pair_means: (L, 2), differentiable: for each set of segments sum_{Y=1} (1 - A) / (#{Y=1} + 1) and
-            sum_{Y=0} A / (#{Y=0} + 1), both in [0, 1).
-    """
-
-    propagated: Tensor
-    pair_means: Tensor
 
 
 def propagate(features: Tensor, values: Tensor, *, scale: float = 1.0, power: float = 1.0, rows: int = 512) -> Tensor:
@@ -91,11 +75,8 @@ def propagate_and_compare(
         values = features.new_zeros((0, features.shape[1])) if values is None else values.to(features.dtype)
         if features.shape[1] > rows:
             plan = make_plan(segment_sets, features, scale=scale, power=power, background=background, rows=rows)
-            return AffinityResult(*run_blocked(features, values, plan))
-        affinity = affinity_matrix(features, scale)
-        means = [dense_pair_means(affinity, segments, background) for segments in segment_sets]
-        pair_means = torch.stack(means) if means else features.new_zeros((0, 2))
-        return AffinityResult(propagate_densely(affinity, values, power), pair_means)
+            return run_blocked(features, values, plan)
+        return run_plain(features, values, segment_sets, scale=scale, power=power, background=background)
 
 
 def _check(
