@@ -121,7 +121,7 @@ def label(arguments: argparse.Namespace) -> LabelSummary:
     config_file = find_config(arguments.weights, arguments.config_file)
     cfg = load_config(add_depthbox_config, config_file, arguments.overrides)
     annotations = load_annotations(arguments.json, arguments.images, arguments.split)
-    plan = plan_prompts(annotations, answers_boxes=answers_boxes(cfg))
+    plan = plan_prompts(annotations, boxes=answers_boxes(cfg))
     check_plan(annotations, plan, boxes=answers_boxes(cfg), own_truth=arguments.evaluate == "")
     options = {"sizes": arguments.size, "mirror": not arguments.no_mirror, "depth": arguments.depth}
     job = LabelJob(

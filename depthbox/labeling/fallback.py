@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import pycocotools.mask as mask_util
@@ -11,6 +11,7 @@ import pycocotools.mask as mask_util
 from ..io.annotations.kinds import positive_point
 from ..io.annotations.records import AnnotationSet
 from ..io.coco_masks import crop_to_rle, pixels_inside, segmentation_to_rle
+from ..modeling.points.masks import fallback_box
 from .partial_results import ObjectLabel
 from .prompts import PromptPlan
 
@@ -82,12 +83,11 @@ def _is_unfilled(label: ObjectLabel | None) -> bool:
     return label is not None and label.fallback and label.segmentation is None
 
 
-def _make_square(point: Sequence[float], side: float, size: tuple[int, int], score: float) -> ObjectLabel:
+def _make_square(point: tuple[float, float], side: float, size: tuple[int, int], score: float) -> ObjectLabel:
     """Return the square around a point, cut at the border of the image; it holds the pixel of the point."""
-    x, y = point
-    corners = [x - side / 2, y - side / 2, x + side / 2, y + side / 2]
-    rows, columns = pixels_inside(corners)
-    top, bottom = min(rows.start, int(y)), min(max(rows.stop, int(y) + 1), size[0])
-    left, right = min(columns.start, int(x)), min(max(columns.stop, int(x) + 1), size[1])
+    column, row = int(point[0]), int(point[1])
+    rows, columns = pixels_inside(fallback_box(point, side, size))
+    top, bottom = min(rows.start, row), max(rows.stop, row + 1)
+    left, right = min(columns.start, column), max(columns.stop, column + 1)
     mask = np.ones((bottom - top, right - left), dtype=np.bool_)
     return ObjectLabel(crop_to_rle(mask, left, top, size), score, mask.size, fallback=True)

@@ -18,23 +18,10 @@ from ..io.coco_masks import segmentation_to_rle
 from ..modeling.fcos.inference import Detections
 from ..modeling.mask_head import paste_masks
 from ..modeling.meta_arch.depthbox import DepthBox
+from ..modeling.points.masks import EMPTY_SCORE, PointMasks
 from ..ops import sample_grid
 from .box_labeler import BoxMask
 from .prompts import Entry, Prompts
-
-FALLBACK_SCORE = 0.5  # of a point to which no pixel belongs
-
-
-class OwnedPixels(Protocol):
-    """Masks of points: ``owner`` (H, W) int64, index of the point + 1 or 0, and ``scores`` (N,) float in [0, 1]."""
-
-    @property
-    def owner(self) -> Tensor:
-        """Map (H, W) of the owners."""
-
-    @property
-    def scores(self) -> Tensor:
-        """Scores (N,) of the masks."""
 
 
 class PointNetwork(Protocol):
@@ -48,7 +35,7 @@ class PointNetwork(Protocol):
         output_size: tuple[int, int],
         regions: Tensor | None = None,
         depth: Tensor | None = None,
-    ) -> OwnedPixels:
+    ) -> PointMasks:
         """Compute the masks of N points.
 
         Args:
@@ -76,7 +63,7 @@ class PointLabeler:
 
     @torch.no_grad()
     def __call__(self, image: Tensor, prompts: Prompts, size: tuple[int, int], depth: Tensor | None) -> list[BoxMask]:
-        """Compute the masks of N prompts; a mask without a pixel is empty and has the score ``FALLBACK_SCORE``.
+        """Compute the masks of N prompts; a mask without a pixel is empty and has the score ``EMPTY_SCORE``.
 
         Args:
             image: (3, h, w) uint8, input of the network.
@@ -108,13 +95,13 @@ def cut_out(owner: NDArray[np.int64], scores: NDArray[np.float64], count: int) -
         count: number of masks, at most N.
 
     Returns:
-        One mask per object, within its extent; an empty mask has the score ``FALLBACK_SCORE``.
+        One mask per object, within its extent; an empty mask has the score ``EMPTY_SCORE``.
     """
     owner = np.where(owner > count, 0, owner)
     masks = []
     for number, extent in enumerate(find_objects(owner, count)):
         if extent is None:
-            masks.append(BoxMask(torch.zeros((0, 0), dtype=torch.bool), 0, 0, FALLBACK_SCORE))
+            masks.append(BoxMask(torch.zeros((0, 0), dtype=torch.bool), 0, 0, EMPTY_SCORE))
             continue
         rows, columns = extent
         mask = torch.from_numpy(owner[extent] == number + 1)

@@ -68,7 +68,7 @@ def answers_boxes(cfg: CfgNode) -> bool:
     return cfg.MODEL.META_ARCHITECTURE != _POINT_ARCHITECTURE
 
 
-def plan_prompts(annotations: AnnotationSet, *, answers_boxes: bool) -> PromptPlan:
+def plan_prompts(annotations: AnnotationSet, *, boxes: bool) -> PromptPlan:
     """Decide the treatment of each object of a dataset; crowds are in neither set.
 
     Objects with a point only are labeled from their points. If there are such objects, or if the network does not
@@ -77,14 +77,14 @@ def plan_prompts(annotations: AnnotationSet, *, answers_boxes: bool) -> PromptPl
 
     Args:
         annotations: canonical.
-        answers_boxes: whether the network computes masks of boxes.
+        boxes: whether the network computes masks of boxes.
     """
     ids: dict[str, set[int]] = {"mask": set(), "box": set(), "point": set()}
     for entry in annotations.content["annotations"]:
         if entry["iscrowd"] == 0:
             ids[object_kind(entry)].add(entry["id"])
-    kept = set() if answers_boxes else ids["box"]
-    if ids["point"] or not answers_boxes:
+    kept = set() if boxes else ids["box"]
+    if ids["point"] or not boxes:
         kept |= ids["mask"]
     return PromptPlan(frozenset(ids["point"]), frozenset(kept))
 
