@@ -27,7 +27,7 @@ examples:
   polygons, not RLE:     ... --format polygons
   200 lowest scores:     ... --review 200   (drawn into masks_review/)
   compare:               ... --evaluate     (needs ground-truth masks)
-  masks of another file: ... --evaluate truth.json   (the same annotation ids)
+  masks of another file: ... --evaluate truth.json   (same annotation ids)
   larger input:          ... --size 1200    (several sizes are averaged)
   faster:                ... --size 800 --no-mirror
   use depth maps:        ... --depth depth
