@@ -22,7 +22,7 @@ examples:
   label my boxes:        %(prog)s --json boxes.json --images photos \\
                          --weights output/my/model_final.pth --output masks.json
   label my points:       %(prog)s --json points.json --images photos \\
-                         --weights output/my/A/model_final.pth --output masks.json
+                         --weights output/A/model_final.pth --output masks.json
   a YOLO dataset:        ... --data dataset/data.yaml --split val
   polygons, not RLE:     ... --format polygons
   200 lowest scores:     ... --review 200   (drawn into masks_review/)
