@@ -75,8 +75,8 @@ def test_masks_of_points_are_compared_with_another_file_by_id(points_folder: Pat
     quality = measure_labels(summary.annotations, summary.labels, truth, summary.plan)
     area = next(label.area for label in summary.labels.values() if label.score == pytest.approx(0.9) and label.area)
     assert (quality.count, quality.missing, quality.unmatched) == (4, 0, 1), "kept objects are not compared"
-    expected = (3 + area / (2 * 8 * 8)) / 4
-    assert quality.mean_iou == pytest.approx(expected, abs=0.02)
+    expected = (3 + area / (2 * 9 * 9)) / 4
+    assert quality.mean_iou == pytest.approx(expected, abs=1e-9)
     assert quality.above_50 == quality.above_75 == 0.75 and quality.fallbacks == 0.5
     assert "50.0 % of the masks are fallbacks" in str(quality) and quality.ap["AP50"] > 0
 
