@@ -56,7 +56,7 @@ def test_the_network_gets_all_objects_with_their_regions() -> None:
 
     class Spy(NearPixels):
         def label_points(self, image: torch.Tensor, *given: Any, **more: Any) -> Any:
-            seen["points"], seen["classes"], seen["size"], seen["regions"], seen["depth"] = given
+            seen["points"], seen["classes"], seen["size"], seen["regions"] = given
             return super().label_points(image, *given, **more)
 
     entries = [
@@ -65,10 +65,9 @@ def test_the_network_gets_all_objects_with_their_regions() -> None:
     ]
     plan = PromptPlan(frozenset({1}), frozenset({2}))
     prompts = read_planned_prompts(entries, SIZE, plan=plan, classes=(0, 3))
-    depth = torch.rand(1, 8, 8)
-    (mask,) = PointLabeler(Spy())(torch.zeros(3, 8, 8), prompts, SIZE, depth)
+    (mask,) = PointLabeler(Spy())(torch.zeros(3, 8, 8), prompts, SIZE)
     assert seen["points"].tolist() == [[12.5, 12.5], [16, 12]] and seen["points"].dtype == torch.float32
-    assert seen["classes"].tolist() == [0, 3] and seen["size"] == SIZE and seen["depth"] is depth
+    assert seen["classes"].tolist() == [0, 3] and seen["size"] == SIZE
     assert seen["regions"].tolist() == [[0, 0, 60, 40], [14, 10, 18, 14]]
     assert mask.mask.any() and mask.left == 8
 

@@ -35,7 +35,6 @@ class NearPixels:
         classes: Tensor,
         output_size: tuple[int, int],
         regions: Tensor | None = None,
-        depth: Tensor | None = None,
     ) -> PointMasks:
         """Return owners (H, W), scores (N,) and areas (N,) of points (N, 2) with classes (N,)."""
         y, x = torch.meshgrid(*(torch.arange(side) + 0.5 for side in output_size), indexing="ij")
@@ -54,7 +53,7 @@ class NearPixels:
 
 def label_points(image: dict[str, Any], pixels: np.ndarray, prompts: Prompts) -> list[BoxMask]:
     """Label points with ``NearPixels``."""
-    return PointLabeler(NearPixels())(torch.zeros(3, 8, 8), prompts, (pixels.shape[0], pixels.shape[1]), None)
+    return PointLabeler(NearPixels())(torch.zeros(3, 8, 8), prompts, (pixels.shape[0], pixels.shape[1]))
 
 
 def point(number: int, image: int, x: float, y: float, category: int = 5, **more: Any) -> dict[str, Any]:
