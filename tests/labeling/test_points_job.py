@@ -14,7 +14,7 @@ from point_labeling_toy import RADIUS, label_points, make_points_job, point, run
 
 from depthbox.labeling.box_labeler import BoxMask
 from depthbox.labeling.job import find_finished, label_dataset
-from depthbox.labeling.prompts import Prompts, read_planned_prompts
+from depthbox.labeling.prompts import BOXES_ONLY, Prompts, read_planned_prompts
 
 
 def by_id(folder: Path, name: str = "masks.json") -> dict[int, dict[str, Any]]:
@@ -209,3 +209,10 @@ def test_an_earlier_label_is_replaced_together_with_its_mark(points_folder: Path
     change(points_folder, lambda content: content["annotations"][0].update(fallback=True), "points.json")
     run_points_job(points_folder)
     assert "fallback" not in by_id(points_folder)[12]
+
+
+def test_a_job_of_boxes_refuses_objects_without_a_box(points_folder: Path) -> None:
+    job = make_points_job(points_folder, plan=BOXES_ONLY)
+    with pytest.raises(ValueError, match=r"points\.json has 5 objects without a box \(such as annotation 12\)"):
+        label_dataset(job, label_points)
+    assert not job.output.exists() and not job.partial_file.exists()
