@@ -74,7 +74,7 @@ def read_annotations_alone(
 
 
 class GroundTruth:
-    """Objects of a dataset; ``segmentation`` may be missing.
+    """Objects of a dataset; ``segmentation`` may be missing. Objects of points alone are counted and left out.
 
     Ids may be any numbers or text. COCOeval marks unmatched detections by the annotation id 0, so an object with
     that id could never be found. Images, annotations and categories are therefore numbered from 1 internally.
@@ -82,6 +82,9 @@ class GroundTruth:
     Args:
         evaluated: annotations of the dataset.
         fast: use faster-coco-eval if it is installed.
+
+    Raises:
+        ValueError: all objects are points, with which predictions cannot be compared.
 
     Attributes:
         source: path of the annotations.
@@ -104,7 +107,7 @@ class GroundTruth:
         self.original_images = _map_values(self._image_numbers, annotations.ids.images)
         self.original_categories = _map_values(self._category_numbers, annotations.ids.categories)
         self.has_annotations = annotations.original.get("annotations") is not None
-        self._annotations: list[dict[str, Any]] = content["annotations"]
+        self._annotations = self._with_extent(content["annotations"])
         objects = [annotation for annotation in self._annotations if not annotation["iscrowd"]]
         self.has_objects = bool(objects)
         self.has_masks = any("segmentation" in annotation for annotation in objects)
@@ -112,11 +115,26 @@ class GroundTruth:
         logger = logging.getLogger(__name__)
         if fast and not self._fast:
             logger.info("faster-coco-eval is not installed: AP is computed with pycocotools.")
-        if dropped := len(annotations.original.get("annotations") or ()) - len(self._annotations):
+        if dropped := len(annotations.original.get("annotations") or ()) - len(content["annotations"]):
             logger.warning(
                 "%s: %d annotations are not evaluated, because they cannot be used or their image does not exist; "
                 "`depthbox check` names them.", self.source, dropped,
             )  # fmt: skip
+
+    def _with_extent(self, annotations: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return the annotations with a box or mask; warn about the others."""
+        found = [annotation for annotation in annotations if "bbox" in annotation]
+        if annotations and not found:
+            raise ValueError(
+                f"{self.source} has points only, and predictions can be compared only with boxes or masks: evaluate on "
+                "annotations with boxes or masks, such as `depthbox eval --data masks.json`"
+            )
+        if points := len(annotations) - len(found):
+            logging.getLogger(__name__).warning(
+                "%s: %d of %d objects are points without box and mask and are left out of the evaluation; detections "
+                "of these objects count as false.", self.source, points, len(annotations),
+            )  # fmt: skip
+        return found
 
     def average_precision(self, results: Sequence[Result], task: str) -> AveragePrecision:
         """Compute AP at up to 100 detections per image.

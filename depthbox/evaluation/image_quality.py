@@ -134,7 +134,7 @@ def load_evaluated_dataset(name: str, coco_style: Sequence[Sequence[str]], near:
     annotations = canonicalize(read_annotation_file(str(path), str(root)), check_files=False)
     content, ids = annotations.content, annotations.ids
     objects: dict[Any, list[CocoRecord]] = defaultdict(list)
-    for annotation in content["annotations"]:
+    for annotation in (entry for entry in content["annotations"] if "bbox" in entry):  # others are points
         category = ids.categories[annotation["category_id"]]
         objects[ids.images[annotation["image_id"]]].append({**annotation, "category_id": category})
     return EvaluatedDataset(

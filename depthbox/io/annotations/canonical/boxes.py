@@ -135,7 +135,7 @@ class BoxReader:
             points: of the annotation.
 
         Returns:
-            The box; None and a note if there is no good one.
+            The box; None and a note if a good one is missing.
         """
         given = entry.get("bbox")
         if given is None or (isinstance(given, list | str) and not given):

@@ -54,6 +54,9 @@ def read_points(entry: Mapping[str, Any], height: int, width: int) -> PointReadi
         height, width: of the image.
     """
     coords, labels = entry.get("point_coords"), entry.get("point_labels")
+    sound = _read_sound(coords, labels, height, width)
+    if sound is not None:
+        return sound
     if is_empty(coords) and not is_empty(entry.get("keypoints")):
         return _read_keypoints(entry["keypoints"], height, width)
     if is_empty(coords):
@@ -99,15 +102,28 @@ def describe_points(entry: Mapping[str, Any]) -> str:
     return ", ".join(f"{key} {shorten(entry[key])}" for key in keys if not is_empty(entry.get(key)))
 
 
+def _read_sound(coords: Any, labels: Any, height: int, width: int) -> PointReading | None:
+    """Return points and labels that need no repair; None for any others. It is the fast path of most files."""
+    if type(coords) is not list or type(labels) is not list or not coords or len(labels) != len(coords):
+        return None
+    for pair, label in zip(coords, labels, strict=True):
+        if type(label) is not int or not 0 <= label <= 1 or type(pair) is not list or len(pair) != 2:
+            return None
+        x, y = pair
+        if type(x) not in _NUMBERS or type(y) not in _NUMBERS or not (0 <= x < width and 0 <= y < height):
+            return None
+    in_unit = all(x <= 1 and y <= 1 for x, y in coords)
+    return PointReading([[float(x), float(y)] for x, y in coords], list(labels), {}, True, in_unit)
+
+
 def _read_keypoints(value: Any, height: int, width: int) -> PointReading:
     rules: Counter[str] = Counter()
     numbers = _to_triples(value, rules)
     if numbers is None:
         return PointReading([], [], {"point_malformed": 1}, True)
-    triples = list(zip(numbers[::3], numbers[1::3], numbers[2::3], strict=True))
-    shown = [triple for triple in triples if triple[2] >= _VISIBLE]
-    hidden = [triple for triple in triples if 0 < triple[2] < _VISIBLE]
-    pairs = [(x, y) for x, y, _ in (*shown, *hidden)]
+    triples = zip(numbers[::3], numbers[1::3], numbers[2::3], strict=True)
+    labeled = sorted((triple for triple in triples if triple[2] > 0), key=lambda triple: triple[2] < _VISIBLE)
+    pairs = [(_to_float(x), _to_float(y)) for x, y, _ in labeled]
     moved = [(x + _CENTER, y + _CENTER) for x, y in pairs]
     points = [list(pair) for pair in moved if _is_usable(pair, height, width, rules)]
     if points:
@@ -124,9 +140,9 @@ def _to_triples(value: Any, rules: Counter[str]) -> list[float] | None:
     if len(value) % 3:
         return None
     if _NUMBERS.issuperset(map(type, value)):
-        return [_to_float(number) for number in value]
+        return list(value)
     found = [to_number(number) for number in value]
-    numbers = [_to_float(number) for number in found if number is not None]
+    numbers = [number for number in found if number is not None]
     rules["point_repaired"] = 1
     return numbers if len(numbers) == len(found) else None
 
