@@ -209,9 +209,7 @@ def transform_map(class_map: NDArray[np.uint8], transforms: Transform) -> torch.
     return torch.from_numpy(np.where(inside == 1, transforms.apply_segmentation(class_map), UNKNOWN).astype(np.uint8))
 
 
-def transform_owners(
-    owner: NDArray[np.int32], kept: NDArray[np.bool_], transforms: Transform
-) -> torch.Tensor:
+def transform_owners(owner: NDArray[np.int32], kept: NDArray[np.bool_], transforms: Transform) -> torch.Tensor:
     """Transform owners (H, W) and number the kept objects anew; owners that are left out become 0."""
     numbers = np.concatenate(([0], np.where(kept, np.cumsum(kept), 0))).astype(np.int32)
     owner = numbers[owner]
