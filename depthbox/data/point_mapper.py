@@ -225,9 +225,7 @@ def inside_original(transforms: Transform, size: tuple[int, ...]) -> NDArray[np.
     return maps[0] & maps[1]
 
 
-def transform_owners(
-    owner: NDArray[np.int32], kept: NDArray[np.bool_], transforms: Transform
-) -> torch.Tensor:
+def transform_owners(owner: NDArray[np.int32], kept: NDArray[np.bool_], transforms: Transform) -> torch.Tensor:
     """Transform owners (H, W) and number the kept objects anew; owners that are left out become 0."""
     numbers = np.concatenate(([0], np.where(kept, np.cumsum(kept), 0))).astype(np.int32)
     owner = numbers[owner]
