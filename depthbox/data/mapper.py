@@ -38,7 +38,12 @@ class BoxDepthMapper:
     """Reader of an image with its depth map and objects, which applies the same augmentation to all of them.
 
     All random numbers come from numpy's global generator: with an equal seed, a call repeats bit for bit.
+
+    Attributes:
+        needs_boxes: whether each object of a training set must have a box.
     """
+
+    needs_boxes = True
 
     @configurable
     def __init__(
@@ -138,7 +143,8 @@ class BoxDepthMapper:
         Raises:
             ValueError: objects have no box, see ``require_boxes``.
         """
-        require_boxes(records, source)
+        if self.needs_boxes:
+            require_boxes(records, source)
 
     def _read_image(self, result: dict[str, Any]) -> NDArray[np.uint8]:
         image = read_image(result["file_name"])

@@ -30,6 +30,8 @@ class PointMapper(BoxDepthMapper):
     All random numbers come from numpy's global generator, as in ``BoxDepthMapper``.
     """
 
+    needs_boxes = False
+
     @configurable
     def __init__(
         self,
@@ -127,9 +129,6 @@ class PointMapper(BoxDepthMapper):
             seed_map = build_seed_map(points, image_size, self.seed_radius, owner)
             result["seed_map"] = transform_map(seed_map, transforms)
         return result
-
-    def check_records(self, records: Sequence[Mapping[str, Any]], source: str) -> None:
-        """Accept objects without a box: their points are read. See ``BoxDepthMapper.check_records``."""
 
     @staticmethod
     def _draw_owners(
