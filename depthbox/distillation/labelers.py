@@ -1,0 +1,77 @@
+"""Choice of the labeler that turns a batch into the same batch with a teacher's labels, by meta-architecture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from detectron2.config import CfgNode
+from torch import Tensor, nn
+
+from .class_maps import ClassMapLabeler
+from .pseudo_labels import Batch, TeacherLabeler
+
+
+class Labeler(Protocol):
+    """A function from a batch to the same batch with labels of a teacher.
+
+    Attributes:
+        teacher: network in evaluation mode, whose weights the caller updates.
+    """
+
+    teacher: Any
+
+    def __call__(self, batch: Batch) -> Batch:
+        """Return the batch with labels; the argument is not changed."""
+
+    def count(self, labeled: Batch) -> Tensor:
+        """Return sums over a labeled batch, (S,) float32, to be added over micro-batches and averaged over processes."""
+
+    def summarize(self, counts: list[float]) -> dict[str, float]:
+        """Convert the S sums of ``count`` to statistics by their names in the event storage."""
+
+
+LABELERS: dict[str, Callable[[CfgNode, Any], Labeler]] = {"DepthBox": TeacherLabeler, "P2Seg": ClassMapLabeler}
+
+
+def build_labeler(cfg: CfgNode, teacher: nn.Module) -> Labeler:
+    """Build the labeler of MODEL.META_ARCHITECTURE.
+
+    Raises:
+        ValueError: the meta-architecture has no labeler.
+    """
+    name = cfg.MODEL.META_ARCHITECTURE
+    if name not in LABELERS:
+        raise ValueError(
+            f"MODEL.META_ARCHITECTURE is {name}, which has no teacher: set MODEL.DISTILL.ENABLED False, or name one of "
+            f"{', '.join(LABELERS)}"
+        )
+    return LABELERS[name](cfg, teacher)
+
+
+@dataclass(frozen=True)
+class TeacherStart:
+    """First iteration of the EMA teacher.
+
+    Attributes:
+        key: config key that sets it.
+        iteration: its value.
+    """
+
+    key: str
+    iteration: int
+
+
+def teacher_start(cfg: CfgNode) -> TeacherStart | None:
+    """Return the first iteration of the EMA teacher; None without teacher.
+
+    P2Seg has a teacher if its class map is learned (MODEL.P2SEG.SEMANTIC.SOURCE points), other networks if
+    MODEL.DISTILL.ENABLED is True.
+    """
+    if cfg.MODEL.META_ARCHITECTURE == "P2Seg":
+        node = cfg.MODEL.P2SEG.SEMANTIC
+        learned = node.SOURCE == "points"
+        return TeacherStart("MODEL.P2SEG.SEMANTIC.WARMUP_ITERS", node.WARMUP_ITERS) if learned else None
+    distill = cfg.MODEL.DISTILL
+    return TeacherStart("MODEL.DISTILL.START_ITER", distill.START_ITER) if distill.ENABLED else None
