@@ -61,6 +61,9 @@ def test_every_config_builds(path: Path) -> None:
     cfg = load(path, "MODEL.DEVICE", "meta", "MODEL.TIMM.PRETRAINED", "False", "MODEL.TIMM.WEIGHTS", "")
     with torch.device("meta"):  # shapes only
         model = build_model(cfg)
+    if cfg.MODEL.META_ARCHITECTURE != "DepthBox":
+        assert type(model).__name__ == cfg.MODEL.META_ARCHITECTURE
+        return
     expected = {"box": 233, "mask": 169}[cfg.MODEL.MASK_SUPERVISION] + (9 if cfg.MODEL.DEPTH.LAYER else 0)
     assert model.mask_head.num_params == model.controller.weight.shape[0] == expected
     assert model.proposal_generator.num_classes == cfg.MODEL.FCOS.NUM_CLASSES
@@ -132,6 +135,21 @@ def test_depth_is_loaded_if_and_only_if_it_is_used(path: Path) -> None:
 )
 def test_config_differs_from_its_neighbor_in_one_point(row: str, other: str, keys: str) -> None:
     assert differences(row, other) == {f"MODEL.{key}" for key in keys.split()}
+
+
+@pytest.mark.parametrize(("name", "images"), [("stage_b_voc_R_101", 10582), ("stage_b_coco_R_50", 117266)])
+def test_stage_b_has_the_schedule_of_12_epochs(name: str, images: int) -> None:
+    ours, paper = load(f"p2seg/{name}"), load(f"p2seg/stage_b_mask_rcnn_{name[8:].removeprefix('coco_')}")
+    for cfg in (ours, paper):
+        assert cfg.SOLVER.IMS_PER_BATCH == cfg.SOLVER.REFERENCE_BATCH_SIZE == 16
+        epochs = [16 * step / images for step in (*cfg.SOLVER.STEPS, cfg.SOLVER.MAX_ITER)]
+        assert epochs == pytest.approx([8, 11, 12], abs=2e-3)
+        assert cfg.MODEL.MASK_SUPERVISION == "mask" and len(cfg.DATASETS.COCO_STYLE[0]) == 4
+    assert (paper.SOLVER.BASE_LR, paper.SOLVER.WEIGHT_DECAY, paper.SOLVER.MOMENTUM) == (0.02, 1e-4, 0.9)
+    assert not paper.SOLVER.CLIP_GRADIENTS.ENABLED
+    assert ours.DATASETS == paper.DATASETS and ours.TEST.EVALUATOR == paper.TEST.EVALUATOR
+    classes = 20 if "voc" in name else 80
+    assert ours.MODEL.FCOS.NUM_CLASSES == paper.MODEL.ROI_HEADS.NUM_CLASSES == classes
 
 
 def test_method_is_the_same_on_both_datasets() -> None:

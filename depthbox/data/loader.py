@@ -19,6 +19,9 @@ from ..io.processes import die_with_parent, ignore_stop_signals
 from .sampler import ResumableBatchSampler, TrainingStream
 from .samples import LoadedSample, Mapper, Record, SampleBatches, SampleDataset, SampleError
 
+# Node of MODEL with the number of classes of a meta-architecture.
+_CLASS_NODES = {"DepthBox": "FCOS", "P2Seg": "P2SEG", "GeneralizedRCNN": "ROI_HEADS", "RetinaNet": "RETINANET"}
+
 __all__ = ["SampleError", "build_test_loader", "build_train_loader", "load_records"]
 
 
@@ -62,9 +65,10 @@ def build_train_loader(cfg: CfgNode, mapper: Mapper, start_iter: int = 0, seed: 
         seed: seed of shuffling and augmentation, the same on all processes.
 
     Raises:
-        ValueError: see ``load_records`` and ``ResumableBatchSampler``.
+        ValueError: see ``load_records`` and ``ResumableBatchSampler``, or the network has fewer classes than the data.
     """
     records = load_records(cfg.DATASETS.TRAIN, filter_empty=cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS)
+    _check_class_count(cfg, cfg.DATASETS.TRAIN[0])
     groups = None
     if cfg.DATALOADER.ASPECT_RATIO_GROUPING:
         groups = [int(r["width"] > r["height"]) for r in records]
@@ -105,6 +109,20 @@ def _start_worker(parent: int, number: int) -> None:
 
 def _as_list(batch: list[LoadedSample]) -> list[LoadedSample]:
     return batch
+
+
+def _check_class_count(cfg: CfgNode, name: str) -> None:
+    """Refuse data with more classes than the network, which would take some of them for the background."""
+    node = _CLASS_NODES.get(cfg.MODEL.META_ARCHITECTURE)
+    classes = MetadataCatalog.get(name).get("thing_classes")
+    if node not in cfg.MODEL or classes is None:
+        return
+    count = cfg.MODEL[node].NUM_CLASSES
+    if len(classes) > count:
+        raise ValueError(
+            f"the dataset '{name}' has {len(classes)} classes, but MODEL.{node}.NUM_CLASSES is {count}: set it to "
+            f"{len(classes)}"
+        )
 
 
 def _check_same_classes(names: Sequence[str]) -> None:
