@@ -67,6 +67,8 @@ def shrunk(path: Path, folder: Path, output: Path) -> CfgNode:
     overrides = {
         "MODEL.DEVICE": "cpu",
         "MODEL.WEIGHTS": "",
+        # Activations of a deep ResNet with random weights overflow without normalization.
+        "MODEL.RESNETS.NORM": "BN" if mask_rcnn else cfg.MODEL.RESNETS.NORM,
         "MODEL.TIMM.PRETRAINED": False,
         "MODEL.TIMM.WEIGHTS": "",
         "MODEL.FCOS.INFERENCE_TH": 0.0005,  # the scores of an untrained network are low
@@ -77,7 +79,7 @@ def shrunk(path: Path, folder: Path, output: Path) -> CfgNode:
         "DATASETS.TRAIN": (f"tiny_{classes}",),
         "DATASETS.TEST": (f"tiny_{classes}",),
         "DATALOADER.NUM_WORKERS": 0,
-        "INPUT.MIN_SIZE_TRAIN": (64,),
+        "INPUT.MIN_SIZE_TRAIN": (64, 64),
         "INPUT.MAX_SIZE_TRAIN": 96,
         "INPUT.MIN_SIZE_TEST": 64,
         "INPUT.MAX_SIZE_TEST": 96,
