@@ -153,7 +153,8 @@ def _add_timm(cfg: CN) -> None:
 def _add_data(cfg: CN) -> None:
     cfg.INPUT.DEPTH = CN()
     cfg.INPUT.DEPTH.ENABLED = False  # load pseudo depth in training
-    # COCO-style datasets to register: [name, JSON file, image folder, depth folder or ""]; variables are expanded.
+    # COCO-style datasets to register: [name, JSON file, image folder, depth folder or "", folder of class maps or ""];
+    # the last two may be missing; variables are expanded.
     cfg.DATASETS.COCO_STYLE = []
 
 

@@ -31,7 +31,8 @@ _EXPECTED = ValueRule(
     ),
 )
 _COCO_STYLE = items(
-    items(_PATH, 3, 4), plural="a list of [name, JSON file, image folder, depth folder or ''], one per dataset"
+    items(_PATH, 3, 5),
+    plural="a list of [name, JSON file, image folder, depth folder or '', folder of class maps or ''], one per dataset",
 )
 
 _NETWORK = {
