@@ -95,6 +95,82 @@ def to_crowds(content, folder):
         annotation["iscrowd"] = 1
 
 
+def to_points(content, folder):
+    """Replace boxes and outlines by the centers of the boxes."""
+    for annotation in content["annotations"]:
+        x, y, w, h = annotation.pop("bbox")
+        del annotation["segmentation"]
+        annotation.update(point_coords=[[x + w / 2, y + h / 2]], point_labels=[1])
+
+
+def with_points(*points):
+    """Return a fault in a file of points: the first objects have other points."""
+
+    def plant(content, folder):
+        to_points(content, folder)
+        for annotation, point in zip(content["annotations"], points, strict=False):
+            annotation["point_coords"] = [point]
+
+    return plant
+
+
+def swap_points(content, folder):
+    to_points(content, folder)
+    for annotation in content["annotations"]:
+        annotation["point_coords"] = [point[::-1] for point in annotation["point_coords"]]
+
+
+def as_percent(content, folder):
+    """Write points as percent of images of 400 x 300 pixels."""
+    to_points(content, folder)
+    for record in content["images"]:
+        record.update(height=300, width=400)
+        path = folder / "images" / record["file_name"]
+        with Image.open(path) as image:
+            image.resize((400, 300)).save(path)
+    for annotation in content["annotations"]:
+        ((x, y),) = annotation["point_coords"]
+        annotation["point_coords"] = [[100 * x / WIDTH, 100 * y / HEIGHT]]
+
+
+def as_shares(content, folder):
+    to_points(content, folder)
+    for annotation in content["annotations"]:
+        ((x, y),) = annotation["point_coords"]
+        annotation["point_coords"] = [[x / WIDTH, y / HEIGHT]]
+
+
+def to_dots(count):
+    """Return a fault: the first boxes are one pixel wide and high."""
+
+    def plant(content, folder):
+        for annotation in content["annotations"]:
+            del annotation["segmentation"]
+        for annotation in content["annotations"][:count]:
+            x, y, _, _ = annotation["bbox"]
+            annotation["bbox"] = [x, y, 1, 1]
+
+    return plant
+
+
+def mix(content, folder):
+    """Leave some objects of the first image a point alone."""
+    for annotation in content["annotations"][:2]:
+        x, y, w, h = annotation.pop("bbox")
+        del annotation["segmentation"]
+        annotation["point_coords"] = [[x + w / 2, y + h / 2]]
+
+
+def change_points(**values):
+    """Return a fault in a file of points: other values of the first object."""
+
+    def plant(content, folder):
+        to_points(content, folder)
+        change("annotations", 0, **values)(content, folder)
+
+    return plant
+
+
 def to_other_class(content, folder):
     for annotation in content["annotations"][1::2][:5]:
         annotation["category_id"] = 1
@@ -193,6 +269,14 @@ FAULTS = [
     ("box_thin", change("annotations", 0, bbox=[1, 9, 60, 2], segmentation=...)),
     ("box_huge", change("annotations", 0, bbox=[0, 0, WIDTH, HEIGHT], segmentation=...)),
     ("image_crowded", crowd_first_image),
+    ("box_dot", to_dots(8)),
+    ("points_swapped", swap_points),
+    ("points_percent", as_percent),
+    ("point_duplicate", with_points([10.2, 20.1], [30, 30], [10.9, 20.8])),
+    ("point_near", with_points([10.95, 20.5], [30, 30], [11.05, 20.6])),
+    ("point_off_box", change("annotations", 0, point_coords=[[10, 10], [26, 10]])),
+    ("point_off_mask", change("annotations", 0, point_coords=[[5, 7]], segmentation=[[4, 18, 24, 6, 24, 18]])),
+    ("image_mixed", mix),
     ("outline_off_box", change("annotations", 0, segmentation=rectangle([40, 30, 10, 10]))),
     ("outline_missing", change("annotations", 0, segmentation=...)),
     ("image_deep", write(IMAGE, gray16)),
@@ -235,6 +319,17 @@ NOTED = [
     ("box_no_area", "warning", change("annotations", 0, bbox=[20, 20, -5, 8])),
     ("box_outside", "warning", change("annotations", 0, bbox=[WIDTH, 0, 9, 9])),
     ("box_beyond_border", "warning", change("annotations", 0, bbox=[50, 2, 20, 9], segmentation=...)),
+    ("box_missing", "error", change("annotations", 0, bbox=..., segmentation=...)),
+    ("box_is_point", "info", to_dots(24)),
+    ("point_outside", "warning", with_points([WIDTH + 4, 3])),
+    ("point_not_finite", "warning", with_points([math.nan, 3])),
+    ("point_malformed", "warning", with_points([1, 2, 3])),
+    ("point_label_invalid", "warning", change_points(point_labels=[5])),
+    ("point_labels_differ", "warning", change_points(point_labels=[1, 0])),
+    ("point_not_positive", "warning", change_points(point_labels=[0])),
+    ("points_normalized", "error", as_shares),
+    ("background_point_outside", "warning", change("images", 0, background_points=[[-3, 5]])),
+    ("background_point_bad", "warning", change("images", 0, background_points=[[1]])),
     ("outline_bad", "warning", change("annotations", 0, segmentation=[[1, 2, 3, 4]])),
     ("outline_other_size", "warning", change("annotations", 0, segmentation={"size": [2, 3], "counts": [2, 4]})),
     ("image_missing", "warning", remove_images(1)),
