@@ -17,7 +17,7 @@ from scipy.spatial import cKDTree
 from .annotations import transform_mask
 from .class_maps.point_seeds import UNKNOWN, build_seed_map, draw_discs
 from .mapper import BoxDepthMapper
-from .points import MASK, ImagePoints, read_points
+from .points import MASK, ImagePoints, forget_annotations, read_points
 
 ClassMapSource = Callable[
     [Mapping[str, Any], NDArray[np.uint8], ImagePoints, NDArray[np.float32] | None], NDArray[np.uint8]
@@ -99,6 +99,8 @@ class PointMapper(BoxDepthMapper):
         image_size = (image.shape[0], image.shape[1])
         record = {**dataset_dict, "height": image_size[0], "width": image_size[1]}
         points = read_points(record)
+        if not self.is_train:  # boxes and masks of test data are ground truth, with which the masks are compared
+            points = forget_annotations(points, image_size)
         depth = self._read_depth(result, image_size) if "depth" in self.fields else None
 
         aug_input = T.AugInput(image)
@@ -222,9 +224,7 @@ def inside_original(transforms: Transform, size: tuple[int, ...]) -> NDArray[np.
     return maps[0] & maps[1]
 
 
-def transform_owners(
-    owner: NDArray[np.int32], kept: NDArray[np.bool_], transforms: Transform
-) -> torch.Tensor:
+def transform_owners(owner: NDArray[np.int32], kept: NDArray[np.bool_], transforms: Transform) -> torch.Tensor:
     """Transform owners (H, W) and number the kept objects anew; owners that are left out become 0."""
     numbers = np.concatenate(([0], np.where(kept, np.cumsum(kept), 0))).astype(np.int32)
     owner = numbers[owner]
