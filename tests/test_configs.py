@@ -107,6 +107,8 @@ def test_depth_is_loaded_if_and_only_if_it_is_used(path: Path) -> None:
     cfg = load(path)
     depth, distill = cfg.MODEL.DEPTH, cfg.MODEL.DISTILL
     used = depth.LAYER or depth.CONSISTENCY or (distill.ENABLED and distill.BETA > 0)
+    if cfg.MODEL.META_ARCHITECTURE == "P2Seg":
+        used = cfg.MODEL.P2SEG.SEMANTIC.DEPTH
     assert used == cfg.INPUT.DEPTH.ENABLED
     if path in OF_THE_PAPER:
         assert all(name.endswith("_depth") for name in cfg.DATASETS.TRAIN) == cfg.INPUT.DEPTH.ENABLED
@@ -135,6 +137,27 @@ def test_depth_is_loaded_if_and_only_if_it_is_used(path: Path) -> None:
 )
 def test_config_differs_from_its_neighbor_in_one_point(row: str, other: str, keys: str) -> None:
     assert differences(row, other) == {f"MODEL.{key}" for key in keys.split()}
+
+
+def test_the_ablation_of_points_crosses_source_s2i_i2s_and_depth() -> None:
+    rows = {}
+    for path in CONFIGS:
+        if path.parent.name == "ablation" and path.parent.parent.name == "p2seg":
+            cfg = load(path)
+            node = cfg.MODEL.P2SEG
+            rows[node.SEMANTIC.SOURCE, node.SEMANTIC.DEPTH, node.S2I, node.I2S] = path.stem
+            words = [node.SEMANTIC.SOURCE, *(["depth"] if node.SEMANTIC.DEPTH else [])]
+            left_out = {(True, True): "", (False, True): "no_s2i", (True, False): "no_i2s", (False, False): "neither"}
+            assert path.stem == "_".join([*words, left_out[node.S2I, node.I2S]]).rstrip("_")
+            assert f"output/p2seg/ablation/{path.stem}" == cfg.OUTPUT_DIR
+            assert bool(cfg.DATASETS.COCO_STYLE[0][4:]) == (node.SEMANTIC.SOURCE == "files")
+    sources = [("files", False)] + [(source, depth) for source in ("auto", "points") for depth in (False, True)]
+    flags = [(s2i, i2s) for s2i in (False, True) for i2s in (False, True)]
+    assert set(rows) == {(*source, *flag) for source in sources for flag in flags}
+    for (source, depth, s2i, i2s), name in rows.items():
+        keys = ({"MODEL.P2SEG.S2I"} if not s2i else set()) | ({"MODEL.P2SEG.I2S"} if not i2s else set())
+        whole = rows[source, depth, True, True]
+        assert differences(f"p2seg/ablation/{name}", f"p2seg/ablation/{whole}") == keys
 
 
 @pytest.mark.parametrize(("name", "images"), [("stage_b_voc_R_101", 10582), ("stage_b_coco_R_50", 117266)])
