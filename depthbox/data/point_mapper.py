@@ -98,9 +98,8 @@ class PointMapper(BoxDepthMapper):
         image = self._read_image(result)
         image_size = (image.shape[0], image.shape[1])
         record = {**dataset_dict, "height": image_size[0], "width": image_size[1]}
-        points = read_points(record)
-        if not self.is_train:  # boxes and masks of test data are ground truth, with which the masks are compared
-            points = forget_annotations(points, image_size)
+        # Boxes and masks of test data are the ground truth that the masks are compared with.
+        points = read_points(record) if self.is_train else forget_annotations(read_points(record), image_size)
         depth = self._read_depth(result, image_size) if "depth" in self.fields else None
 
         aug_input = T.AugInput(image)

@@ -77,8 +77,8 @@ def collect_matches(images: Iterable[ImageMasks], num_classes: int) -> list[Clas
         object_classes = np.asarray(image.object_classes, dtype=np.int64)
         predicted_classes = np.asarray(image.predicted_classes, dtype=np.int64)
         for label in np.union1d(object_classes, predicted_classes).tolist():
-            found = np.flatnonzero(predicted_classes == label)
-            objects = [image.objects[index] for index in np.flatnonzero(object_classes == label)]
+            found = np.flatnonzero(predicted_classes == label).tolist()
+            objects = [image.objects[index] for index in np.flatnonzero(object_classes == label).tolist()]
             ious = compute_mask_iou([image.predicted[index] for index in found], objects)
             best = ious.argmax(axis=1) if objects else np.full(len(found), -1)
             for place, (index, chosen) in enumerate(zip(found, best.tolist(), strict=True)):

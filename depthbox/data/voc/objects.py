@@ -127,7 +127,7 @@ def _read_pngs(image: VocImage, size: tuple[int, int]) -> ObjectMap:
             "void): use the official PNG"
         )
     pairs = np.bincount((values.astype(np.int64) << 8 | classes).ravel(), minlength=1 << 16).reshape(256, 256)
-    return ObjectMap(values, {value: pairs[value] for value in np.flatnonzero(pairs[1:VOID].sum(1)) + 1})
+    return ObjectMap(values, {value: pairs[value] for value in (np.flatnonzero(pairs[1:VOID].sum(1)) + 1).tolist()})
 
 
 def _read_sbd(image: VocImage, size: tuple[int, int]) -> ObjectMap:
