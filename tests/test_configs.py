@@ -64,6 +64,9 @@ def test_every_config_builds(path: Path) -> None:
     if cfg.MODEL.META_ARCHITECTURE == "P2Seg":
         assert model.heads.class_head[2].out_channels == cfg.MODEL.P2SEG.NUM_CLASSES + 1
         return
+    if cfg.MODEL.META_ARCHITECTURE != "DepthBox":
+        assert type(model).__name__ == cfg.MODEL.META_ARCHITECTURE
+        return
     expected = {"box": 233, "mask": 169}[cfg.MODEL.MASK_SUPERVISION] + (9 if cfg.MODEL.DEPTH.LAYER else 0)
     assert model.mask_head.num_params == model.controller.weight.shape[0] == expected
     assert model.proposal_generator.num_classes == cfg.MODEL.FCOS.NUM_CLASSES
@@ -148,6 +151,42 @@ def test_published_settings_of_p2seg() -> None:
         assert weights == (1.0, 0.01, 1.0, 0.0) and node.AFFINITY_POWER == 1.0
     assert (voc.SOLVER.MAX_ITER, coco.SOLVER.MAX_ITER) == (50000, 200000)
     assert (voc.MODEL.P2SEG.NUM_CLASSES, coco.MODEL.P2SEG.NUM_CLASSES) == (20, 80)
+
+
+def test_the_ablation_of_points_crosses_source_s2i_i2s_and_depth() -> None:
+    rows = {}
+    for path in CONFIGS:
+        if path.parent.name == "ablation" and path.parent.parent.name == "p2seg":
+            cfg = load(path)
+            node = cfg.MODEL.P2SEG
+            rows[node.SEMANTIC.SOURCE, node.SEMANTIC.DEPTH, node.S2I, node.I2S] = path.stem
+            words = [node.SEMANTIC.SOURCE, *(["depth"] if node.SEMANTIC.DEPTH else [])]
+            left_out = {(True, True): "", (False, True): "no_s2i", (True, False): "no_i2s", (False, False): "neither"}
+            assert path.stem == "_".join([*words, left_out[node.S2I, node.I2S]]).rstrip("_")
+            assert f"output/p2seg/ablation/{path.stem}" == cfg.OUTPUT_DIR
+            assert bool(cfg.DATASETS.COCO_STYLE[0][4:]) == (node.SEMANTIC.SOURCE == "files")
+    sources = [("files", False)] + [(source, depth) for source in ("auto", "points") for depth in (False, True)]
+    flags = [(s2i, i2s) for s2i in (False, True) for i2s in (False, True)]
+    assert set(rows) == {(*source, *flag) for source in sources for flag in flags}
+    for (source, depth, s2i, i2s), name in rows.items():
+        keys = ({"MODEL.P2SEG.S2I"} if not s2i else set()) | ({"MODEL.P2SEG.I2S"} if not i2s else set())
+        whole = rows[source, depth, True, True]
+        assert differences(f"p2seg/ablation/{name}", f"p2seg/ablation/{whole}") == keys
+
+
+@pytest.mark.parametrize(("name", "images"), [("stage_b_voc_R_101", 10582), ("stage_b_coco_R_50", 117266)])
+def test_stage_b_has_the_schedule_of_12_epochs(name: str, images: int) -> None:
+    ours, paper = load(f"p2seg/{name}"), load(f"p2seg/stage_b_mask_rcnn_{name[8:].removeprefix('coco_')}")
+    for cfg in (ours, paper):
+        assert cfg.SOLVER.IMS_PER_BATCH == cfg.SOLVER.REFERENCE_BATCH_SIZE == 16
+        epochs = [16 * step / images for step in (*cfg.SOLVER.STEPS, cfg.SOLVER.MAX_ITER)]
+        assert epochs == pytest.approx([8, 11, 12], abs=2e-3)
+        assert cfg.MODEL.MASK_SUPERVISION == "mask" and len(cfg.DATASETS.COCO_STYLE[0]) == 4
+    assert (paper.SOLVER.BASE_LR, paper.SOLVER.WEIGHT_DECAY, paper.SOLVER.MOMENTUM) == (0.02, 1e-4, 0.9)
+    assert not paper.SOLVER.CLIP_GRADIENTS.ENABLED
+    assert ours.DATASETS == paper.DATASETS and ours.TEST.EVALUATOR == paper.TEST.EVALUATOR
+    classes = 20 if "voc" in name else 80
+    assert ours.MODEL.FCOS.NUM_CLASSES == paper.MODEL.ROI_HEADS.NUM_CLASSES == classes
 
 
 def test_method_is_the_same_on_both_datasets() -> None:

@@ -38,6 +38,7 @@ Exit status: 0 done, 2 wrong options or files.
 """
 _TASKS = {"bbox": "boxes", "segm": "masks", "boxfill": "filled boxes"}
 _METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
+_VOC_METRICS = ("mAP25", "mAP50", "mAP70", "mAP75")  # of TEST.EVALUATOR voc_masks
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -126,9 +127,10 @@ def format_metrics(results: Mapping[str, Any]) -> str:
     groups = results if results and not set(results) & set(_TASKS) else {"": results}
     lines = []
     for name, tasks in groups.items():
-        lines.append(f"{name:24}" + "".join(f"{metric:>9}" for metric in _METRICS))
+        metrics = _VOC_METRICS if any("mAP50" in values for values in tasks.values()) else _METRICS
+        lines.append(f"{name:24}" + "".join(f"{metric:>9}" for metric in metrics))
         for task, values in tasks.items():
-            figures = [float(values.get(metric, math.nan)) for metric in _METRICS]
+            figures = [float(values.get(metric, math.nan)) for metric in metrics]
             shown = ["-" if math.isnan(value) else f"{value:.2f}" for value in figures]
             lines.append(f"  {_TASKS.get(task, task):22}" + "".join(f"{value:>9}" for value in shown))
         if not tasks:

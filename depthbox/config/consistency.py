@@ -27,6 +27,8 @@ def check_consistency(cfg: CfgNode, sources: Mapping[str, str]) -> None:
         checks += [_check_levels, _check_pixels, _check_pyramid, _check_masks, _check_teacher, _check_resnet]
     if cfg.MODEL.META_ARCHITECTURE == "P2Seg":
         checks += [_check_pixels, _check_pyramid, _check_points, _check_resnet]
+    if cfg.MODEL.META_ARCHITECTURE == "GeneralizedRCNN":
+        checks += [_check_mask_rcnn]
     for check in checks:
         for key, problem in check(cfg):
             source = sources.get(key, "")
@@ -98,6 +100,15 @@ def _check_masks(cfg: CfgNode) -> Iterator[Finding]:
         yield "MODEL.CONDINST.MASK_BRANCH.CHANNELS", "but MODEL.CONDINST.MASK_BRANCH.NORM GN needs a multiple of 32"
     if cfg.MODEL.FPN.OUT_CHANNELS < 2:
         yield "MODEL.FPN.OUT_CHANNELS", "but the towers of the head need at least 2"
+
+
+def _check_mask_rcnn(cfg: CfgNode) -> Iterator[Finding]:
+    if cfg.MODEL.MASK_ON and cfg.MODEL.get("MASK_SUPERVISION", "mask") != "mask":
+        yield (
+            "MODEL.MASK_SUPERVISION",
+            "but GeneralizedRCNN with MODEL.MASK_ON True trains each object from its mask: write mask, or "
+            "MODEL.MASK_ON False for boxes alone",
+        )
 
 
 def _check_teacher(cfg: CfgNode) -> Iterator[Finding]:

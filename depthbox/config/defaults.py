@@ -172,8 +172,9 @@ def _add_solver(cfg: CN) -> None:
     cfg.SOLVER.BACKBONE_MULTIPLIER = 1.0  # on the learning rate of the backbone
     if "DTYPE" not in cfg.SOLVER.AMP:
         cfg.SOLVER.AMP.DTYPE = "float16"  # or "bfloat16"
-    cfg.TEST.BEST_METRIC = "segm/AP"  # selects model_best.pth; without ground truth masks "bbox/AP" is used
-    cfg.TEST.EVALUATOR = "coco"  # or "cityscapes": mask AP of the official tool (docs/cityscapes.md)
+    cfg.TEST.BEST_METRIC = "segm/AP"  # selects model_best.pth; if it is not computed, "bbox/AP" or "segm/mAP50" is used
+    # Or "cityscapes": mask AP of the official tool (docs/cityscapes.md); "voc_masks": mask AP of VOC (docs/voc.md).
+    cfg.TEST.EVALUATOR = "coco"
     cfg.TEST.AMP = ""  # or "float16", "bfloat16": autocast in evaluation (SOLVER.AMP: in training)
     cfg.TEST.IMS_PER_BATCH = 1  # larger is faster on a GPU; padding changes results slightly
     # Of the predictions: "bitmask" (pred_masks, bool) or "rle" (pred_masks_rle, the same masks in less memory).

@@ -209,7 +209,7 @@ _EVALUATION = {
     "TEST.PRECISE_BN.NUM_ITER": _ITERATIONS,
     "TEST.EVALUATE": choice("student", "teacher", "both"),
     "TEST.BEST_METRIC": text("the name of a metric, such as segm/AP", empty=False),
-    "TEST.EVALUATOR": choice("coco", "cityscapes"),
+    "TEST.EVALUATOR": choice("coco", "cityscapes", "voc_masks"),
     "TEST.AMP": choice("", *_DTYPES),
     "TEST.IMS_PER_BATCH": whole(1, 10_000),
     "TEST.MASK_FORMAT": choice("bitmask", "rle"),

@@ -20,6 +20,9 @@ from .sampler import ResumableBatchSampler, TrainingStream
 from .samples import LoadedSample, Mapper, Record, SampleBatches, SampleDataset, SampleError
 
 RecordCheck = Callable[[Sequence[Record], str], None]
+# Node of MODEL with the number of classes of a meta-architecture.
+_CLASS_NODES = {"DepthBox": "FCOS", "P2Seg": "P2SEG", "GeneralizedRCNN": "ROI_HEADS", "RetinaNet": "RETINANET"}
+
 __all__ = ["SampleError", "build_test_loader", "build_train_loader", "load_records"]
 
 
@@ -68,10 +71,11 @@ def build_train_loader(cfg: CfgNode, mapper: Mapper, start_iter: int = 0, seed: 
         seed: seed of shuffling and augmentation, the same on all processes.
 
     Raises:
-        ValueError: see ``load_records`` and ``ResumableBatchSampler``.
+        ValueError: see ``load_records`` and ``ResumableBatchSampler``, or the network has fewer classes than the data.
     """
     filter_empty, check = cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS, getattr(mapper, "check_records", None)
     records = load_records(cfg.DATASETS.TRAIN, filter_empty=filter_empty, check=check)
+    _check_class_count(cfg, cfg.DATASETS.TRAIN[0])
     groups = None
     if cfg.DATALOADER.ASPECT_RATIO_GROUPING:
         groups = [int(r["width"] > r["height"]) for r in records]
@@ -112,6 +116,20 @@ def _start_worker(parent: int, number: int) -> None:
 
 def _as_list(batch: list[LoadedSample]) -> list[LoadedSample]:
     return batch
+
+
+def _check_class_count(cfg: CfgNode, name: str) -> None:
+    """Refuse data with more classes than the network, which would take some of them for the background."""
+    node = _CLASS_NODES.get(cfg.MODEL.META_ARCHITECTURE)
+    classes = MetadataCatalog.get(name).get("thing_classes")
+    if node not in cfg.MODEL or classes is None:
+        return
+    count = cfg.MODEL[node].NUM_CLASSES
+    if len(classes) > count:
+        raise ValueError(
+            f"the dataset '{name}' has {len(classes)} classes, but MODEL.{node}.NUM_CLASSES is {count}: set it to "
+            f"{len(classes)}"
+        )
 
 
 def _check_same_classes(names: Sequence[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -39,6 +40,18 @@ class ImagePoints:
     def pixels(self) -> NDArray[np.int64]:
         """Return the pixels (N, 2) int64 of the points, as x and y."""
         return np.floor(self.coords).astype(np.int64)
+
+
+def forget_annotations(points: ImagePoints, size: tuple[int, int]) -> ImagePoints:
+    """Return points as if nothing but the points was annotated: no object has a box or mask.
+
+    Args:
+        points: points of an image.
+        size: (height, width) of the image.
+    """
+    count = len(points)
+    regions = np.tile(np.array((0.0, 0.0, size[1], size[0])), (count, 1))
+    return dataclasses.replace(points, kinds=np.full(count, POINT, dtype=np.int64), regions=regions)
 
 
 def read_points(record: Mapping[str, Any]) -> ImagePoints:

@@ -20,9 +20,11 @@ from ..data.point_mapper import build_mapper
 from ..evaluation.cityscapes import CityscapesEvaluator
 from ..evaluation.coco import CocoEvaluator
 from ..evaluation.run import evaluate_dataset
+from ..evaluation.voc_masks import VocMaskEvaluator
 
 Results = OrderedDict[str, Any]
 EVALUATED_NETWORKS = ("student", "teacher", "both")
+EVALUATORS = ("coco", "cityscapes", "voc_masks")
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,8 @@ def build_evaluator(cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
     check_evaluation_keys(cfg)
     if cfg.TEST.EVALUATOR == "cityscapes":
         return CityscapesEvaluator(dataset_name, output_dir=folder)
+    if cfg.TEST.EVALUATOR == "voc_masks":
+        return VocMaskEvaluator(dataset_name, output_dir=folder)
     return CocoEvaluator(dataset_name, output_dir=folder, fast=cfg.TEST.EVAL_FAST, filled_box=cfg.TEST.FILLED_BOX_AP)
 
 
@@ -137,8 +141,8 @@ def check_evaluation_keys(cfg: CfgNode) -> None:
     Raises:
         ValueError: naming the key and its values.
     """
-    if cfg.TEST.EVALUATOR not in ("coco", "cityscapes"):
-        raise ValueError(f"TEST.EVALUATOR is coco or cityscapes, not '{cfg.TEST.EVALUATOR}'")
+    if cfg.TEST.EVALUATOR not in EVALUATORS:
+        raise ValueError(f"TEST.EVALUATOR is one of {EVALUATORS}, not '{cfg.TEST.EVALUATOR}'")
     if cfg.TEST.EVALUATE not in EVALUATED_NETWORKS:
         raise ValueError(f"TEST.EVALUATE is one of {EVALUATED_NETWORKS}, not '{cfg.TEST.EVALUATE}'")
 

@@ -91,7 +91,7 @@ class Evaluation(HookBase):
         """
         Args:
             period: in iterations.
-            metric: ``task/name``, such as "segm/AP"; "bbox/AP" is used if the results lack it.
+            metric: ``task/name``, such as "segm/AP"; see ``find_metric`` if the results lack it.
             choice: TEST.EVALUATE.
             distillation: the hook that has the EMA teacher; None without distillation.
             subject: what is evaluated, see ``evaluation.describe_evaluation``.

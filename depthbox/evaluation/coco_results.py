@@ -38,7 +38,8 @@ def instances_to_results(instances: Instances, image_id: Any, category_ids: Sequ
     if classes and max(classes) >= len(category_ids):
         raise ValueError(
             f"image {image_id}: predicted class {max(classes)}, but the dataset has {len(category_ids)} "
-            "classes; set MODEL.FCOS.NUM_CLASSES to the number of classes of the dataset"
+            "classes; set MODEL.FCOS.NUM_CLASSES (MODEL.ROI_HEADS.NUM_CLASSES for Mask R-CNN) to the number of "
+            "classes of the dataset"
         )
     boxes = instances.pred_boxes.tensor.detach().cpu().double()
     boxes = torch.cat((boxes[:, :2], boxes[:, 2:] - boxes[:, :2]), dim=1).tolist()

@@ -36,16 +36,17 @@ def evaluate_dataset(model: nn.Module, loader: Any, evaluator: DatasetEvaluator,
 
 
 def find_metric(values: Mapping[str, float], wanted: str) -> str | None:
-    """Return the key of a metric in flattened results, falling back to the box AP.
+    """Return the key of a metric in flattened results, falling back to the box AP, then to VOC's mask AP.
 
     Args:
         values: metric -> value. With several datasets, keys start with the name of the dataset.
         wanted: ``task/name``, such as "segm/AP".
 
     Returns:
-        The first key that is or ends with ``wanted``, else the first one for "bbox/AP", else None.
+        The first key that is or ends with ``wanted``, else the first one for "bbox/AP", else the first one for
+        "segm/mAP50", else None.
     """
-    for name in (wanted, "bbox/AP"):
+    for name in (wanted, "bbox/AP", "segm/mAP50"):
         for key in values:
             if key == name or key.endswith(f"/{name}"):
                 return key

@@ -21,8 +21,9 @@ from .run_folder import RecordedRun, read_run
 
 PAGE = "report.html"
 _TASKS = {"segm": "masks", "bbox": "boxes", "boxfill": "filled boxes"}
-_AP_NAME = re.compile(r"^(?:(.*)/)?(teacher_)?(bbox|segm|boxfill)/(AP.*)$")
+_AP_NAME = re.compile(r"^(?:(.*)/)?(teacher_)?(bbox|segm|boxfill)/(m?AP.*)$")
 _AREAS = ("all", "IoU 0.5", "IoU 0.75", "small", "medium", "large")
+_VOC_METRICS = {"mAP25": "IoU 0.25", "mAP50": "IoU 0.5", "mAP70": "IoU 0.7", "mAP75": "IoU 0.75"}
 _FACTS = {
     "network": "MODEL.META_ARCHITECTURE",
     "trained on": "DATASETS.TRAIN",
@@ -132,8 +133,9 @@ def _describe_state(run: RecordedRun) -> str:
 def _collect_figures(run: RecordedRun, accuracy: Accuracy) -> list[tuple[str, str]]:
     figures = []
     for (data, task), values in accuracy.items():
-        if "AP" in values:
-            figures.append((f"AP of {task}" + (f", {data}" if data else ""), f"{values['AP']:.1f}"))
+        headline = next((name for name in ("AP", "mAP50") if name in values), None)
+        if headline:
+            figures.append((f"{headline} of {task}" + (f", {data}" if data else ""), f"{values[headline]:.1f}"))
     wanted = str(run.setting("TEST.BEST_METRIC", "segm/AP"))
     name = find_metric({key: points[-1][1] for key, points in run.series.items()}, wanted)
     if name is not None and len(run.series[name]) > 1:
@@ -177,24 +179,30 @@ def _collect_facts(run: RecordedRun) -> list[tuple[str, str]]:
 
 
 def _make_tables(accuracy: Accuracy) -> list[ReportTable]:
-    """Return the AP by size, and by class, of each dataset."""
+    """Return the AP by size (of VOC: by IoU), and by class, of each dataset."""
     tables = []
     for data in dict.fromkeys(data for data, _ in accuracy):
         tasks = {task: values for (where, task), values in accuracy.items() if where == data}
         suffix = f", {data}" if data else ""
-        rows = [[task, *(_format_percent(values.get(metric)) for metric in METRICS)] for task, values in tasks.items()]
-        note = "In percent. Small: below 32 x 32 pixels; large: above 96 x 96. A dash: no such object."
-        tables.append(ReportTable(f"AP by size{suffix}", ["", *_AREAS], rows, note))
+        voc = any("mAP50" in values for values in tasks.values())
+        metrics = list(_VOC_METRICS) if voc else list(METRICS)
+        rows = [[task, *(_format_percent(values.get(metric)) for metric in metrics)] for task, values in tasks.items()]
+        if voc:
+            tables.append(ReportTable(f"AP of VOC by IoU{suffix}", ["", *_VOC_METRICS.values()], rows, "In percent."))
+        else:
+            note = "In percent. Small: below 32 x 32 pixels; large: above 96 x 96. A dash: no such object."
+            tables.append(ReportTable(f"AP by size{suffix}", ["", *_AREAS], rows, note))
         if rows := _list_classes(list(tasks.values())):
             tables.append(ReportTable(f"AP by class{suffix}", ["", *tasks], rows))
     return tables
 
 
 def _list_classes(tasks: Sequence[dict[str, float]]) -> list[list[str]]:
-    """Return a row for each class, in descending order of the first task's AP."""
-    classes = dict.fromkeys(name for values in tasks for name in values if name.startswith("AP-"))
+    """Return a row for each class, in descending order of the first task's AP (of VOC: AP at IoU 0.5)."""
+    prefix = "AP50-" if any("mAP50" in values for values in tasks) else "AP-"
+    classes = dict.fromkeys(name for values in tasks for name in values if name.startswith(prefix))
     ranked = sorted(classes, key=lambda name: -tasks[0].get(name, -1.0))
-    return [[name.removeprefix("AP-"), *(_format_percent(v.get(name)) for v in tasks)] for name in ranked]
+    return [[name.removeprefix(prefix), *(_format_percent(v.get(name)) for v in tasks)] for name in ranked]
 
 
 def _format_percent(value: float | None) -> str:

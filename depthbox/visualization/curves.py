@@ -50,7 +50,10 @@ PANELS: Mapping[str, PanelSpec] = {
         "Pseudo labels of the teacher (shares of boxes, mean score)",
         ("distill/matched", "distill/reliable", "distill/score"),
     ),
-    "accuracy": PanelSpec("AP", (*_AP_LABELS, "teacher_segm/AP", "*/bbox/AP", "*/segm/AP", "*/boxfill/AP")),
+    "accuracy": PanelSpec(
+        "AP",
+        (*_AP_LABELS, "teacher_segm/AP", "*/bbox/AP", "*/segm/AP", "*/boxfill/AP", "*segm/mAP*"),
+    ),
     "step_time": PanelSpec("Seconds per step", ("time", "data_time", "teacher_time")),
 }
 

@@ -145,6 +145,14 @@ def test_the_table_has_a_block_for_each_dataset_and_names_missing_truth():
     assert blocks[1].splitlines()[2].split() == ["masks", "3.00", "-", "-", "-", "-", "-"]
 
 
+def test_the_ap_of_voc_has_columns_of_its_own():
+    shown = evaluate.format_metrics({"segm": {"mAP25": 4.0, "mAP50": 3.0, "mAP70": 2.0, "mAP75": float("nan")}})
+    assert [line.split() for line in shown.splitlines()] == [
+        ["mAP25", "mAP50", "mAP70", "mAP75"],
+        ["masks", "4.00", "3.00", "2.00", "-"],
+    ]
+
+
 def words(data, images, *more):
     return ["check", "--data", str(data), "--images", str(images), *map(str, more)]
 

@@ -98,6 +98,15 @@ def test_nothing_left_is_an_error(catalog):
         load_records([], filter_empty=False)
 
 
+def test_data_with_more_classes_than_the_network_are_refused(catalog):
+    cfg = config(catalog("two", [record(0), record(1)], classes=("a", "b")))
+    cfg.MODEL.ROI_HEADS.NUM_CLASSES = 1
+    with pytest.raises(ValueError, match=r"'two' has 2 classes, but MODEL\.ROI_HEADS\.NUM_CLASSES is 1: set it to 2"):
+        build_train_loader(cfg, draw)
+    cfg.MODEL.META_ARCHITECTURE = "ToyDetector"  # its number of classes is not known
+    assert len(next(iter(build_train_loader(cfg, draw)))) == 4
+
+
 def test_joined_datasets_must_have_the_same_classes(catalog):
     names = [catalog("loader-e", [record(0)]), catalog("loader-f", [record(1)], classes=("cat", "dog"))]
     with pytest.raises(ValueError, match="'loader-f' has \\['cat', 'dog'\\]"):

@@ -88,6 +88,17 @@ def test_box_ap_selects_the_best_weights_without_ground_truth_masks(tmp_path):
     assert find_metric({}, "segm/AP") is None and find_metric({"segm/AP": 1.0, "bbox/AP": 2.0}, "segm/AP") == "segm/AP"
 
 
+@pytest.mark.parametrize("metric", ["segm/mAP50", "segm/AP"])
+def test_voc_ap_selects_the_best_weights(tmp_path, metric):
+    made = trainer(
+        tmp_path, [{"segm": {"mAP25": 50.0, "mAP50": value, "AP50-cat": 1.0}} for value in (20.0, 40.0, 30.0)]
+    )
+    hook = attach(Evaluation(5, metric), made)
+    for made.iter in (4, 9, 14):
+        hook.after_step()
+    assert made.store.best()["best"] == {"metric": "segm/mAP50", "value": 40.0, "iteration": 9, "network": "student"}
+
+
 def test_a_value_of_another_metric_does_not_block_the_chosen_one(tmp_path):
     made = trainer(tmp_path, [{"bbox": {"AP": 90.0}}, {"bbox": {"AP": 90.0}, "segm": {"AP": 10.0}}])
     hook = attach(Evaluation(5, "segm/AP"), made)

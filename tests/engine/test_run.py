@@ -58,7 +58,7 @@ def without_files(entry: list[str], tmp_path: Path, *missing: int) -> list[str]:
         ({"SOLVER__ACCUMULATION_STEPS": 3}, "must be a multiple of"),
         ({"SOLVER__OPTIMIZER": "ADAM"}, r"SOLVER\.OPTIMIZER is .ADAM., but it must be SGD or ADAMW"),
         ({"MODEL__WEIGHTS": "nowhere.pth"}, "the file nowhere.pth does not exist"),
-        ({"TEST__EVALUATOR": "lvis"}, r"TEST\.EVALUATOR is .lvis., but it must be coco or cityscapes"),
+        ({"TEST__EVALUATOR": "lvis"}, r"TEST\.EVALUATOR is .lvis., but it must be coco, cityscapes or voc_masks"),
         ({"TEST__EVALUATE": "pupil"}, r"TEST\.EVALUATE is .pupil., but it must be student, teacher or both"),
         ({"DATASETS__TRAIN": ("unknown",)}, "unknown data"),
         ({"DATASETS__TEST": ("unknown",)}, "unknown data"),

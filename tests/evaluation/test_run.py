@@ -109,3 +109,8 @@ def test_unreadable_test_images_count_as_missed(tmp_path, caplog, batch):
     lines = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert len(lines) == 2 and "1.png is truncated or damaged" in lines[0]
     assert lines[1].startswith("Only 5 of 6 images of")
+
+
+def test_voc_ap_replaces_a_metric_that_is_not_computed() -> None:
+    assert find_metric({"segm/mAP25": 1.0, "segm/mAP50": 2.0}, "segm/AP") == "segm/mAP50"
+    assert find_metric({"segm/mAP25": 1.0, "v/segm/mAP50": 2.0}, "segm/mAP25") == "segm/mAP25"

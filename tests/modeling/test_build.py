@@ -41,7 +41,10 @@ def test_compiled_parts_give_the_same_detections() -> None:
         (["MODEL.META_ARCHITECTURE", "Abc"], "MODEL.META_ARCHITECTURE is 'Abc', .* Registered are DepthBox, "),
         (["MODEL.BACKBONE.NAME", "abc"], "MODEL.BACKBONE.NAME is 'abc', .*build_timm_fpn_backbone"),
         (["MODEL.DEVICE", "cuda:99"], "MODEL.DEVICE is cuda:99, but "),
-        (["MODEL.META_ARCHITECTURE", "GeneralizedRCNN"], "GeneralizedRCNN, which cannot be built"),
+        (
+            ["MODEL.META_ARCHITECTURE", "GeneralizedRCNN", "MODEL.MASK_ON", "False"],
+            "GeneralizedRCNN, which cannot be built",
+        ),
         (["MODEL.TIMM.NAME", "no_net"], "MODEL.TIMM.NAME is 'no_net', with which the network .* cannot be built"),
         (["MODEL.TIMM.OPTIONS", "[[1], 'x']"], "MODEL.TIMM.OPTIONS is .* cannot be built"),
         (["MODEL.FCOS.IN_FEATURES", "['p2', 'p4', 'p5', 'p6', 'p7']"], "has p3, p4, p5, p6, p7"),

@@ -114,6 +114,22 @@ def test_numbers_of_the_last_evaluation(folder):
     assert ("best segm/AP, iteration 401", "35.0") in make_report(read_run(folder)).figures
 
 
+def test_a_run_with_the_ap_of_voc(folder):
+    with (folder / "metrics.json").open("w") as file:
+        rows = [
+            {"iteration": n, "total_loss": 1.0, "v/segm/mAP25": 60.0, "v/segm/mAP50": n / 10, "v/segm/AP50-cat": 41.5}
+            for n in (100, 400)
+        ]
+        file.write("".join(json.dumps(row) + "\n" for row in rows))
+    report = make_report(read_run(folder))
+    assert ("mAP50 of masks, v", "40.0") in report.figures
+    assert ("best v/segm/mAP50, iteration 400", "40.0") in report.figures
+    by_iou, by_class = report.tables
+    assert by_iou.rows == [["masks", "60.0", "40.0", "-", "-"]]
+    assert by_class.rows == [["cat", "41.5"]]
+    assert any("v/segm/mAP50" in panel.curves for panel in report.panels)
+
+
 def test_a_stopped_run_is_reported_as_unfinished(folder):
     (folder / "config.yaml").write_text("SOLVER:\n  MAX_ITER: 1000\n")
     assert make_report(read_run(folder)).warnings[-1] == "the run is not finished: 400 of 1000 iterations"

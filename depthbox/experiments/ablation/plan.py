@@ -24,6 +24,7 @@ _OWN_KEYS = {"OUTPUT_DIR": "--output", "SEED": "--seeds", "MODEL.DEVICE": "--dev
 # Keys that change the device and speed of a run, not its result.
 _HARMLESS = ("MODEL.DEVICE", "DATALOADER.NUM_WORKERS")
 _TAIL = 1 << 16
+_HEADLINES = ("bbox/AP", "segm/mAP50")  # metrics that an evaluation always has, of COCO and of VOC
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,8 @@ def read_final_metrics(folder: Path) -> dict[str, Any] | None:
         return None
     if read_evaluation(folder)[0] < length:
         return None
-    found = [row for row in _last_rows(folder) if _find_key(row, "bbox/AP") is not None]
+    rows = _last_rows(folder)
+    found = [row for row in rows if any(_find_key(row, key) is not None for key in _HEADLINES)]
     return found[-1] if found and found[-1]["iteration"] >= length - 1 else None
 
 

@@ -32,6 +32,15 @@ def test_a_run_is_finished_after_the_evaluation_of_its_last_iteration(lab):
     assert (row["mask_AP"], row["box_AP"], row["mask_AP50"]) == ([2.5], [None], [None])
 
 
+def test_a_run_with_the_ap_of_voc_alone_is_finished_after_its_last_evaluation(lab):
+    run = plan([lab / "plain.yaml"], [0], lab)[0]
+    run.folder.mkdir(parents=True)
+    (run.folder / "config.yaml").write_text(run.cfg.dump())
+    (run.folder / "last_evaluation").write_text("4")
+    (run.folder / "metrics.json").write_text('{"iteration": 4, "segm/mAP25": 3.0, "segm/mAP50": 2.5}\n')
+    assert read_final_metrics(run.folder)["segm/mAP50"] == 2.5
+
+
 def test_a_folder_with_other_settings_is_refused(lab):
     execute(plan([lab / "plain.yaml"], [0], lab), ["cpu"], fake(lab), poll=0.02)
     other = plan([lab / "plain.yaml"], [0], lab, "SOLVER.BASE_LR", "0.5")

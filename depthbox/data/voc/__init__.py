@@ -1,0 +1,1 @@
+"""Conversion of PASCAL VOC 2012, with or without SBD, to COCO JSON."""
