@@ -1,0 +1,103 @@
+"""Training schedule of stage A, masks from points, by fixed rules from the data, the batch size and the device.
+
+All numbers stand at the top of this file. Those of a GPU are the published ones (VOC: 50,000 iterations of 8 images, Adam
+5e-5, crops of 416 pixels); those of the CPU keep the affinity, whose cost grows with the square of the cells, below a second
+per image.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from ..recipe import Facts, choose_iterations, choose_sizes, choose_workers, clamp, evaluation_period
+
+
+@dataclass(frozen=True)
+class PointRates:
+    """Numbers of the rules for one kind of device.
+
+    Attributes:
+        optimizer, rate, batch, decay: optimizer, learning rate at this reference batch size, and weight decay.
+        crop: side of the training crops in input pixels.
+        epochs: passes over the images.
+        seen: bounds of the number of images seen in total.
+        warmup: warm-up of the learning rate as a share of the iterations.
+        longest_warmup: its upper bound in iterations.
+        semantic_warmup: as a share of the iterations, the part before a learned class map is used.
+        min_area: pixels at the input size; smaller components of the class map give no first label.
+    """
+
+    optimizer: str
+    rate: float
+    batch: int
+    decay: float
+    crop: int
+    epochs: int
+    seen: tuple[int, int]
+    warmup: float = 0.05
+    longest_warmup: int = 2000
+    semantic_warmup: float = 0.25
+    min_area: int = 50
+
+
+GPU = PointRates("ADAM", 5e-5, 8, 0.0, 416, 38, (24_000, 1_600_000))
+CPU = PointRates("ADAMW", 7e-4, 4, 0.01, 192, 24, (2_400, 12_000))
+
+
+def make_point_recipe(facts: Facts, source: str, depth: bool) -> dict[str, Any]:
+    """Return the config keys of stage A that depend on the data, the batch size and the device.
+
+    Args:
+        facts: facts of the data and the machine; ``val_images`` counts images with a mask for each object.
+        source: MODEL.P2SEG.SEMANTIC.SOURCE.
+        depth: whether depth maps contribute to the class map.
+
+    Returns:
+        Dotted config keys and their values.
+    """
+    rates = CPU if facts.device == "cpu" else GPU
+    total = choose_point_iterations(facts, rates)
+    sizes, longest = choose_sizes(facts)
+    crop = min(rates.crop, sizes[-1])
+    return {
+        "MODEL.DEVICE": facts.device,
+        "MODEL.CHANNELS_LAST": facts.device == "cpu",
+        "MODEL.P2SEG.MIN_AREA": rates.min_area,
+        "MODEL.P2SEG.SEMANTIC.SOURCE": source,
+        "MODEL.P2SEG.SEMANTIC.WARMUP_ITERS": round(rates.semantic_warmup * total),
+        "MODEL.P2SEG.SEMANTIC.DEPTH": depth,
+        "INPUT.DEPTH.ENABLED": depth,
+        "INPUT.MIN_SIZE_TRAIN": sizes,
+        "INPUT.MAX_SIZE_TRAIN": longest,
+        "INPUT.MIN_SIZE_TEST": sizes[-1],
+        "INPUT.MAX_SIZE_TEST": longest,
+        "INPUT.CROP.ENABLED": True,
+        "INPUT.CROP.TYPE": "absolute",
+        "INPUT.CROP.SIZE": [crop, crop],
+        "SOLVER.OPTIMIZER": rates.optimizer,
+        "SOLVER.WEIGHT_DECAY": rates.decay,
+        "SOLVER.IMS_PER_BATCH": facts.batch,
+        "SOLVER.REFERENCE_BATCH_SIZE": facts.batch,
+        "SOLVER.BASE_LR": float(f"{rates.rate * facts.batch / rates.batch:.4g}"),
+        "SOLVER.MAX_ITER": total,
+        "SOLVER.LR_SCHEDULER_NAME": "WarmupPolyLR",
+        "SOLVER.STEPS": (),
+        "SOLVER.WARMUP_ITERS": min(rates.longest_warmup, round(rates.warmup * total)),
+        "SOLVER.CHECKPOINT_PERIOD": int(clamp(total // 9, 1, 5000)),
+        "DATALOADER.NUM_WORKERS": choose_workers(facts),
+        "TEST.EVAL_PERIOD": evaluation_period(facts, total),
+    }
+
+
+def choose_point_iterations(facts: Facts, rates: PointRates) -> int:
+    """Return the number of iterations: as given, else epochs within bounds of the images seen."""
+    if facts.iterations or facts.epochs:
+        return choose_iterations(facts)
+    return round(clamp(rates.epochs * facts.images, *rates.seen) / facts.batch)
+
+
+def without_validation(facts: Facts) -> Facts:
+    """Return the facts of a run that is not evaluated."""
+    return dataclasses.replace(facts, val_images=0)
