@@ -14,7 +14,8 @@ PACKAGE = "depthbox"
 
 # Package -> the packages it may import, besides itself. A new package needs a line here and in docs/architecture.md.
 _NUMERICS = {"structures", "ops", "losses"}
-_NETWORK = {"modeling.distributed", "modeling.backbone", "modeling.fcos", "modeling.mask_head", "modeling.supervision"}
+_HEADS = {"modeling.fcos", "modeling.mask_head", "modeling.supervision", "modeling.points"}
+_NETWORK = _HEADS | {"modeling.distributed", "modeling.backbone"}
 _MODEL = _NUMERICS | _NETWORK | {"modeling.training_stats", "modeling.meta_arch", "modeling.build", "modeling"}
 _FILES = {"errors", "io", "checkpoint"}
 _DATA = _FILES | {"ops", "data"}
@@ -32,6 +33,7 @@ ALLOWED: dict[str, set[str]] = {
     "modeling.backbone": {"structures", "modeling.distributed", "checkpoint"},
     "modeling.fcos": _NUMERICS | {"modeling.distributed"},
     "modeling.mask_head": _NUMERICS | {"ops.triton", "modeling.distributed"},
+    "modeling.points": _NUMERICS | {"modeling.distributed"},
     "modeling.supervision": _NUMERICS | {"modeling.distributed"},
     "modeling.training_stats": _NUMERICS | {"modeling.distributed"},
     "modeling.meta_arch": _MODEL - {"modeling", "modeling.build"},
@@ -178,6 +180,7 @@ def test_tests_mirror_the_package() -> None:
         ("losses/dice.py", "import depthbox.modeling.fcos.head"),
         ("modeling/fcos/head.py", "from ..mask_head import MaskBranch"),
         ("modeling/fcos/head.py", "from .. import supervision"),
+        ("modeling/points/masks.py", "from ..supervision import MaskCriterion"),
         ("modeling/mask_head/branch.py", "def f():\n    from ..supervision import x"),
         ("modeling/meta_arch/depthbox.py", "from ...data import BoxDepthMapper"),
         ("modeling/meta_arch/depthbox.py", "from ...engine.hooks import X"),

@@ -11,6 +11,7 @@ def add_depthbox_config(cfg: CN) -> None:
     _add_masks(cfg)
     _add_depth(cfg)
     _add_distillation(cfg)
+    _add_points(cfg)
     _add_timm(cfg)
     _add_data(cfg)
     _add_solver(cfg)
@@ -99,13 +100,51 @@ def _add_distillation(cfg: CN) -> None:
     cfg.TEST.EVALUATE = "student"  # or "teacher", "both"
 
 
+def _add_points(cfg: CN) -> None:
+    node = cfg.MODEL.P2SEG = CN()  # read by the meta-architecture "P2Seg": masks from one point per object
+    node.NUM_CLASSES = 80
+    node.IN_FEATURES = ["p2", "p3", "p4", "p5"]  # summed at the stride of the first, 4; HRNet: ["res2"]
+    node.HEAD_CHANNELS = 256  # of the class and offset heads
+    node.AFFINITY_CHANNELS = 256  # features per cell of the affinity head
+    node.AFFINITY_SCALE = 1.0  # factor of the product of two cells' features before the sigmoid
+    node.AFFINITY_POWER = 1.0  # beta, exponent of the affinity in the propagation
+    node.AFFINITY_ROWS = 512  # cells per block of the affinity matrix; changes memory and time only
+    node.S2I = True  # refine the owners of pixels by the predicted offsets
+    node.I2S = True  # propagate the class map by the affinity, and train the affinity
+    node.INITIAL_PAIRS = "instances"  # or "classes" (released code): segments of the first pair labels
+    node.BACKGROUND_PAIRS = "ignore"  # or "negative" (released code): pairs of two background cells
+    node.ONE_POINT_TARGET = "point"  # or "centroid" (released code): aim of a component with one point
+    node.MIN_AREA = 50  # pixels; smaller components of the class map give no first label
+    node.STAGES = 1  # a further stage takes the class map of the stage before
+    node.HARD_SHARE = 0.2  # share of the pixels of the batch, those of the highest loss, in the class loss
+    node.SEG_WEIGHT = 1.0
+    node.OFFSET_WEIGHT = 0.01
+    node.AFFINITY_WEIGHT = 1.0
+    node.CENTER_WEIGHT = 0.0  # above 0 adds the center head; 200 in the kin method without points
+    node.CENTER_SIGMA = 6.0  # pixels, standard deviation of the bump at each point
+    node.FALLBACK_SIDE = 0  # pixels, side of the square of a point without a mask; 0 = 64 (the released code)
+    node.KEEP_NEAR = True  # keep the component of the point and those nearer than their diameter; False: all
+    map_node = node.SEMANTIC = CN()  # class map: class of each pixel, from which the method starts
+    # "auto" = "files" if DATASETS.COCO_STYLE names class maps, else the rule that fits the images; "points" = learned.
+    map_node.SOURCE = "auto"  # or "files", "threshold", "geodesic", "points"
+    map_node.WARMUP_ITERS = 300  # "points": iterations before the EMA teacher gives the class map
+    map_node.SEED_RADIUS = 2  # pixels around a point that have its class
+    map_node.CERTAIN = 0.7  # "points": pixels of a lower probability are unknown
+    map_node.DEPTH = False  # use depth gradients (geodesic) and similar depth (points); needs INPUT.DEPTH.ENABLED
+    map_node.SEED_WEIGHT = 1.0  # "points": weight of the cross entropy at the seeds
+    map_node.COLOR_WEIGHT = 1.0  # "points": weight of the loss of pixel pairs with similar color
+    map_node.DEPTH_WEIGHT = 1.0  # "points" with DEPTH: weight of the loss of pixel pairs with similar depth
+
+
 def _add_timm(cfg: CN) -> None:
-    node = cfg.MODEL.TIMM = CN()  # used by the backbone "build_timm_fpn_backbone"
+    cfg.MODEL.FPN.TOP_LEVELS = True  # add p6 and p7, computed from p5
+    node = cfg.MODEL.TIMM = CN()  # used by the backbones "build_timm_fpn_backbone" and "build_timm_hrnet_backbone"
     node.NAME = "mobilenetv2_100"
     node.PRETRAINED = False  # download the weights of timm
     # Local state dict (environment variables are expanded), or package:NAME, an installed package with weights.
     node.WEIGHTS = ""
     node.OPTIONS = []  # further arguments of timm.create_model, as KEY, VALUE, KEY, VALUE...
+    node.FINEST_STRIDE = 8  # or 4: one more level of the pyramid, p2
     node.OUTPUT_NORM = "auto"  # layer norm of each output: "auto" (only Swin), "on" or "off"
     node.FREEZE_NORM = False  # replace batch norm by a fixed scale and shift
     node.FREEZE_STAGES = 0  # freeze the modules up to and including this number of strides of 2
@@ -119,7 +158,8 @@ def _add_data(cfg: CN) -> None:
 
 
 def _add_solver(cfg: CN) -> None:
-    cfg.SOLVER.OPTIMIZER = "SGD"  # or "ADAMW"
+    cfg.SOLVER.OPTIMIZER = "SGD"  # or "ADAM", "ADAMW"
+    cfg.SOLVER.POLY_POWER = 0.9  # exponent of the schedule "WarmupPolyLR", (1 - iteration / MAX_ITER) ** power
     cfg.SOLVER.ACCUMULATION_STEPS = 1  # number of micro-batches that IMS_PER_BATCH is divided into
     cfg.SOLVER.REFERENCE_BATCH_SIZE = 0  # batch size of the schedule, rescaled to IMS_PER_BATCH; 0 = no rescaling
     cfg.SOLVER.KEEP_CHECKPOINTS = 3  # number of the newest checkpoints that are kept; 0 = all

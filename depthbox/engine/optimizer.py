@@ -27,10 +27,10 @@ CLIP_TYPES = ("value", "norm", "full_model")
 
 
 def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
-    """Build SGD or AdamW over the trainable parameters.
+    """Build SGD, Adam or AdamW over the trainable parameters.
 
     Args:
-        cfg: SOLVER.OPTIMIZER "SGD" (MOMENTUM, NESTEROV) or "ADAMW"; BASE_LR; WEIGHT_DECAY, and
+        cfg: SOLVER.OPTIMIZER "SGD" (MOMENTUM, NESTEROV), "ADAM" or "ADAMW"; BASE_LR; WEIGHT_DECAY, and
             WEIGHT_DECAY_NORM for the parameters of norm layers, WEIGHT_DECAY_BIAS (None = WEIGHT_DECAY) and
             BIAS_LR_FACTOR for other biases; BACKBONE_MULTIPLIER on the learning rate of parameters under
             ``backbone.``.
@@ -47,7 +47,9 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
         return torch.optim.SGD(groups, lr=solver.BASE_LR, momentum=solver.MOMENTUM, nesterov=solver.NESTEROV)
     if solver.OPTIMIZER == "ADAMW":
         return torch.optim.AdamW(groups, lr=solver.BASE_LR)
-    raise ValueError(f"SOLVER.OPTIMIZER is SGD or ADAMW, not '{solver.OPTIMIZER}'")
+    if solver.OPTIMIZER == "ADAM":
+        return torch.optim.Adam(groups, lr=solver.BASE_LR)
+    raise ValueError(f"SOLVER.OPTIMIZER is SGD, ADAM or ADAMW, not '{solver.OPTIMIZER}'")
 
 
 def group_parameters(cfg: CfgNode, model: nn.Module) -> list[dict[str, Any]]:

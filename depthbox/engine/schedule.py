@@ -21,22 +21,24 @@ ITERATION_KEYS = (
     "MODEL.BOXINST.PAIRWISE.WARMUP_ITERS",
     "MODEL.DEPTH.WARMUP_ITERS",
     "MODEL.DISTILL.START_ITER",
+    "MODEL.P2SEG.SEMANTIC.WARMUP_ITERS",
 )
+SCHEDULES = ("WarmupMultiStepLR", "WarmupCosineLR", "WarmupPolyLR")
 RATE_KEYS = ("SOLVER.BASE_LR", "SOLVER.BASE_LR_END")
 
 
 def build_lr_multiplier(cfg: CfgNode) -> Callable[[int], float]:
     """Build the factor on the learning rate as a function of the iteration, from Detectron2's SOLVER keys.
 
-    The values equal those of ``detectron2.solver.build_lr_scheduler``. The function has no state: a resumed run needs
-    only the iteration.
+    The values equal those of ``detectron2.solver.build_lr_scheduler``, except for "WarmupPolyLR", which it lacks. The
+    function has no state: a resumed run needs only the iteration.
 
     Args:
-        cfg: SOLVER.LR_SCHEDULER_NAME ("WarmupMultiStepLR" or "WarmupCosineLR"), MAX_ITER, STEPS, GAMMA,
-            WARMUP_ITERS, WARMUP_FACTOR, WARMUP_METHOD ("linear" or "constant"), BASE_LR, BASE_LR_END.
+        cfg: SOLVER.LR_SCHEDULER_NAME ("WarmupMultiStepLR", "WarmupCosineLR" or "WarmupPolyLR"), MAX_ITER, STEPS, GAMMA,
+            POLY_POWER, WARMUP_ITERS, WARMUP_FACTOR, WARMUP_METHOD ("linear" or "constant"), BASE_LR, BASE_LR_END.
 
     Returns:
-        A positive function of the iteration (from 0).
+        A function of the iteration, positive before MAX_ITER (from 0).
 
     Raises:
         ValueError: an unknown schedule or warm-up method.
@@ -46,14 +48,16 @@ def build_lr_multiplier(cfg: CfgNode) -> Callable[[int], float]:
     steps, gamma, max_iter = sorted(solver.STEPS), solver.GAMMA, solver.MAX_ITER
     warmup_iters, warmup_factor = min(solver.WARMUP_ITERS, max_iter), solver.WARMUP_FACTOR
     end = solver.get("BASE_LR_END", 0.0) / solver.BASE_LR
-    if name not in ("WarmupMultiStepLR", "WarmupCosineLR"):
-        raise ValueError(f"SOLVER.LR_SCHEDULER_NAME is WarmupMultiStepLR or WarmupCosineLR, not '{name}'")
+    if name not in SCHEDULES:
+        raise ValueError(f"SOLVER.LR_SCHEDULER_NAME is one of {', '.join(SCHEDULES)}, not '{name}'")
     if method not in ("linear", "constant"):
         raise ValueError(f"SOLVER.WARMUP_METHOD is linear or constant, not '{method}'")
 
     def after_warmup(iteration: int) -> float:
         if name == "WarmupMultiStepLR":
             return gamma ** bisect_right(steps, iteration)
+        if name == "WarmupPolyLR":
+            return (1 - min(iteration / max_iter, 1.0)) ** solver.POLY_POWER
         return end + (1 - end) * 0.5 * (1 + math.cos(math.pi * iteration / max_iter))
 
     def multiplier(iteration: int) -> float:

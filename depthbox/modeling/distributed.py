@@ -28,6 +28,15 @@ def mean_over_processes(value: Tensor) -> Tensor:
     return value
 
 
+@torch.no_grad()
+def sum_over_processes(value: Tensor) -> Tensor:
+    """Return the sum of a tensor of any shape over all processes, without gradient."""
+    value = value.detach().clone()
+    if world_size() > 1:
+        dist.all_reduce(value)
+    return value
+
+
 def build_norm(name: str, channels: int) -> nn.Module | None:
     """Build a normalization layer.
 

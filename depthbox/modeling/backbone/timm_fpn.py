@@ -1,7 +1,8 @@
-"""timm networks with features at strides 8, 16 and 32, and a feature pyramid P3 to P7."""
+"""timm networks with features at strides 8, 16 and 32, or also 4, and a feature pyramid on them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import timm
@@ -17,11 +18,11 @@ from torch import Tensor, nn
 from .resnet_fpn import feature_pyramid
 from .timm_weights import read_weights
 
-_FEATURES = {"res3": 8, "res4": 16, "res5": 32}  # stride by name
+_NAMES = {4: "res2", 8: "res3", 16: "res4", 32: "res5"}  # by stride
 
 
 class TimmBackbone(Backbone):
-    """Features res3, res4 and res5 (strides 8, 16, 32) of a timm network.
+    """Features of a timm network: res3, res4 and res5 (strides 8, 16, 32) by default, and res2 (stride 4).
 
     Swin networks accept images of any size, which may change between calls: windows that extend beyond the image are
     padded with zeros, and every second block shifts its windows in all stages, as in Swin's detection code.
@@ -35,6 +36,7 @@ class TimmBackbone(Backbone):
         freeze_stages: freeze all modules whose output stride is at most 2 ** freeze_stages.
         output_norm: add a layer norm (over channels) to each output, as in Swin's detection code: its blocks normalize
             their inputs but not the residual sums, and neither does timm. None = for Swin only.
+        strides: strides of the features, ascending.
 
     Raises:
         ValueError: the network lacks one of these strides, or the weights do not fit it.
@@ -51,13 +53,14 @@ class TimmBackbone(Backbone):
         freeze_norm: bool = False,
         freeze_stages: int = 0,
         output_norm: bool | None = None,
+        strides: Sequence[int] = (8, 16, 32),
     ) -> None:
         super().__init__()
-        self.network: Any = _create(name, pretrained, dict(options or {}))
+        self.network: Any = create_features(name, pretrained, dict(options or {}), strides)
         channels = self.network.feature_info.channels()
-        self._out_features = list(_FEATURES)
-        self._out_feature_channels = dict(zip(_FEATURES, channels, strict=True))
-        self._out_feature_strides = dict(_FEATURES)
+        self._out_features = [_NAMES[stride] for stride in strides]
+        self._out_feature_channels = dict(zip(self._out_features, channels, strict=True))
+        self._out_feature_strides = dict(zip(self._out_features, strides, strict=True))
         self._channels_last = getattr(self.network, "output_fmt", "NCHW") == "NHWC"
         normed = "swin" in name if output_norm is None else output_norm
         self.output_norms = nn.ModuleDict({f: nn.LayerNorm(c) for f, c in self._out_feature_channels.items() if normed})
@@ -82,7 +85,7 @@ class TimmBackbone(Backbone):
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Compute features (B, C, H / s, W / s) by name, for the strides s, from normalized images (B, 3, H, W)."""
         result = {}
-        for name, output in zip(_FEATURES, self.network(images), strict=True):
+        for name, output in zip(self._out_features, self.network(images), strict=True):
             if self.output_norms:
                 output = self.output_norms[name](output if self._channels_last else output.permute(0, 2, 3, 1))
             if self._channels_last or self.output_norms:
@@ -109,8 +112,14 @@ class TimmBackbone(Backbone):
 _FILE_OPTIONS = ("checkpoint_path", "cache_dir")
 
 
-def _create(name: str, pretrained: bool, options: dict[str, Any]) -> Any:
-    """Build the part of timm's network that computes the outputs.
+def create_features(name: str, pretrained: bool, options: dict[str, Any], strides: Sequence[int]) -> Any:
+    """Build the part of timm's network that computes the features of given strides.
+
+    Args:
+        name: timm's model name.
+        pretrained: download timm's weights.
+        options: further arguments of ``timm.create_model``; completed in place.
+        strides: strides of the outputs, ascending.
 
     Raises:
         ValueError: the name or an option would fetch a network from elsewhere or read another file.
@@ -127,7 +136,7 @@ def _create(name: str, pretrained: bool, options: dict[str, Any]) -> Any:
         # Otherwise timm omits the shift in stage 4, whose map was one window at the image size of the pretraining.
         options.setdefault("always_partition", True)
     options.update(features_only=True, pretrained=pretrained)
-    indices: list[int] = [-3, -2, -1]  # correct for nearly all networks
+    indices = list(range(-len(strides), 0))  # correct for nearly all networks, if the last stride is 32
     try:
         network = timm.create_model(name, out_indices=indices, **options)
     except OSError as error:
@@ -138,11 +147,10 @@ def _create(name: str, pretrained: bool, options: dict[str, Any]) -> Any:
             f"MODEL.TIMM.PRETRAINED: the weights of {name} cannot be downloaded ({reason}): set it False, and "
             "MODEL.TIMM.WEIGHTS to a file of these weights"
         ) from error
-    strides = list(_FEATURES.values())
-    if network.feature_info.reduction() != strides:
+    if network.feature_info.reduction() != list(strides):
         found = [entry["reduction"] for entry in network.feature_info.info]
         if not set(strides) <= set(found):
-            raise ValueError(f"timm network {name} has strides {found}; a pyramid needs 8, 16 and 32")
+            raise ValueError(f"timm network {name} has strides {found}; the backbone needs {list(strides)}")
         indices = [i for i, stride in enumerate(found) if stride in strides and stride not in found[i + 1 :]]
         network = timm.create_model(name, out_indices=indices, **options)
     for block in network.modules():
@@ -179,13 +187,23 @@ _PADDED = {SwinTransformerBlock: _SwinBlock, SwinTransformerV2Block: _SwinV2Bloc
 
 @BACKBONE_REGISTRY.register()
 def build_timm_fpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> FPN:
-    """Build the network of ``MODEL.TIMM`` with Detectron2's FPN, with outputs p3 to p7."""
+    """Build the network of ``MODEL.TIMM`` with Detectron2's FPN, with outputs p3 to p7 by default."""
     if input_shape.channels != 3:
         raise ValueError(f"timm backbones need 3 input channels, but MODEL.PIXEL_MEAN has {input_shape.channels}")
+    strides = tuple(stride for stride in _NAMES if stride >= cfg.MODEL.TIMM.FINEST_STRIDE)
+    return feature_pyramid(cfg, build_timm(cfg, strides), [_NAMES[stride] for stride in strides])
+
+
+def build_timm(cfg: CfgNode, strides: Sequence[int]) -> TimmBackbone:
+    """Build the network of ``MODEL.TIMM`` with features of given strides, ascending.
+
+    Raises:
+        ValueError: an odd number of MODEL.TIMM.OPTIONS, or see ``TimmBackbone``.
+    """
     node = cfg.MODEL.TIMM
     if len(node.OPTIONS) % 2:
         raise ValueError(f"MODEL.TIMM.OPTIONS must be KEY, VALUE, KEY, VALUE..., but ends with a key: {node.OPTIONS}")
-    bottom_up = TimmBackbone(
+    return TimmBackbone(
         node.NAME,
         pretrained=node.PRETRAINED,
         weights=node.WEIGHTS,
@@ -193,5 +211,5 @@ def build_timm_fpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> FPN:
         freeze_norm=node.FREEZE_NORM,
         freeze_stages=node.FREEZE_STAGES,
         output_norm={"auto": None, "on": True, "off": False}[node.OUTPUT_NORM],
+        strides=strides,
     )
-    return feature_pyramid(cfg, bottom_up, ["res3", "res4", "res5"])
