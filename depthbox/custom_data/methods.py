@@ -40,6 +40,11 @@ def choose_method(method: str, own: OwnData, kinds: KindCounts) -> str:
             f"every object of {own.data} has a mask, so --method p2seg has nothing to add: train on the masks, without "
             "--method and with MODEL.MASK_SUPERVISION mask at the end of the command"
         )
+    if method == "p2seg" and not kinds.point:
+        raise ConfigError(
+            f"every object of {own.data} has a box or a mask, and --method p2seg makes masks of objects with a point only: "
+            "leave out --method"
+        )
     if kinds.point and method not in ("", "p2seg"):
         raise ConfigError(
             f"{kinds.point} of {kinds.total} objects of {own.data} have a point only, and --method {method} learns from "
@@ -62,6 +67,5 @@ def check_point_options(stage: str, own: OwnData, overrides: Sequence[str]) -> N
     options = [f"--stage {stage}"] * bool(stage) + [f"--class-maps {own.class_maps}"] * bool(own.class_maps) + words
     if options:
         raise ConfigError(
-            f"{options[0]} is for one point per object, but {own.data} is trained in one stage, because its objects have "
-            "boxes or masks: leave it out, or add --method p2seg"
+            f"{options[0]} is for objects with a point only, but every object of {own.data} has a box or a mask: leave it out"
         )

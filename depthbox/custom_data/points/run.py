@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import torch.distributed as dist
 from detectron2.config import CfgNode
@@ -19,14 +20,17 @@ from ...checkpoint.earlier_runs import complete_set_aside, is_run
 from ...checkpoint.run_files import FINAL, LABELER, LABELS, LABELS_DIGEST, SEGMENTOR, STAGES, is_staged
 from ...engine.run import run as run_engine
 from ...io.files import atomic_open
-from ...labeling.job import LabelJob, LabelSummary, find_finished, label_dataset
-from ...labeling.loading import job_fingerprint, load_annotations
+from ...labeling.job import LabelJob, find_finished, label_dataset
+from ...labeling.loading import answers_boxes, build_prompt_reader, job_fingerprint, load_annotations, load_labeler
+from ...labeling.prompts import plan_prompts
+from ...labeling.summary import LabelSummary
 from ..output_folder import start_run
 from ..prepare import PreparedData, require_same_splits, write_splits
 from ..sources import OwnDataError
 from .plan import StagedRun, configure_segmentor
 
 _LONGEST_LABELING = timedelta(days=30)  # for the other processes, which wait for the masks
+_OPTIONS: dict[str, Any] = {"sizes": [], "mirror": True, "depth": None}  # defaults of `depthbox label`
 _ABOUT = {LABELER: "network that makes masks of points", LABELS: "these masks", SEGMENTOR: "network for new images"}
 
 
@@ -92,25 +96,35 @@ def label_points(run: StagedRun) -> LabelSummary:
         OwnDataError: an object got no mask, or stage B in the folder was trained on other masks.
         WriteError: the file cannot be written; the finished images are kept.
     """
-    job = make_label_job(run)
+    cfg, job = run.labeler.cfg, make_label_job(run)
     summary = find_finished(job)
     if summary is None:
         if "b" in run.stages and is_run(run.folder / SEGMENTOR):
             raise OwnDataError(_describe_other_masks(run))
-        summary = label_dataset(replace(job, overwrite=True), *load_labeler(run))
+        labeler = load_labeler(cfg, _final_weights(cfg), **_OPTIONS)
+        summary = label_dataset(replace(job, overwrite=True), labeler, build_prompt_reader(cfg, job.annotations, job.plan))
     if summary.problems:
         raise OwnDataError(f"{len(summary.problems)} objects got no mask, such as: {summary.problems[0]}")
-    known = "from an earlier call" if summary.was_finished else f"{summary.resumed} images of them from an earlier call"
-    logging.getLogger(__name__).info("Masks of %d points in %s (%s)", len(summary.labels), run.labels, known)
+    logging.getLogger(__name__).info(
+        "Masks of %d points in %s%s; %d of them are squares (fallback), from which only box and class are trained",
+        summary.points,
+        run.labels,
+        ", from an earlier call" if summary.was_finished else "",
+        summary.fallbacks,
+    )
     return summary
 
 
 def make_label_job(run: StagedRun) -> LabelJob:
-    """Describe the labeling of the training images by the final network of stage A."""
+    """Describe the labeling of the training images by the final network of stage A, as `depthbox label` does."""
     cfg, train = run.labeler.cfg, run.request.data.train
     annotations = load_annotations(train.json_file, train.images)
     return LabelJob(
-        annotations, run.labels, fingerprint=job_fingerprint(cfg, _final_weights(cfg), annotations, {"stage": LABELER})
+        annotations,
+        run.labels,
+        fingerprint=job_fingerprint(cfg, _final_weights(cfg), annotations, _OPTIONS),
+        plan=plan_prompts(annotations, answers_boxes=answers_boxes(cfg)),
+        fallback_side=cfg.MODEL.P2SEG.FALLBACK_SIDE,
     )
 
 
