@@ -116,7 +116,6 @@ def _crop_rows(cfg: CfgNode) -> list[Row]:
     crop = cfg.INPUT.CROP
     if not crop.ENABLED:
         return []
-    if crop.TYPE == "absolute":
-        return [("", f"crops of {crop.SIZE[1]} x {crop.SIZE[0]} pixels", "INPUT.CROP.SIZE")]
-    text = f"crops of {100 * crop.SIZE[0]:.0f} % (small objects); test size {cfg.INPUT.MIN_SIZE_TEST}"
+    reason = "" if cfg.MODEL.META_ARCHITECTURE == "P2Seg" else " (small objects)"
+    text = f"crops of {100 * crop.SIZE[0]:.0f} %{reason}; test size {cfg.INPUT.MIN_SIZE_TEST}"
     return [("", text, "INPUT.CROP.ENABLED")]

@@ -10,7 +10,7 @@ from typing import Any
 
 from detectron2.config import CfgNode
 
-from ...checkpoint.run_files import LABELER, LABELS, SEGMENTOR
+from ...checkpoint.run_files import LABELER, LABELS, SEGMENTOR, is_staged
 from ...config.defaults import add_depthbox_config
 from ...config.loading import ConfigError, load_config
 from ...engine.schedule import scale_schedule
@@ -78,10 +78,10 @@ def configure_stages(request: OwnRequest, *, resume: bool = False) -> StagedRun:
     if maps is not None and not maps.is_dir():
         raise FileNotFoundError(f"the folder {maps} does not exist: correct --class-maps")
     labels = Path(request.output) / LABELS
-    if training.stage == "b" and not labels.is_file():
+    if training.stage == "b" and not (labels.is_file() and is_staged(labels.parent)):
         raise FileNotFoundError(
-            f"--stage b trains on the masks of stage A, and {labels} does not exist: run --stage a first, or leave out "
-            "--stage"
+            f"--stage b trains on the masks of stage A, and {labels} does not exist or is not of such a run: run --stage a "
+            "first, or leave out --stage"
         )
     data = request.data
     light = dataclasses.replace(data, train=without_content(data.train), val=data.val and without_content(data.val))

@@ -8,10 +8,20 @@ per image.
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any
 
-from ..recipe import Facts, choose_iterations, choose_sizes, choose_workers, clamp, evaluation_period
+from ..recipe import (
+    LONGEST,
+    STRIDE,
+    Facts,
+    choose_iterations,
+    choose_sizes,
+    choose_workers,
+    clamp,
+    evaluation_period,
+)
 
 
 @dataclass(frozen=True)
@@ -20,7 +30,8 @@ class PointRates:
 
     Attributes:
         optimizer, rate, batch, decay: optimizer, learning rate at this reference batch size, and weight decay.
-        crop: side of the training crops in input pixels.
+        crop: short side of the training crops in input pixels, the mean of ``scales``.
+        scales: bounds of the sizes of the crops relative to ``crop``.
         epochs: passes over the images.
         seen: bounds of the number of images seen in total.
         warmup: warm-up of the learning rate as a share of the iterations.
@@ -36,6 +47,7 @@ class PointRates:
     crop: int
     epochs: int
     seen: tuple[int, int]
+    scales: tuple[float, float] = (0.7, 1.3)
     warmup: float = 0.05
     longest_warmup: int = 2000
     semantic_warmup: float = 0.25
@@ -59,8 +71,6 @@ def make_point_recipe(facts: Facts, source: str, depth: bool) -> dict[str, Any]:
     """
     rates = CPU if facts.device == "cpu" else GPU
     total = choose_point_iterations(facts, rates)
-    sizes, longest = choose_sizes(facts)
-    crop = min(rates.crop, sizes[-1])
     return {
         "MODEL.DEVICE": facts.device,
         "MODEL.CHANNELS_LAST": facts.device == "cpu",
@@ -69,13 +79,7 @@ def make_point_recipe(facts: Facts, source: str, depth: bool) -> dict[str, Any]:
         "MODEL.P2SEG.SEMANTIC.WARMUP_ITERS": round(rates.semantic_warmup * total),
         "MODEL.P2SEG.SEMANTIC.DEPTH": depth,
         "INPUT.DEPTH.ENABLED": depth,
-        "INPUT.MIN_SIZE_TRAIN": sizes,
-        "INPUT.MAX_SIZE_TRAIN": longest,
-        "INPUT.MIN_SIZE_TEST": sizes[-1],
-        "INPUT.MAX_SIZE_TEST": longest,
-        "INPUT.CROP.ENABLED": True,
-        "INPUT.CROP.TYPE": "absolute",
-        "INPUT.CROP.SIZE": [crop, crop],
+        **point_input_keys(facts, rates),
         "SOLVER.OPTIMIZER": rates.optimizer,
         "SOLVER.WEIGHT_DECAY": rates.decay,
         "SOLVER.IMS_PER_BATCH": facts.batch,
@@ -88,6 +92,26 @@ def make_point_recipe(facts: Facts, source: str, depth: bool) -> dict[str, Any]:
         "SOLVER.CHECKPOINT_PERIOD": int(clamp(total // 9, 1, 5000)),
         "DATALOADER.NUM_WORKERS": choose_workers(facts),
         "TEST.EVAL_PERIOD": evaluation_period(facts, total),
+    }
+
+
+def point_input_keys(facts: Facts, rates: PointRates) -> dict[str, Any]:
+    """Return the keys of the input size: training on crops at the scale of the whole images that are labeled.
+
+    Images that are not larger than a crop are used as a whole. The scale varies within ``PointRates.scales``.
+    """
+    sizes, _ = choose_sizes(facts)
+    size = sizes[-1]
+    crop = min(rates.crop, size)
+    least, most = (math.ceil(share * crop / STRIDE) for share in rates.scales)
+    return {
+        "INPUT.MIN_SIZE_TRAIN": tuple(STRIDE * number for number in range(least, max(least + 1, most))),
+        "INPUT.MAX_SIZE_TRAIN": round(rates.scales[1] * crop * LONGEST),
+        "INPUT.MIN_SIZE_TEST": size,
+        "INPUT.MAX_SIZE_TEST": round(size * LONGEST),
+        "INPUT.CROP.ENABLED": crop < size,
+        "INPUT.CROP.TYPE": "relative",
+        "INPUT.CROP.SIZE": [round(crop / size, 3)] * 2,
     }
 
 

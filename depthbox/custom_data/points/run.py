@@ -18,6 +18,8 @@ from detectron2.utils import comm
 
 from ...checkpoint.earlier_runs import complete_set_aside, is_run
 from ...checkpoint.run_files import FINAL, LABELER, LABELS, LABELS_DIGEST, SEGMENTOR, STAGES, is_staged
+from ...config.defaults import add_depthbox_config
+from ...config.loading import load_config
 from ...engine.run import run as run_engine
 from ...io.files import atomic_open
 from ...labeling.job import LabelJob, find_finished, label_dataset
@@ -96,13 +98,16 @@ def label_points(run: StagedRun) -> LabelSummary:
         OwnDataError: an object got no mask, or stage B in the folder was trained on other masks.
         WriteError: the file cannot be written; the finished images are kept.
     """
-    cfg, job = run.labeler.cfg, make_label_job(run)
+    weights = str(run.folder / LABELER / f"{FINAL}.pth")
+    trained = load_config(add_depthbox_config, str(run.folder / LABELER / "config.yaml"))
+    job = make_label_job(run, trained, weights)
     summary = find_finished(job)
     if summary is None:
         if "b" in run.stages and is_run(run.folder / SEGMENTOR):
             raise OwnDataError(_describe_other_masks(run))
-        labeler = load_labeler(cfg, _final_weights(cfg), **_OPTIONS)
-        summary = label_dataset(replace(job, overwrite=True), labeler, build_prompt_reader(cfg, job.annotations, job.plan))
+        labeler = load_labeler(_use_device(trained, run.request.device), weights, **_OPTIONS)
+        read_prompts = build_prompt_reader(trained, job.annotations, job.plan)
+        summary = label_dataset(replace(job, overwrite=True), labeler, read_prompts)
     if summary.problems:
         raise OwnDataError(f"{len(summary.problems)} objects got no mask, such as: {summary.problems[0]}")
     logging.getLogger(__name__).info(
@@ -115,21 +120,31 @@ def label_points(run: StagedRun) -> LabelSummary:
     return summary
 
 
-def make_label_job(run: StagedRun) -> LabelJob:
-    """Describe the labeling of the training images by the final network of stage A, as `depthbox label` does."""
-    cfg, train = run.labeler.cfg, run.request.data.train
+def make_label_job(run: StagedRun, cfg: CfgNode, weights: str) -> LabelJob:
+    """Describe the labeling of the training images, as `depthbox label` does with the same weights.
+
+    Args:
+        run: the plan.
+        cfg: config with which stage A was trained, which may differ from that of a later call.
+        weights: of stage A.
+    """
+    train = run.request.data.train
     annotations = load_annotations(train.json_file, train.images)
     return LabelJob(
         annotations,
         run.labels,
-        fingerprint=job_fingerprint(cfg, _final_weights(cfg), annotations, _OPTIONS),
+        fingerprint=job_fingerprint(cfg, weights, annotations, _OPTIONS),
         plan=plan_prompts(annotations, answers_boxes=answers_boxes(cfg)),
         fallback_side=cfg.MODEL.P2SEG.FALLBACK_SIDE,
     )
 
 
-def _final_weights(cfg: CfgNode) -> str:
-    return str(Path(cfg.OUTPUT_DIR) / f"{FINAL}.pth")
+def _use_device(cfg: CfgNode, device: str) -> CfgNode:
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.MODEL.DEVICE = device
+    cfg.freeze()
+    return cfg
 
 
 def _continues(cfg: CfgNode, resume: bool) -> bool:
