@@ -5,17 +5,19 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 import yaml
-from conftest import train_words
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 import depthbox
 from depthbox.cli.main import main
 from depthbox.data import datasets
+from depthbox.data.synthetic.write import write_dataset
 
+TINY = ["--model", "tiny", "--device", "cpu", "--size", "64", "--batch-size", "2", "--iterations", "3"]
 # Runs the command line, and kills its own process when a function is called for the n-th time.
 KILLER = """
 import os, signal, sys
@@ -43,6 +45,28 @@ MOMENTS = {
     "before B": (PARTS, "", "configure_segmentor", "1", "any"),
     "in B": (*STORE, "2", "B"),
 }
+
+
+@pytest.fixture(scope="module")
+def point_scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight scenes: train/, depth_train/, points.json with the centers of the boxes, and truth.json with masks."""
+    folder = tmp_path_factory.mktemp("point_scenes")
+    truth = write_dataset(folder, 8, height=64, width=96)
+    content = json.loads(truth.read_text())
+    (folder / "truth.json").write_text(json.dumps(content))
+    for entry in content["annotations"]:
+        x, y, width, height = entry["bbox"]
+        entry |= {"point_coords": [[x + width / 2, y + height / 2]], "point_labels": [1]}
+        for key in ("bbox", "segmentation", "area"):
+            del entry[key]
+    (folder / "points.json").write_text(json.dumps(content))
+    return folder
+
+
+def train_words(scenes: Path, output: Path, *more: object) -> list[str]:
+    """Return the words of `depthbox train` on the points."""
+    data = ["--data", str(scenes / "points.json"), "--images", str(scenes / "train"), "--output", str(output)]
+    return ["train", *data, *TINY, *map(str, more), "DATALOADER.NUM_WORKERS", "0"]
 
 
 def forget_datasets():
@@ -101,7 +125,13 @@ def test_the_next_steps_name_the_network_for_new_images(trained, point_scenes, c
 def test_the_network_of_points_refuses_images_alone_in_words(trained, point_scenes, tmp_path, capsys):
     weights = str(trained / "A" / "model_final.pth")
     commands = {
-        "predict": [str(point_scenes / "train" / "000000.png"), "--weights", weights, "--output", str(tmp_path / "found")],
+        "predict": [
+            str(point_scenes / "train" / "000000.png"),
+            "--weights",
+            weights,
+            "--output",
+            str(tmp_path / "found"),
+        ],
         "export": ["--weights", weights, "--output", str(tmp_path / "net.onnx")],
     }
     for name, words in commands.items():
