@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 from depthbox.cli.main import add_debug, run_tool
-from depthbox.data.datasets import read_annotation_file
 from depthbox.io.annotations.canonical import canonicalize, repaired_coco, write_coco
+from depthbox.io.annotations.detect import read_annotation_file
 from depthbox.io.annotations.records import CocoContent
 
 

@@ -153,7 +153,11 @@ def _add_timm(cfg: CN) -> None:
 def _add_data(cfg: CN) -> None:
     cfg.INPUT.DEPTH = CN()
     cfg.INPUT.DEPTH.ENABLED = False  # load pseudo depth in training
-    # COCO-style datasets to register: [name, JSON file, image folder, depth folder or ""]; variables are expanded.
+    # Weight of each object's mask in the mask losses of MASK_SUPERVISION "mask" and "mixed": "" (1), or "score": the
+    # score that `depthbox label` wrote, and 0 for a fallback square, of which only box and class are trained.
+    cfg.INPUT.OBJECT_WEIGHT = ""
+    # COCO-style datasets to register: [name, JSON file, image folder, depth folder or "", folder of class maps or ""];
+    # the last two may be missing; variables are expanded.
     cfg.DATASETS.COCO_STYLE = []
 
 

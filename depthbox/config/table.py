@@ -31,7 +31,8 @@ _EXPECTED = ValueRule(
     ),
 )
 _COCO_STYLE = items(
-    items(_PATH, 3, 4), plural="a list of [name, JSON file, image folder, depth folder or ''], one per dataset"
+    items(_PATH, 3, 5),
+    plural="a list of [name, JSON file, image folder, depth folder or '', folder of class maps or ''], one per dataset",
 )
 
 _NETWORK = {
@@ -152,6 +153,7 @@ _DATA = {
     "INPUT.CROP.TYPE": choice("relative_range", "relative", "absolute", "absolute_range"),
     "INPUT.CROP.SIZE": items(number(0, 100_000, above=True), 2, 2),
     "INPUT.FORMAT": choice("BGR", "RGB"),
+    "INPUT.OBJECT_WEIGHT": choice("", "score"),
     "INPUT.MASK_FORMAT": choice("polygon", "bitmask"),
     "DATASETS.TRAIN": _NAMES,
     "DATASETS.TEST": _NAMES,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 from collections.abc import Sequence
@@ -14,16 +13,16 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.structures import BoxMode
 
 from ..io.annotations.canonical import canonicalize, repaired_ids
-from ..io.annotations.coco import read_coco
-from ..io.annotations.detect import read_raw
+from ..io.annotations.detect import read_annotation_file
 from ..io.annotations.json_file import without_garbage_collection
-from ..io.annotations.records import AnnotationError, AnnotationSet, OriginalIds, RawAnnotations, format_note
+from ..io.annotations.records import AnnotationSet, OriginalIds, format_note
 from .depth_io import DEPTH_COMMAND, DEPTH_SUFFIXES, DepthFileError
 
 DatasetDict = dict[str, Any]
+_COPIED = ("segmentation", "point_coords", "point_labels")  # there only where valid
 
-# name -> (JSON file, image root, depth root) of the datasets registered in this process.
-_registered: dict[str, tuple[str, str, str]] = {}
+# name -> (JSON file, image root, depth root, class map root) of the datasets registered in this process.
+_registered: dict[str, tuple[str, str, str, str]] = {}
 
 
 def register_coco_style(
@@ -31,20 +30,23 @@ def register_coco_style(
     json_file: str | os.PathLike[str],
     image_root: str | os.PathLike[str],
     depth_root: str | os.PathLike[str] | None = None,
+    class_map_root: str | os.PathLike[str] | None = None,
 ) -> None:
     """Register a dataset for ``DATASETS.TRAIN`` and ``DATASETS.TEST``; no file is read before it is used.
 
     Args:
         name: name of the dataset. Registering the same data twice under one name has no effect.
-        json_file: COCO JSON file (``segmentation`` may be missing), or other annotations that DepthBox reads.
+        json_file: COCO JSON file of masks, boxes or points, or other annotations that DepthBox reads.
         image_root: image folder.
         depth_root: folder of the depth files, named as the images but ending in .png or .npy; None or "" = no
             depth.
+        class_map_root: folder of the class maps, named as the images but ending in .png; None or "" = no class maps.
 
     Raises:
         ValueError: the name is registered for other data.
     """
-    source = (os.fspath(json_file), os.fspath(image_root), os.fspath(depth_root or ""))
+    folders = [os.fspath(folder or "") for folder in (image_root, depth_root, class_map_root)]
+    source = (os.fspath(json_file), folders[0], folders[1], folders[2])
     if _registered.get(name) == source:
         return
     if name in DatasetCatalog:
@@ -53,22 +55,28 @@ def register_coco_style(
     _registered[name] = source
     DatasetCatalog.register(name, lambda: load_coco_style(name, *source))
     MetadataCatalog.get(name).set(
-        json_file=source[0], image_root=source[1], depth_root=source[2], evaluator_type="coco"
+        json_file=source[0],
+        image_root=source[1],
+        depth_root=source[2],
+        class_map_root=source[3],
+        evaluator_type="coco",
     )
 
 
 def register_from_config(cfg: CfgNode) -> None:
-    """Register each ``[name, JSON file, image folder, depth folder or ""]`` of ``DATASETS.COCO_STYLE``.
+    """Register each dataset of ``DATASETS.COCO_STYLE``.
 
-    ``~`` and environment variables in the paths are expanded. Calling it again has no effect.
+    An entry is ``[name, JSON file, image folder, depth folder or "", folder of class maps or ""]``; the last two may be
+    missing. ``~`` and environment variables in the paths are expanded. Calling it again has no effect.
 
     Raises:
         ValueError: an entry of another form, an unset variable, or a name registered for other data.
     """
     for entry in cfg.DATASETS.COCO_STYLE:
-        if isinstance(entry, str) or len(entry) not in (3, 4) or not all(isinstance(part, str) for part in entry):
+        if isinstance(entry, str) or len(entry) not in (3, 4, 5) or not all(isinstance(part, str) for part in entry):
             raise ValueError(
-                f"an entry of DATASETS.COCO_STYLE is [name, JSON file, image folder, depth folder or ''], not {entry!r}"
+                "an entry of DATASETS.COCO_STYLE is [name, JSON file, image folder, depth folder or '', "
+                f"folder of class maps or ''], not {entry!r}"
             )
         name, *paths = entry
         register_coco_style(name, *(_expand(path) for path in paths))
@@ -125,40 +133,24 @@ def read_coco_style(name: str, json_file: str, image_root: str) -> AnnotationSet
     return annotations.without_missing()
 
 
-def read_annotation_file(json_file: str, image_root: str | None = None, split: str = "train") -> RawAnnotations:
-    """Read annotations of any format.
-
-    Args:
-        json_file: annotation file or folder.
-        image_root: image folder; None = as the format defines it.
-        split: split of a divided dataset.
-
-    Raises:
-        AnnotationError: the annotations cannot be read.
-    """
-    if json_file.lower().endswith(".json"):
-        with contextlib.suppress(AnnotationError):  # COCO is by far the most frequent format; it is parsed only once
-            return read_coco(json_file, image_root)
-    raw = read_raw(json_file, image_root, split)
-    if raw is None:
-        raise AnnotationError(f"{json_file} has no split {split}: name one annotation file")
-    return raw
-
-
-def load_coco_style(name: str, json_file: str, image_root: str, depth_root: str = "") -> list[DatasetDict]:
+def load_coco_style(
+    name: str, json_file: str, image_root: str, depth_root: str = "", class_map_root: str = ""
+) -> list[DatasetDict]:
     """Load annotations into Detectron2's dicts.
 
     Args:
         name: name of the dataset, whose metadata are set: ``thing_classes``, ``thing_dataset_id_to_contiguous_id``,
             ``has_masks``.
-        json_file, image_root, depth_root: as in ``register_coco_style``.
+        json_file, image_root, depth_root, class_map_root: as in ``register_coco_style``.
 
     Returns:
         One dict per image, in the order of image ids. Annotations keep their ``id``, categories are contiguous from 0.
-        With ``depth_root``, each dict has ``depth_file_name``. Ids that are not integers are numbered from 1.
+        With ``depth_root``, each dict has ``depth_file_name``; with ``class_map_root``, ``sem_seg_file_name``. An
+        object of points alone has ``point_coords`` and ``point_labels``, but neither ``bbox`` nor ``bbox_mode``. Ids
+        that are not integers are numbered from 1.
 
     Raises:
-        FileNotFoundError: the annotations or the image folder do not exist, or no image does.
+        FileNotFoundError: the annotations or the image folder do not exist, no image does, or class maps are missing.
         AnnotationError: the annotations cannot be read.
         DepthFileError: depth files are missing.
     """
@@ -170,8 +162,16 @@ def load_coco_style(name: str, json_file: str, image_root: str, depth_root: str 
     ids = repaired_ids(annotations)
     with without_garbage_collection():
         dicts = _build_dicts(annotations, ids, image_root)
-    if depth_root:
-        _add_depth_files(name, dicts, image_root, depth_root)
+    if depth_root and (missing := _add_files(dicts, image_root, depth_root, "depth_file_name", DEPTH_SUFFIXES)):
+        raise DepthFileError(
+            f"{_list_missing(name, missing, len(dicts), 'depth files (.png or .npy)')}. Generate them with "
+            f"{DEPTH_COMMAND}, or register the dataset without a depth folder."
+        )
+    if class_map_root and (missing := _add_files(dicts, image_root, class_map_root, "sem_seg_file_name", (".png",))):
+        raise FileNotFoundError(
+            f"{_list_missing(name, missing, len(dicts), f'class maps in {class_map_root}')}. Add these files, or leave "
+            "out the folder of class maps: --class-maps, or the fifth entry of DATASETS.COCO_STYLE"
+        )
     categories = annotations.content["categories"]
     has_masks = any("segmentation" in annotation for annotation in annotations.content["annotations"])
     MetadataCatalog.get(name).set(
@@ -193,40 +193,44 @@ def _build_dicts(annotations: AnnotationSet, ids: OriginalIds, image_root: str) 
             "width": image["width"],
             "image_id": ids.images[image["id"]],
             "annotations": [],
+            **({"background_points": image["background_points"]} if "background_points" in image else {}),
         }
         for image in annotations.content["images"]
     }
     numbers = ids.annotations
     for entry in annotations.content["annotations"]:
-        annotation = {
-            "id": numbers[entry["id"]],
-            "iscrowd": entry["iscrowd"],
-            "bbox": entry["bbox"],
-            "bbox_mode": BoxMode.XYWH_ABS,
-            "category_id": entry["category_id"] - 1,
-        }
-        if "segmentation" in entry:
-            annotation["segmentation"] = entry["segmentation"]
+        annotation = {"id": numbers[entry["id"]], "iscrowd": entry["iscrowd"]}
+        if "bbox" in entry:
+            annotation |= {"bbox": entry["bbox"], "bbox_mode": BoxMode.XYWH_ABS}
+        annotation["category_id"] = entry["category_id"] - 1
+        annotation |= {key: entry[key] for key in _COPIED if key in entry}
+        score = entry.get("score")
+        if type(score) in (int, float) and abs(score) < float("inf"):  # not NaN
+            annotation["score"] = score
+        if isinstance(entry.get("fallback"), bool):
+            annotation["fallback"] = entry["fallback"]
         records[entry["image_id"]]["annotations"].append(annotation)
     return list(records.values())
 
 
-def _add_depth_files(name: str, dicts: Sequence[DatasetDict], image_root: str, depth_root: str) -> None:
+def _add_files(
+    dicts: Sequence[DatasetDict], image_root: str, root: str, key: str, suffixes: Sequence[str]
+) -> list[str]:
+    """Set under a key the file in a folder that is named as the image; return the paths of missing files."""
     missing = []
     for record in dicts:
-        stem = Path(depth_root) / Path(os.path.relpath(record["file_name"], image_root)).with_suffix("")
-        candidates = [f"{stem}{suffix}" for suffix in DEPTH_SUFFIXES]
-        found = [path for path in candidates if os.path.isfile(path)]
+        stem = Path(root) / Path(os.path.relpath(record["file_name"], image_root)).with_suffix("")
+        found = [path for suffix in suffixes if os.path.isfile(path := f"{stem}{suffix}")]
         if found:
-            record["depth_file_name"] = found[0]
+            record[key] = found[0]
         else:
-            missing.append(candidates[0])
-    if missing:
-        shown = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
-        raise DepthFileError(
-            f"dataset '{name}': {len(missing)} of {len(dicts)} depth files are missing (.png or .npy): "
-            f"{shown}. Generate them with {DEPTH_COMMAND}, or register the dataset without a depth folder."
-        )
+            missing.append(f"{stem}{suffixes[0]}")
+    return missing
+
+
+def _list_missing(name: str, missing: Sequence[str], images: int, kind: str) -> str:
+    shown = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
+    return f"dataset '{name}': {len(missing)} of {images} {kind} are missing ({shown})"
 
 
 def _format_remedy(name: str) -> str:

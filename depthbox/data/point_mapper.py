@@ -67,7 +67,7 @@ class PointMapper(BoxDepthMapper):
         """Return arguments from ``INPUT`` and ``MODEL.P2SEG.SEMANTIC``."""
         from .class_maps.build import build_class_maps
 
-        arguments = super().from_config(cfg.clone(), is_train)
+        arguments = super().from_config(cfg, is_train)
         node = cfg.MODEL.P2SEG.SEMANTIC
         return {
             **{key: arguments[key] for key in ("is_train", "augmentations", "image_format")},
@@ -88,7 +88,7 @@ class PointMapper(BoxDepthMapper):
             ``gt_points`` (N, 2) float32 x and y, ``gt_kinds`` (N,) int64, and ``gt_regions`` (N, 4) float32 xyxy. In
             training an object whose point leaves the image is left out, and the sample has ``class_map`` (H, W) uint8,
             unknown (255) outside of the original image and at the pixels of the objects left out; ``mask_owner`` (H, W)
-            int32, index + 1 of the object whose mask contains the pixel; ``seed_map`` (H, W) uint8 if it is asked for,
+            int32, index + 1 of the object whose mask contains the pixel, if an object has a mask; ``seed_map`` (H, W) uint8 if it is asked for,
             and ``depth`` (1, H, W) if it is read. Otherwise it has ``original_points`` (N, 2) float64 in pixels of the
             original image.
 
@@ -123,11 +123,15 @@ class PointMapper(BoxDepthMapper):
         draw_discs(class_map, points.background, np.zeros(len(points.background), dtype=np.int64), self.seed_radius)
         class_map[lost_pixels(class_map, points, kept, owner)] = UNKNOWN
         result["class_map"] = transform_map(class_map, transforms)
-        result["mask_owner"] = transform_owners(owner, kept, transforms)
+        if owner is not None:
+            result["mask_owner"] = transform_owners(owner, kept, transforms)
         if self.seeds:
             seed_map = build_seed_map(points, image_size, self.seed_radius, owner)
             result["seed_map"] = transform_map(seed_map, transforms)
         return result
+
+    def check_records(self, records: Sequence[Mapping[str, Any]], source: str) -> None:
+        """Accept objects without a box: their points are read. See ``BoxDepthMapper.check_records``."""
 
     @staticmethod
     def _draw_owners(
@@ -159,10 +163,13 @@ def build_mapper(cfg: CfgNode, is_train: bool) -> BoxDepthMapper:
 
 
 def move_points(coords: NDArray[np.float64], transforms: Transform, size: tuple[int, int]) -> NDArray[np.float64]:
-    """Transform points (N, 2), x and y in continuous pixels; a point on the far border is moved into the last pixel."""
+    """Transform points (N, 2), x and y in continuous pixels; a point on the far border is moved into the last pixel.
+
+    A flip maps x = 0 to the width. The result also lies in the image after rounding to float32.
+    """
     moved = transforms.apply_coords(coords.copy()) if len(coords) else coords.copy()
-    border = np.array((size[1], size[0]), dtype=np.float64)
-    return np.where(moved == border, np.nextafter(border.astype(np.float32), 0).astype(np.float64), moved)
+    border = np.array((size[1], size[0]), dtype=np.float32)
+    return np.where(moved <= border, np.minimum(moved, np.nextafter(border, np.float32(0))), moved)
 
 
 def inside_image(coords: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.bool_]:
@@ -206,11 +213,9 @@ def transform_map(class_map: NDArray[np.uint8], transforms: Transform) -> torch.
 
 
 def transform_owners(
-    owner: NDArray[np.int32] | None, kept: NDArray[np.bool_], transforms: Transform
-) -> torch.Tensor | None:
+    owner: NDArray[np.int32], kept: NDArray[np.bool_], transforms: Transform
+) -> torch.Tensor:
     """Transform owners (H, W) and number the kept objects anew; owners that are left out become 0."""
-    if owner is None:
-        return None
     numbers = np.concatenate(([0], np.where(kept, np.cumsum(kept), 0))).astype(np.int32)
     owner = numbers[owner]
     # Segmentations are resized as uint8 only: the owners as two digits.

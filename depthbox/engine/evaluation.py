@@ -16,7 +16,7 @@ from detectron2.utils import comm
 from torch import nn
 
 from ..data.loader import build_test_loader, load_records
-from ..data.mapper import BoxDepthMapper
+from ..data.point_mapper import build_mapper
 from ..evaluation.cityscapes import CityscapesEvaluator
 from ..evaluation.coco import CocoEvaluator
 from ..evaluation.run import evaluate_dataset
@@ -46,7 +46,7 @@ def evaluate_network(cfg: CfgNode, model: nn.Module) -> Results:
     """
     results: Results = OrderedDict()
     for name in cfg.DATASETS.TEST:
-        loader = build_test_loader(cfg, name, BoxDepthMapper(cfg, is_train=False))
+        loader = build_test_loader(cfg, name, build_mapper(cfg, is_train=False))
         results[name] = evaluate_dataset(model, loader, build_evaluator(cfg, name), cfg.TEST.AMP)
     comm.synchronize()
     return next(iter(results.values())) if len(results) == 1 else results

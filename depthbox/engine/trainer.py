@@ -22,7 +22,7 @@ from ..checkpoint.run_files import FINAL
 from ..checkpoint.store import CheckpointStore, State
 from ..checkpoint.weights import load_weights
 from ..data.loader import build_train_loader
-from ..data.mapper import BoxDepthMapper
+from ..data.point_mapper import build_mapper
 from ..io.processes import postpone_signals
 from ..modeling.build import build_network
 from .distillation import SelfDistillation
@@ -215,7 +215,7 @@ class Trainer(StoppableTrainer):
     @classmethod
     def build_train_loader(cls, cfg: CfgNode, start_iter: int = 0, seed: int = 0) -> Iterable[Batch]:
         """Build the endless loader of this process's share of each global batch."""
-        return build_train_loader(cfg, BoxDepthMapper(cfg, is_train=True), start_iter, seed)
+        return build_train_loader(cfg, build_mapper(cfg, is_train=True), start_iter, seed)
 
     def _parts(self) -> TrainingParts:
         return TrainingParts(self.network, self.optimizer, self.scaler, self.cfg)

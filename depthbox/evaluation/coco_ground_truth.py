@@ -11,8 +11,9 @@ from typing import Any
 
 from detectron2.data import MetadataCatalog
 
-from ..data.datasets import is_coco_style, read_annotation_file, read_coco_style
+from ..data.datasets import is_coco_style, read_coco_style
 from ..io.annotations.canonical import canonicalize, repaired_ids
+from ..io.annotations.detect import read_annotation_file
 from ..io.annotations.json_file import without_garbage_collection
 from ..io.annotations.records import AnnotationSet, OriginalIds
 from .average_precision import AveragePrecision, compute_average_precision, convert_detections

@@ -14,9 +14,9 @@ import pycocotools.mask as mask_util
 from detectron2.data import MetadataCatalog
 from numpy.typing import NDArray
 
-from ..data.datasets import read_annotation_file
 from ..io.annotations.canonical import canonicalize
 from ..io.annotations.canonical.ids import is_id
+from ..io.annotations.detect import read_annotation_file
 from ..io.coco_masks import segmentation_to_rle
 from ..io.untrusted.json_files import read_json
 

@@ -20,6 +20,7 @@ from ..checkpoint.tensor_checks import load_exactly
 from ..checkpoint.training_state import teacher_state
 from ..checkpoint.weights import load_weights
 from ..data.mapper import BoxDepthMapper
+from ..data.point_mapper import build_mapper
 from ..distillation import TeacherLabeler
 from ..io.images import RGBImage
 from ..modeling.build import build_network
@@ -121,7 +122,7 @@ def load_predictor(cfg: CfgNode, weights: str) -> RecordPredictor:
         FileNotFoundError, ValueError: see ``load_network``.
     """
     network = load_network(cfg, weights)
-    mapper = BoxDepthMapper(cfg, is_train=False)
+    mapper = build_mapper(cfg, is_train=False)
 
     def predict(record: Mapping[str, Any]) -> Instances:
         with torch.no_grad():

@@ -26,7 +26,7 @@ def affinity_loss(
         segments: segments of the cells, or (M, n) bool with one mask per segment.
         scale: factor of the inner products.
         background: "ignore" leaves pairs out if neither cell belongs to a segment, "negative" counts them as Y = 0.
-        rows: rows of A that are computed together on a large grid.
+        rows: side of the tiles of A that are computed together on a large grid.
 
     Returns:
         0-dim in [0, 1), float32 or wider; 0 if no cell belongs to a segment.

@@ -2,5 +2,6 @@
 
 from . import backbone
 from .meta_arch.depthbox import DepthBox
+from .meta_arch.p2seg import P2Seg
 
-__all__ = ["DepthBox", "backbone"]
+__all__ = ["DepthBox", "P2Seg", "backbone"]

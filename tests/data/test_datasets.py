@@ -55,7 +55,13 @@ def test_from_config_expands_variables_and_is_idempotent(name, root, monkeypatch
     assert len(DatasetCatalog.get(name)) == 2
 
 
-@pytest.mark.parametrize("entry", [["only", "two"], "text", ["a", "b", "c", "d", "e"], ["a", "b", "c", None]])
+def test_from_config_takes_a_folder_of_class_maps(name, root):
+    register_from_config(config([name, str(root / "truth.json"), str(root / "images"), "", str(root / "maps")]))
+    assert MetadataCatalog.get(name).class_map_root == str(root / "maps")
+    assert MetadataCatalog.get(name).depth_root == ""
+
+
+@pytest.mark.parametrize("entry", [["only", "two"], "text", ["a", "b", "c", "d", "e", "f"], ["a", "b", "c", None]])
 def test_from_config_refuses_other_entries(entry):
     with pytest.raises(ValueError, match="COCO_STYLE"):
         register_from_config(config(entry))

@@ -44,7 +44,7 @@ def change_and_load(name, root, *changes):
 
 
 LEFT_OUT = {
-    "no box": (without("bbox", "annotations"), [], "3 annotations without bbox and outline"),
+    "no box": (without("bbox", "annotations"), [], "3 annotations without box, outline or point"),
     "no category": (without("category_id", "annotations"), [], "3 annotations of categories that are not listed"),
     "unknown category": (put("annotations", "category_id", 55), [11], "1 annotations of categories"),
     "unknown image": (put("annotations", "image_id", 55), [11], "1 annotations of images that are not listed"),

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...io.annotations.canonical import canonicalize
+from ...io.annotations.detect import read_annotation_file
 from ...io.annotations.records import Note
 from ...io.images import IMAGE_SUFFIXES, image_size, list_images, read_image
 from ...io.pages import count_pages
 from ...io.untrusted.arrays import read_png_header
-from ..datasets import read_annotation_file
 from .model import PseudoDepthError
 
 Size = tuple[int, int]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .coco import read_coco
@@ -89,6 +89,26 @@ def read_raw(
         if folder is not None and not is_folder(folder):
             raise AnnotationError(f"the folder {folder} does not exist; correct --images")
         return _read(found, folder, canonical_split(split), progress)
+
+
+def read_annotation_file(json_file: str, image_root: str | None = None, split: str = "train") -> RawAnnotations:
+    """Read annotations of any format.
+
+    Args:
+        json_file: annotation file or folder.
+        image_root: image folder; None = as the format defines it.
+        split: split of a divided dataset.
+
+    Raises:
+        AnnotationError: the annotations cannot be read.
+    """
+    if json_file.lower().endswith(".json"):
+        with suppress(AnnotationError):  # COCO is by far the most frequent format; it is parsed only once
+            return read_coco(json_file, image_root)
+    raw = read_raw(json_file, image_root, split)
+    if raw is None:
+        raise AnnotationError(f"{json_file} has no split {split}: name one annotation file")
+    return raw
 
 
 def _read(found: LocatedAnnotations, images: Path | None, split: str, progress: bool) -> RawAnnotations | None:

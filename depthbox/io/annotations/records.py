@@ -133,10 +133,15 @@ class AnnotationSet:
 
     In ``content`` every id is a unique integer from 1 on. Each image has ``id``, ``file_name`` (relative to
     ``image_root``, with "/" and as the file is spelled on disk), ``height`` and ``width``. Each annotation has ``id``,
-    ``image_id``, ``category_id``, ``bbox`` (x, y, width, height in pixels: finite, of positive area), ``area`` and
-    ``iscrowd`` (0 or 1); ``segmentation`` is there only where it is a valid outline of the image's size. Each category
-    has ``id`` and a unique ``name``. Further keys of the user are kept. Nested values are shared with ``original``:
-    treat all of it as read-only.
+    ``image_id``, ``category_id``, ``area`` and ``iscrowd`` (0 or 1), and a box or a point on the object:
+
+    - ``bbox``: x, y, width, height in pixels, finite and of positive area;
+    - ``segmentation``: a valid outline of the image's size, only beside a box;
+    - ``point_coords`` and ``point_labels``: P points [x, y] in continuous pixels inside the image, and P labels, 1 = on
+      the object and 0 = not on it. Without a box one of them is 1, and ``area`` is 0.
+
+    ``background_points`` of an image are points [x, y] on no object. Each category has ``id`` and a unique ``name``.
+    Further keys of the user are kept. Nested values are shared with ``original``: treat all of it as read-only.
 
     Attributes:
         source, kind, image_root: as in ``RawAnnotations``.

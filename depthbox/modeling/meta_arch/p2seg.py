@@ -15,11 +15,11 @@ from ...ops.affinity import propagate
 from ...ops.precision import without_autocast
 from ..points import PointMasks, point_masks
 from ..points.answers import make_instances
-from ..points.class_map import GridOutputs, present_probabilities, split_outputs
+from ..points.class_map import GridOutputs, compact_probabilities, split_outputs
 from ..points.heads import STRIDE, PointHeads, PointOutputs
 from ..supervision.annotations import Inputs
 from ..supervision.class_maps import ClassMapSupervision
-from ..supervision.point_labels import read_point_labels
+from ..supervision.point_labels import has_regions, read_point_labels
 from ..supervision.points import PointSupervision
 from ..training_stats import training_iteration
 from .depthbox import MASK_FORMATS
@@ -149,7 +149,7 @@ class P2Seg(nn.Module):
             (K + 1, h, w), background first; 0 for classes without a point.
         """
         settings = self.supervision
-        values = present_probabilities(output.class_logits, classes)
+        values = compact_probabilities(output.class_logits, classes)
         compact = values.flatten(1)
         for _ in range(settings.stages if settings.i2s else 0):
             compact = propagate(
@@ -222,10 +222,9 @@ class P2Seg(nn.Module):
             )
         size: tuple[int, int] = (x.get("height", output.size[0]), x.get("width", output.size[1]))
         points = x.get("original_points", scale_points(given.gt_points, output.size, size))
-        regions = scale_points(given.gt_regions, output.size, size) if given.has("gt_regions") else None
+        regions = scale_points(given.gt_regions, output.size, size) if has_regions(given) else None
         masks = self._mask(output, points, given.gt_classes, size, regions)
-        kinds = given.gt_kinds if given.has("gt_kinds") else torch.zeros_like(given.gt_classes)
-        boxes = None if regions is None else torch.where((kinds > 0)[:, None], regions, torch.nan)
+        boxes = None if regions is None else torch.where((given.gt_kinds > 0)[:, None], regions, torch.nan)
         return {
             "instances": make_instances(
                 masks, points, given.gt_classes, boxes, rle=self.mask_format == "rle", side=self.fallback_side

@@ -91,7 +91,7 @@ def upsample_grid(maps: Tensor, size: tuple[int, int]) -> Tensor:
     return full[:, : size[0], : size[1]]
 
 
-def present_probabilities(class_logits: Tensor, classes: Tensor) -> Tensor:
+def compact_probabilities(class_logits: Tensor, classes: Tensor) -> Tensor:
     """Compute the probabilities of the background and of the classes that have a point (P2Seg; I2S).
 
     Args:
@@ -106,7 +106,7 @@ def present_probabilities(class_logits: Tensor, classes: Tensor) -> Tensor:
 
 
 def compact_labels(class_map: Tensor, classes: Tensor) -> Tensor:
-    """Renumber a class map in the order of the channels of ``present_probabilities``.
+    """Renumber a class map in the order of the channels of ``compact_probabilities``.
 
     Args:
         class_map: (H, W) int64.
@@ -130,7 +130,7 @@ def clean_class_map(probabilities: Tensor, label: PointLabels, certain: float, s
     Components without a point of their class are unknown, not background.
 
     Args:
-        probabilities: (k + 1, H, W) of the background and the classes of the points, see ``present_probabilities``.
+        probabilities: (k + 1, H, W) of the background and the classes of the points, see ``compact_probabilities``.
         label: points of the image.
         certain: smallest probability of a known pixel, exclusive.
         seed_radius: radius of the discs around the points, pixels.

@@ -13,7 +13,7 @@ from torch import Tensor
 from ...losses.class_pairwise import class_pairwise_sums
 from ...losses.hard_pixels import UNKNOWN, pixel_cross_entropy
 from ...ops.precision import full_precision, without_autocast
-from ..points.class_map import PointLabels, compact_labels, present_probabilities, upsample_grid
+from ..points.class_map import PointLabels, compact_labels, compact_probabilities, upsample_grid
 from ..points.heads import STRIDE, PointOutputs
 from .annotations import Inputs
 from .base import global_mean
@@ -108,7 +108,7 @@ class ClassMapSupervision:
         """
         with without_autocast(outputs.class_logits.device):
             maps = [
-                present_probabilities(full_precision(logits[(slice(None), *_grid(label))]), label.classes)
+                compact_probabilities(full_precision(logits[(slice(None), *_grid(label))]), label.classes)
                 for logits, label in zip(outputs.class_logits, labels, strict=True)
             ]
             losses = {SEEDS: self.seed_weight * self._seed_loss(maps, labels)}

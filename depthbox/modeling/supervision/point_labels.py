@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from detectron2.structures import Instances
 from torch import Tensor
 
 from ..points.class_map import PointLabels
@@ -24,6 +25,11 @@ def read_point_labels(inputs: Inputs, device: torch.device) -> list[PointLabels]
     return [_read(x, device) for x in inputs]
 
 
+def has_regions(instances: Instances) -> bool:
+    """Return whether an object has a box or mask, so that the regions of the objects differ from the image."""
+    return instances.has("gt_kinds") and instances.has("gt_regions") and bool((instances.gt_kinds > 0).any())
+
+
 def _read(x: dict[str, Any], device: torch.device) -> PointLabels:
     instances = x.get("instances")
     if "class_map" not in x or instances is None or not instances.has("gt_points"):
@@ -41,7 +47,7 @@ def _read(x: dict[str, Any], device: torch.device) -> PointLabels:
         class_map=upload(x["class_map"]).long(),
         points=upload(instances.gt_points),
         classes=upload(instances.gt_classes),
-        regions=upload(instances.gt_regions) if instances.has("gt_regions") else None,
+        regions=upload(instances.gt_regions) if has_regions(instances) else None,
         mask_owner=None if owner is None else upload(owner).long(),
         seeds=None if seeds is None else upload(seeds).long(),
     )

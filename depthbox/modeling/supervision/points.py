@@ -22,7 +22,7 @@ from ..points.class_map import (
     PointLabels,
     clean_class_map,
     compact_labels,
-    present_probabilities,
+    compact_probabilities,
     split_outputs,
     upsample_grid,
 )
@@ -178,7 +178,7 @@ class PointSupervision:
             return PointLosses(*total.unbind(), self._center(images, labels), counts[1] / counts[0])
 
     def _stages(self, image: GridOutputs, label: PointLabels) -> list[_ImageTerms]:
-        probabilities = present_probabilities(image.class_logits, label.classes)
+        probabilities = compact_probabilities(image.class_logits, label.classes)
         offsets = upsample_grid(image.offsets, image.size)
         stages = []
         for stage in range(self.stages):

@@ -1,8 +1,8 @@
 """Affinity of all pairs of cells of a grid, and the segments that it is compared with (P2Seg; I2S)."""
 
-from .plain import affinity_matrix
+from .plain import AffinityResult, affinity_matrix
 from .segments import CellSegments, segments_at_stride, segments_from_masks
-from .step import AffinityResult, propagate, propagate_and_compare
+from .step import propagate, propagate_and_compare
 
 __all__ = [
     "AffinityResult",

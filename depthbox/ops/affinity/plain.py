@@ -1,11 +1,53 @@
-"""Affinity of all pairs of cells by their definition, with matrices of n x n numbers: for small grids."""
+"""Affinity of all pairs of cells by its definition, with matrices of n x n numbers: for small grids."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from .groups import relate
 from .segments import CellSegments
+
+
+@dataclass(frozen=True)
+class AffinityResult:
+    """Propagated values and pair means of one image.
+
+    Attributes:
+        propagated: (C, n), differentiable; (0, n) if there are no values.
+        pair_means: (L, 2), differentiable: for each set of segments sum_{Y=1} (1 - A) / (#{Y=1} + 1) and
+            sum_{Y=0} A / (#{Y=0} + 1), both in [0, 1).
+    """
+
+    propagated: Tensor
+    pair_means: Tensor
+
+
+def run_plain(
+    features: Tensor,
+    values: Tensor,
+    segment_sets: Sequence[CellSegments],
+    *,
+    scale: float,
+    power: float,
+    background: str,
+) -> AffinityResult:
+    """Propagate values and compute pair means by their definitions.
+
+    Args:
+        features: (D, n) float32 or float64.
+        values: (C, n) of the same dtype.
+        segment_sets: L sets of segments of the n cells.
+        scale, power, background: as in ``propagate_and_compare``.
+    """
+    affinity = affinity_matrix(features, scale)
+    means = [dense_pair_means(affinity, segments, background) for segments in segment_sets]
+    return AffinityResult(
+        propagate_densely(affinity, values, power), torch.stack(means) if means else features.new_zeros((0, 2))
+    )
 
 
 def affinity_matrix(features: Tensor, scale: float = 1.0) -> Tensor:
@@ -36,32 +78,19 @@ def propagate_densely(affinity: Tensor, values: Tensor, power: float = 1.0) -> T
     return (values @ weights.t()) / weights.sum(1)
 
 
-def same_segment(segments: CellSegments, background: str = "ignore") -> tuple[Tensor, Tensor]:
-    """Compare the segments of all pairs of cells.
-
-    Returns:
-        positive (n, n) bool, True if a segment contains both cells; negative (n, n) bool, True if none does and the
-        pair counts: with ``background`` "ignore", one of the cells belongs to a segment.
-    """
-    positive = torch.zeros((len(segments), len(segments)), dtype=torch.bool, device=segments.members.device)
-    for here in segments.members.unbind(1):
-        for there in segments.members.unbind(1):
-            positive |= (here[:, None] == there[None]) & (here > 0)[:, None]
-    negative = ~positive
-    if background == "ignore":
-        owned = segments.owned
-        negative &= owned[:, None] | owned[None]
-    return positive, negative
-
-
 def dense_pair_means(affinity: Tensor, segments: CellSegments, background: str = "ignore") -> Tensor:
     """Compute sum_{Y=1} (1 - A) / (#{Y=1} + 1) and sum_{Y=0} A / (#{Y=0} + 1); zeros if no cell has a segment.
+
+    Args:
+        affinity: (n, n) float in (0, 1).
+        segments: segments of the n cells.
+        background: as in ``propagate_and_compare``.
 
     Returns:
         (2,) of the dtype of the affinity.
     """
-    if not bool(segments.owned.any()):
+    if not segments.any_owned():
         return affinity.sum() * affinity.new_zeros(2)
-    positive, negative = same_segment(segments, background)
-    shortfall = ((1 - affinity) * positive).sum() / (positive.sum() + 1)
-    return torch.stack((shortfall, (affinity * negative).sum() / (negative.sum() + 1)))
+    pairs = relate(segments.members, segments.members, background)
+    shortfall = ((1 - affinity) * pairs.positive).sum() / (pairs.positive.sum() + 1)
+    return torch.stack((shortfall, (affinity * pairs.negative).sum() / (pairs.negative.sum() + 1)))

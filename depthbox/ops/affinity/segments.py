@@ -39,6 +39,10 @@ class CellSegments:
         """Return (n,) int64: the segment of a cell, 0 for none, -1 for several."""
         return torch.where(self.shared, -1, self.members[:, 0])
 
+    def any_owned(self) -> bool:
+        """Return True if a cell belongs to a segment."""
+        return bool(self.owned.any())
+
     def __len__(self) -> int:
         return len(self.members)
 

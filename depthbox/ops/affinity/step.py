@@ -3,30 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from ..precision import full_precision, without_autocast
-from .plain import affinity_matrix, dense_pair_means, propagate_densely
+from .blocked import make_plan, run_blocked
+from .plain import AffinityResult, run_plain
 from .segments import CellSegments
 
 BACKGROUND_PAIRS = ("ignore", "negative")
-
-
-@dataclass(frozen=True)
-class AffinityResult:
-    """Propagated values and pair means of one image.
-
-    Attributes:
-        propagated: (C, n), differentiable; (0, n) if there are no values.
-        pair_means: (L, 2), differentiable: for each set of segments sum_{Y=1} (1 - A) / (#{Y=1} + 1) and
-            sum_{Y=0} A / (#{Y=0} + 1), both in [0, 1).
-    """
-
-    propagated: Tensor
-    pair_means: Tensor
 
 
 def propagate(features: Tensor, values: Tensor, *, scale: float = 1.0, power: float = 1.0, rows: int = 512) -> Tensor:
@@ -37,7 +22,8 @@ def propagate(features: Tensor, values: Tensor, *, scale: float = 1.0, power: fl
         values: (C, n) float, for example class probabilities.
         scale: factor of the inner products.
         power: Hadamard power beta of the affinity.
-        rows: rows of A that are computed together on a large grid.
+        rows: side of the square tiles of A that are computed together. A grid of at most that many cells is computed
+            by the plain formula.
 
     Returns:
         (C, n), float32 or wider, also under autocast. Columns of sum 1 keep their sum.
@@ -66,7 +52,9 @@ def propagate_and_compare(
 ) -> AffinityResult:
     """Propagate values and compare the affinity with sets of segments in one pass over the pairs of cells.
 
-    A pair is positive (Y = 1) if a segment contains both cells, otherwise negative (Y = 0).
+    A pair is positive (Y = 1) if a segment contains both cells, otherwise negative (Y = 0). On grids of more than
+    ``rows`` cells, the time grows with n^2 and the memory with n. The gradients are exact and cannot be differentiated
+    again.
 
     Args:
         features: (D, n) float, features of the affinity A = sigmoid(scale F^T F).
@@ -81,18 +69,23 @@ def propagate_and_compare(
     Raises:
         ValueError: the shapes do not match, or an option is not supported.
     """
-    _check(features, values, segment_sets, power, background)
+    _check(features, values, segment_sets, power, background, rows)
     with without_autocast(features.device):
         features = full_precision(features)
         values = features.new_zeros((0, features.shape[1])) if values is None else values.to(features.dtype)
-        affinity = affinity_matrix(features, scale)
-        means = [dense_pair_means(affinity, segments, background) for segments in segment_sets]
-        pair_means = torch.stack(means) if means else features.new_zeros((0, 2))
-        return AffinityResult(propagate_densely(affinity, values, power), pair_means)
+        if features.shape[1] > rows:
+            plan = make_plan(segment_sets, features, scale=scale, power=power, background=background, rows=rows)
+            return run_blocked(features, values, plan)
+        return run_plain(features, values, segment_sets, scale=scale, power=power, background=background)
 
 
 def _check(
-    features: Tensor, values: Tensor | None, segment_sets: Sequence[CellSegments], power: float, background: str
+    features: Tensor,
+    values: Tensor | None,
+    segment_sets: Sequence[CellSegments],
+    power: float,
+    background: str,
+    rows: int,
 ) -> None:
     if features.dim() != 2:
         raise ValueError(f"features must have the shape (D, n), got {tuple(features.shape)}")
@@ -102,6 +95,8 @@ def _check(
     for segments in segment_sets:
         if len(segments) != cells:
             raise ValueError(f"segments of {len(segments)} cells do not match features of {cells} cells")
+    if rows < 1:
+        raise ValueError(f"the number of rows of a tile must be at least 1, got {rows}")
     if power <= 0:
         raise ValueError(f"the power of the affinity must be positive, got {power}")
     if background not in BACKGROUND_PAIRS:

@@ -57,6 +57,21 @@ class IdLookup:
         return type(value) in _ID_TYPES and value in self.exact
 
 
+class RepeatedEntries:
+    """Search for entries that have the id of an earlier one."""
+
+    def __init__(self) -> None:
+        self._first: dict[Id, dict[str, Any]] = {}
+
+    def find(self, entry: dict[str, Any]) -> str:
+        """Return the rule of the note about an entry: it repeats an earlier one or its id; "" if it does neither."""
+        identity = entry.get("id")
+        first = self._first.setdefault(identity, entry) if is_id(identity) else entry
+        if first is entry:
+            return ""
+        return "annotation_twice" if first == entry else "annotation_id_twice"
+
+
 def is_id(value: Any) -> TypeGuard[Id]:
     """Return whether a value can be an id: a finite number or a text."""
     return type(value) in _ID_TYPES and (type(value) is not float or math.isfinite(value))

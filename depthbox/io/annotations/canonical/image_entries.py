@@ -10,8 +10,10 @@ from ..notes import NoteCounter, shorten
 from ..records import AnnotationError, NoteCase, RawAnnotations
 from .ids import Id, IdLookup, is_id, order_of_ids, to_number
 from .names import ResolvedName, resolve_names
+from .points import read_background_points
 
 Size = tuple[int, int]
+_BACKGROUND = "background_points"
 MAX_SIDE = 1_000_000
 
 
@@ -48,6 +50,7 @@ class _ListedImage:
     size: Size | None = None
     sizes: set[Size] = field(default_factory=set)
     has_other_size: bool = False
+    background: list[Any] = field(default_factory=list)
 
 
 class ImageReader:
@@ -109,10 +112,12 @@ class ImageReader:
             image = by_file.get(key)
             if image is None:
                 size = _read_size(entry)
-                by_file[key] = _ListedImage(entry, name, [identity], size, {size} if size else set())
+                image = by_file[key] = _ListedImage(entry, name, [identity], size, {size} if size else set())
                 self._note_name(entry, name)
             else:
                 self._merge(image, entry)
+            if _BACKGROUND in entry:
+                image.background.append(entry[_BACKGROUND])
         return list(by_file.values())
 
     def _ambiguous(self, identity: Id, first: dict[str, Any], second: dict[str, Any]) -> AnnotationError:
@@ -194,9 +199,10 @@ class ImageReader:
         entries = []
         for number, image in enumerate(images, 1):
             height, width = image.size or (0, 0)
-            entries.append(
-                {**image.entry, "id": number, "file_name": image.name.file, "height": height, "width": width}
-            )
+            entry = {**image.entry, "id": number, "file_name": image.name.file, "height": height, "width": width}
+            if image.background:
+                self._set_background(entry, image.background)
+            entries.append(entry)
         numbers = {identity: number for number, image in enumerate(images, 1) for identity in image.ids}
         return ImageTable(
             entries,
@@ -207,6 +213,15 @@ class ImageReader:
             frozenset(number for number, image in enumerate(images, 1) if len(image.ids) > 1),
             frozenset(self._left_out),
         )
+
+    def _set_background(self, entry: dict[str, Any], given: list[Any]) -> None:
+        """Set the background points of an image; those that cannot be used are left out."""
+        points = read_background_points(given, entry["height"], entry["width"])
+        for rule, count in points.rules.items():
+            self._notes.add(rule, NoteCase(f"{_BACKGROUND} {shorten(given)}", entry["file_name"]), count)
+        entry.pop(_BACKGROUND, None)
+        if points.coords:
+            entry[_BACKGROUND] = points.coords
 
 
 def _read_size(entry: dict[str, Any]) -> Size | None:

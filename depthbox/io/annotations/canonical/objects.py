@@ -1,4 +1,4 @@
-"""The list of annotations in canonical form: objects with a sound box in a listed image and category."""
+"""The list of annotations in canonical form: objects with a sound box or point in a listed image and category."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from typing import Any
 from ..notes import NoteCounter, shorten
 from ..records import NoteCase
 from .attributes import compute_area, convert_area, is_sound_area, read_crowd
-from .boxes import box_fault, convert_box, is_outside, is_sound_box, passes_border
+from .boxes import BoxReader, boxes_are_points, finite_box, is_sound_box, is_within, with_box_center
 from .categories import CategoryTable
-from .ids import Id, IdLookup, has_repeats, is_id
+from .ids import Id, IdLookup, RepeatedEntries, has_repeats, is_id
 from .image_entries import ImageTable
-from .outlines import Outline, box_of_outline, is_empty, is_polygon, read_outline
+from .outlines import Outline, describe_outline, is_polygon, read_outline
+from .points import NO_POINTS, PointReading, describe_points, read_points
 from .rle import measure_runs
 
 Entry = dict[str, Any]
 _BLOCK = 64  # RLEs measured together
+_UNIT_SIDE = 2  # of the largest image whose points may all lie within 0..1
 
 
 @dataclass(frozen=True)
@@ -49,19 +51,25 @@ class ObjectReader:
         self._sizes = [(0, 0)] + [(image["height"], image["width"]) for image in images.entries]
         self._table = ObjectTable()
         self._unmeasured: list[tuple[Entry, Entry]] = []
-        self._first_with_id: dict[Id, Entry] = {}
+        self._boxes = BoxReader(self._note)
+        self._in_unit: list[Entry] = []
+        self._all_in_unit = True
         self._in_merged: dict[tuple[Any, ...], Id] = {}
 
     def read(self, entries: list[Any]) -> ObjectTable:
         """Read the list; entries that cannot be used are left out and counted."""
-        repeats = has_repeats(entry.get("id") for entry in entries if type(entry) is dict)
+        repeated = has_repeats(entry.get("id") for entry in entries if type(entry) is dict)
+        repeats = RepeatedEntries() if repeated else None
+        tiny = boxes_are_points(entries)
         for position, entry in enumerate(entries):
             if type(entry) is not dict:
                 self._notes.add("annotation_malformed", f"annotations[{position}] is {shorten(entry)}")
-            elif not (repeats and self._is_repeated(entry)):
-                self._add(position, entry)
+            elif not (repeats and self._is_repeated(entry, repeats)):
+                self._add(position, self._with_point(entry) if tiny else entry)
         self._measure_rles()
         self._note_crowds()
+        for entry in self._in_unit:
+            self._note("points_normalized", entry, describe_points(entry))
         return self._table
 
     def _add(self, position: int, entry: Entry) -> None:
@@ -80,26 +88,36 @@ class ObjectReader:
         if category is None:
             self._note("category_unknown", entry, lambda: f"category_id {shorten(identity)}")
             return
-        height, width = self._sizes[number]
+        size = self._sizes[number]
+        points = NO_POINTS
+        if "point_coords" in entry or "keypoints" in entry or "point_labels" in entry:
+            points = self._read_points(entry, size)
         box = entry.get("bbox")
-        if not is_sound_box(box):
-            box = self._repair_box(entry, height, width)
-            if box is None:
+        if not (is_sound_box(box) and is_within(box, size[0], size[1])):
+            box = self._boxes.read(entry, size[0], size[1], points)
+            if box is None and not points.has_positive:
                 return
-        if not self._is_inside(box, entry, height, width) or self._is_in_merged(entry, number, category, box):
-            return
-        self._append(position, entry, {"image_id": number, "category_id": category, "bbox": box}, (height, width))
+        if not self._is_in_merged(entry, number, category, box or points.coords[0]):
+            new = entry.copy()
+            new.update(image_id=number, category_id=category, id=len(self._table.entries) + 1)
+            self._append(position, entry, new, box, points)
 
-    def _append(self, position: int, entry: Entry, values: Entry, size: tuple[int, int]) -> None:
+    def _append(self, position: int, entry: Entry, new: Entry, box: list[float] | None, points: PointReading) -> None:
         table = self._table
-        new = entry.copy()
-        new.update(values)
-        new["id"] = len(table.entries) + 1
-        outline = entry.get("segmentation")
-        if not _are_polygons(outline, size):
-            self._set_outline(new, entry, read_outline(outline, *size))
-        if not is_sound_area(entry.get("area")):
-            self._set_area(new, entry)
+        if box is None:
+            new["area"] = 0
+            new.pop("bbox", None)
+            new.pop("segmentation", None)
+        else:
+            new["bbox"] = box
+            size = self._sizes[new["image_id"]]
+            outline = entry.get("segmentation")
+            if not _are_polygons(outline, size):
+                self._set_outline(new, entry, read_outline(outline, *size))
+            if not is_sound_area(entry.get("area")):
+                self._set_area(new, entry)
+        if points is not NO_POINTS:
+            _set_points(new, points)
         self._set_crowd(new, entry)
         table.entries.append(new)
         identity = entry.get("id")
@@ -115,57 +133,35 @@ class ObjectReader:
             self._note("id_type_differs", entry, lambda: f"{key} {shorten(identity)}")
         return number
 
-    def _repair_box(self, entry: Entry, height: int, width: int) -> list[float] | None:
-        box = entry.get("bbox")
-        if box is None or (isinstance(box, list | str) and not box):
-            return self._box_from_outline(entry, height, width)
-        numbers = convert_box(box)
-        if is_sound_box(numbers):
-            if any(isinstance(value, str) for value in box):
-                self._note("box_number_text", entry, lambda: f"bbox {shorten(box)}")
-            return numbers
-        self._note(box_fault(numbers), entry, lambda: f"bbox {shorten(box)}")
-        return None
+    def _read_points(self, entry: Entry, size: tuple[int, int]) -> PointReading:
+        points = read_points(entry, *size)
+        for rule, count in points.rules.items():
+            self._note(rule, entry, lambda: f"{describe_points(entry)} in {size[1]} x {size[0]}", count)
+        if points.in_unit is False:
+            self._all_in_unit = False
+            self._in_unit.clear()
+        elif points.in_unit and self._all_in_unit and max(size) > _UNIT_SIDE:
+            self._in_unit.append(entry)
+        return points
 
-    def _box_from_outline(self, entry: Entry, height: int, width: int) -> list[float] | None:
-        outline = read_outline(entry.get("segmentation"), height, width)
-        sound = outline.value is not None
-        if outline.unchecked:
-            sound = bool(measure_runs([outline.value["counts"]], [height * width]).sound[0])
-        box = box_of_outline(outline.value) if sound else None
-        if not is_sound_box(box):
-            empty = is_empty(entry.get("segmentation"))
-            self._note("box_missing", entry, "no bbox and " + ("no outline" if empty else "a bad outline"))
-            return None
-        self._note("box_from_outline", entry)
-        return box
+    def _is_repeated(self, entry: Entry, repeats: RepeatedEntries) -> bool:
+        rule = repeats.find(entry)
+        if rule:
+            self._note(rule, entry)
+        return rule == "annotation_twice"
 
-    def _is_inside(self, box: list[float], entry: Entry, height: int, width: int) -> bool:
-        if is_outside(box, height, width):
-            self._note("box_outside", entry, lambda: f"bbox {shorten(box)} in {width} x {height}")
-            return False
-        if passes_border(box, height, width):
-            self._note("box_beyond_border", entry, lambda: f"bbox {shorten(box)} in {width} x {height}")
-        return True
+    def _with_point(self, entry: Entry) -> Entry:
+        changed = with_box_center(entry)
+        if changed is not entry:
+            self._note("box_is_point", entry, lambda: f"bbox {shorten(entry['bbox'])}")
+        return changed
 
-    def _is_repeated(self, entry: Entry) -> bool:
-        """Return whether an annotation repeats another one of its id completely."""
-        identity = entry.get("id")
-        if not is_id(identity):
-            return False
-        first = self._first_with_id.setdefault(identity, entry)
-        if first is entry:
-            return False
-        repeated = first == entry
-        self._note("annotation_twice" if repeated else "annotation_id_twice", entry)
-        return repeated
-
-    def _is_in_merged(self, entry: Entry, image: int, category: int, box: list[float]) -> bool:
+    def _is_in_merged(self, entry: Entry, image: int, category: int, place: list[float]) -> bool:
         """Return whether another entry of the same image file lists the same object."""
         if image not in self._images.merged:
             return False
         listed_under = entry["image_id"]
-        first = self._in_merged.setdefault((image, category, *box), listed_under)
+        first = self._in_merged.setdefault((image, category, *place), listed_under)
         if first == listed_under:
             return False
         self._note("annotation_twice", entry, lambda: f"its image is also listed with the id {shorten(first)}")
@@ -173,7 +169,7 @@ class ObjectReader:
 
     def _set_outline(self, new: Entry, entry: Entry, outline: Outline) -> None:
         for rule in outline.rules:
-            self._note(rule, entry, lambda: _describe_outline(entry))
+            self._note(rule, entry, lambda: describe_outline(entry.get("segmentation")))
         if outline.value is None:
             new.pop("segmentation", None)
             return
@@ -214,7 +210,7 @@ class ObjectReader:
         if count and count == len(self._table.entries):
             self._notes.add("all_crowds", count=count)
 
-    def _note(self, rule: str, entry: Entry, detail: Any = "") -> None:
+    def _note(self, rule: str, entry: Entry, detail: Any = "", count: int = 1) -> None:
         def case() -> NoteCase:
             number = self._images.lookup.find(entry.get("image_id"))
             identity = entry.get("id")
@@ -223,26 +219,18 @@ class ObjectReader:
                 self._images.entries[number - 1]["file_name"] if number else "",
                 f"annotation {shorten(identity)}",
                 identity if is_id(identity) else None,
-                _finite_box(entry.get("bbox")),
+                finite_box(entry.get("bbox")),
             )
 
-        self._notes.add(rule, case)
+        self._notes.add(rule, case, count)
 
 
-def _finite_box(value: Any) -> tuple[float, float, float, float] | None:
-    """Return the numbers of a box, sound or not, if it can be drawn."""
-    numbers = convert_box(value)
-    if numbers is None or box_fault(numbers) == "box_not_finite":
-        return None
-    x, y, width, height = map(float, numbers)
-    return x, y, width, height
-
-
-def _describe_outline(entry: Entry) -> str:
-    value = entry.get("segmentation")
-    if isinstance(value, dict):
-        return f"a mask of the size {shorten(value.get('size'))} (height, width)"
-    return f"segmentation {shorten(value)}"
+def _set_points(new: Entry, points: PointReading) -> None:
+    if points.coords:
+        new.update(point_coords=points.coords, point_labels=points.labels)
+    else:
+        new.pop("point_coords", None)
+        new.pop("point_labels", None)
 
 
 def _are_polygons(outline: Any, size: tuple[int, int]) -> bool:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ..notes import shorten
 from .ids import to_number
+from .rle import measure_runs
 
 _NUMBERS = frozenset({int, float})
 # Polygons are drawn edge by edge: coordinates far beyond the image would take all memory.
@@ -99,6 +101,28 @@ def box_of_outline(outline: Any) -> list[float]:
     if isinstance(outline["counts"], list):
         outline = mask_util.frPyObjects(outline, *outline["size"])
     return [float(value) for value in mask_util.toBbox(outline)]
+
+
+def find_outline_box(segmentation: Any, height: int, width: int) -> list[float] | None:
+    """Return [x, y, width, height] of the ``segmentation`` of an annotation; None if it cannot be used.
+
+    Args:
+        segmentation: any value.
+        height, width: of the image.
+    """
+    outline = read_outline(segmentation, height, width)
+    if outline.value is None:
+        return None
+    if outline.unchecked and not measure_runs([outline.value["counts"]], [height * width]).sound[0]:
+        return None
+    return box_of_outline(outline.value)
+
+
+def describe_outline(segmentation: Any) -> str:
+    """Return a ``segmentation`` of any kind in words, for notes."""
+    if isinstance(segmentation, dict):
+        return f"a mask of the size {shorten(segmentation.get('size'))} (height, width)"
+    return f"segmentation {shorten(segmentation)}"
 
 
 def _convert_polygons(value: list[Any]) -> list[Any]:

@@ -13,6 +13,7 @@ from ...files import atomic_open
 from ..records import AnnotationSet, CocoContent, OriginalIds
 
 _CHUNK = 1 << 20
+_FINITE = ("segmentation", "bbox", "point_coords", "point_labels")  # in canonical form
 
 
 def write_coco(content: Mapping[str, Any], path: str | os.PathLike[str]) -> Path:
@@ -96,7 +97,7 @@ def _usable_ids(ids: Mapping[int, Any], least: int) -> dict[int, int]:
 
 
 def _with_id(entry: dict[str, Any], ids: Mapping[int, int]) -> dict[str, Any]:
-    return {**_to_json(entry, skip=("segmentation", "bbox")), "id": ids.get(entry["id"], entry["id"])}
+    return {**_to_json(entry, skip=_FINITE), "id": ids.get(entry["id"], entry["id"])}
 
 
 def _to_json(value: Any, skip: tuple[str, ...] = ()) -> Any:
