@@ -106,6 +106,19 @@ class TeacherLabeler:
         padded = (images.tensor.shape[2], images.tensor.shape[3])
         return list(self._label(batch, boxes, classes, candidates, masks, images.image_sizes, padded))
 
+    def count(self, labeled: Batch) -> Tensor:
+        """Return sums over a labeled batch (4,) float32: reliable masks, matched boxes, their scores, and boxes."""
+        weights = torch.cat([x["instances"].pseudo_weights for x in labeled])
+        scores = torch.cat([x["instances"].pseudo_scores for x in labeled])
+        numbers = ((weights > 0).sum(), (scores > 0).sum(), scores.sum(), scores.new_tensor(len(scores)))
+        return torch.stack([number.float() for number in numbers])
+
+    def summarize(self, counts: list[float]) -> dict[str, float]:
+        """Convert sums of ``count`` to the shares of reliable and matched boxes, and the mean matching score."""
+        reliable, matched, score, boxes = counts
+        shares = {"distill/reliable": reliable / boxes, "distill/matched": matched / boxes} if boxes else {}
+        return {**shares, "distill/score": score / matched} if matched else shares
+
     def _label(
         self,
         batch: Batch,

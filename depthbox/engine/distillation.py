@@ -14,35 +14,36 @@ from torch import Tensor, nn
 
 from ..checkpoint.tensor_checks import load_exactly
 from ..checkpoint.training_state import State, find_teacher, teacher_state
-from ..distillation import TeacherLabeler, ema_update, share_statistics
+from ..distillation import Labeler, build_labeler, ema_update, share_statistics, teacher_start
 from ..modeling.distributed import mean_over_processes
 from .step import Batch, select_amp_dtype
 
 
 class SelfDistillation(HookBase):
-    """Hook that labels the batches with an EMA teacher of the network, from MODEL.DISTILL.START_ITER on.
+    """Hook that labels the batches with an EMA teacher of the network, from the iteration ``teacher_start`` on.
 
-    Checkpoints include the teacher as soon as it exists. Before START_ITER the hook costs nothing.
+    Checkpoints include the teacher as soon as it exists. Before that iteration the hook costs nothing.
     """
 
     def __init__(self, cfg: CfgNode) -> None:
         """
         Args:
-            cfg: MODEL.DISTILL, and the keys of ``TeacherLabeler``.
+            cfg: MODEL.DISTILL, and the keys of the labeler, see ``build_labeler``.
         """
         self._cfg = cfg
-        self._start = cfg.MODEL.DISTILL.START_ITER
+        start = teacher_start(cfg)
+        self._start = cfg.MODEL.DISTILL.START_ITER if start is None else start
         self._momentum = cfg.MODEL.DISTILL.EMA_MOMENTUM
         self._dtype = select_amp_dtype(cfg)
         self._saved: dict[str, Any] | None = None
-        self._labeler: TeacherLabeler | None = None
+        self._labeler: Labeler | None = None
         self._seconds = 0.0
-        # Per micro-batch: reliable masks, matched boxes, sum of their scores, boxes.
+        # Sums of the labeler's statistics, per micro-batch.
         self._counts: list[Tensor] = []
 
     @property
     def teacher(self) -> nn.Module | None:
-        """The EMA teacher, None before START_ITER."""
+        """The EMA teacher, None before it starts."""
         return None if self._labeler is None else self._labeler.teacher
 
     def before_train(self) -> None:
@@ -51,7 +52,7 @@ class SelfDistillation(HookBase):
             self._build_teacher()
 
     def before_step(self) -> None:
-        """Start the teacher at START_ITER."""
+        """Start the teacher at its first iteration."""
         if self.trainer.iter < self._start:
             return
         if self._labeler is None:
@@ -64,20 +65,17 @@ class SelfDistillation(HookBase):
             return
         ema_update(self._labeler.teacher, self.trainer.network, self._momentum)
         share_statistics(self._labeler.teacher)
-        if not self._counts:  # before START_ITER, with a teacher of an earlier one
+        if not self._counts:  # before its start, with a teacher of an earlier one
             return
         self.trainer.storage.put_scalar("teacher_time", self._seconds)
         self._seconds = 0.0
-        reliable, matched, score, boxes = mean_over_processes(torch.stack(self._counts).sum(0)).tolist()
+        counts = mean_over_processes(torch.stack(self._counts).sum(0)).tolist()
         self._counts.clear()
-        if boxes:
-            self.trainer.storage.put_scalar("distill/reliable", reliable / boxes)
-            self.trainer.storage.put_scalar("distill/matched", matched / boxes)
-        if matched:
-            self.trainer.storage.put_scalar("distill/score", score / matched)
+        for name, value in self._labeler.summarize(counts).items():
+            self.trainer.storage.put_scalar(name, value)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state of the teacher, empty before START_ITER."""
+        """Return the state of the teacher, empty before it starts."""
         return {} if self.teacher is None else {"teacher": self.teacher.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -95,15 +93,15 @@ class SelfDistillation(HookBase):
             log.info("Resumed the EMA teacher from the checkpoint")
         elif trainer.iter > self._start:
             log.warning(
-                "The checkpoint holds no teacher although MODEL.DISTILL.START_ITER = %d has passed: the teacher starts "
-                "at iteration %d, as a copy of the student",
+                "The checkpoint holds no teacher although its first iteration %d has passed: the teacher starts at "
+                "iteration %d, as a copy of the student",
                 self._start,
                 trainer.iter,
             )
         else:
             log.info("Iteration %d: the EMA teacher starts to label the batches", trainer.iter)
         share_statistics(teacher)
-        self._labeler = TeacherLabeler(self._cfg, teacher)
+        self._labeler = build_labeler(self._cfg, teacher)
 
     def _label(self, batch: Batch) -> Batch:
         assert self._labeler is not None
@@ -111,10 +109,7 @@ class SelfDistillation(HookBase):
         device_type = torch.device(self._cfg.MODEL.DEVICE).type
         with torch.autocast(device_type, dtype=self._dtype, enabled=self._dtype is not None):
             labeled = self._labeler(batch)
-        weights = torch.cat([x["instances"].pseudo_weights for x in labeled])
-        scores = torch.cat([x["instances"].pseudo_scores for x in labeled])
-        numbers = ((weights > 0).sum(), (scores > 0).sum(), scores.sum(), scores.new_tensor(len(scores)))
-        self._counts.append(torch.stack([number.float() for number in numbers]))
+        self._counts.append(self._labeler.count(labeled))
         self._seconds += time.perf_counter() - start
         return labeled
 

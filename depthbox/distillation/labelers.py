@@ -1,0 +1,61 @@
+"""Choice of the labeler that turns a batch into the same batch with a teacher's labels, by meta-architecture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from detectron2.config import CfgNode
+from torch import Tensor, nn
+
+from .class_maps import ClassMapLabeler
+from .pseudo_labels import Batch, TeacherLabeler
+
+
+class Labeler(Protocol):
+    """A function from a batch to the same batch with labels of a teacher.
+
+    Attributes:
+        teacher: network in evaluation mode, whose weights the caller updates.
+    """
+
+    teacher: Any
+
+    def __call__(self, batch: Batch) -> Batch:
+        """Return the batch with labels; the argument is not changed."""
+
+    def count(self, labeled: Batch) -> Tensor:
+        """Return sums over a labeled batch, (S,) float32, to be added over micro-batches and averaged over processes."""
+
+    def summarize(self, counts: list[float]) -> dict[str, float]:
+        """Convert the S sums of ``count`` to statistics by their names in the event storage."""
+
+
+LABELERS: dict[str, Callable[[CfgNode, Any], Labeler]] = {"DepthBox": TeacherLabeler, "P2Seg": ClassMapLabeler}
+
+
+def build_labeler(cfg: CfgNode, teacher: nn.Module) -> Labeler:
+    """Build the labeler of MODEL.META_ARCHITECTURE.
+
+    Raises:
+        ValueError: the meta-architecture has no labeler.
+    """
+    name = cfg.MODEL.META_ARCHITECTURE
+    if name not in LABELERS:
+        raise ValueError(
+            f"MODEL.META_ARCHITECTURE is {name}, which has no teacher: set MODEL.DISTILL.ENABLED False, or name one of "
+            f"{', '.join(LABELERS)}"
+        )
+    return LABELERS[name](cfg, teacher)
+
+
+def teacher_start(cfg: CfgNode) -> int | None:
+    """Return the iteration at which the EMA teacher starts; None without teacher.
+
+    P2Seg has a teacher if its class map is learned (MODEL.P2SEG.SEMANTIC.SOURCE points), other networks if
+    MODEL.DISTILL.ENABLED is True.
+    """
+    if cfg.MODEL.META_ARCHITECTURE == "P2Seg":
+        node = cfg.MODEL.P2SEG.SEMANTIC
+        return node.WARMUP_ITERS if node.SOURCE == "points" else None
+    return cfg.MODEL.DISTILL.START_ITER if cfg.MODEL.DISTILL.ENABLED else None
