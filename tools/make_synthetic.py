@@ -7,6 +7,7 @@ import argparse
 import sys
 
 from depthbox.cli.main import add_debug, run_tool
+from depthbox.data.derived_points.sampling import POINT_KINDS
 from depthbox.data.synthetic.write import write_dataset
 
 
@@ -22,6 +23,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--width", type=int, default=320, help="image width in pixels")
     add("--workers", type=int, default=2, help="number of processes")
     add("--depth-format", choices=["png", "npy"], default="png", help="file format of the depth")
+    add("--points", choices=POINT_KINDS, help="add a point of this kind to each object (default: none)")
     add_debug(parser)
     return parser
 
@@ -48,6 +50,7 @@ def main(argv: list[str] | None = None) -> None:
             args.workers,
             args.depth_format,
             progress=True,
+            points=args.points,
         )
         print(path)
 

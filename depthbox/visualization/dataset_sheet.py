@@ -14,6 +14,7 @@ from detectron2.data import transforms as T
 from detectron2.structures import BoxMode, Instances
 from fvcore.transforms.transform import NoOpTransform
 from numpy.typing import NDArray
+from PIL import Image, ImageDraw
 from torch.nn import functional as F
 
 from ..data.annotations import transform_mask
@@ -30,10 +31,14 @@ from .draw import (
     resize_image,
     resize_objects,
 )
+from .point_marks import DrawnPoint, choose_radius, draw_points
 from .sheet import Tile, tile_width
 
 Record = Mapping[str, Any]
 Predict = Callable[[Record], Instances]
+_MOST_TEXTS = 30  # objects of an image up to which the classes of points are written
+_WHITE = (255, 255, 255)
+_NO_BOX = [np.nan] * 4
 _MATCH = 0.5  # IoU from which a prediction gets the color of a ground-truth object
 
 
@@ -107,8 +112,7 @@ class DatasetSheet:
         shown = (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
         small = resize_image(image, shown)
         truth = self._collect_ground_truth(record, size)
-        caption = f"{record['image_id']}: ground truth, {len(truth.boxes)} objects"
-        tiles = [Tile(draw_objects(small, resize_objects(truth, size, shown), fill=0.0), caption)]
+        tiles = [self._draw_ground_truth(record, resize_objects(truth, size, shown), small, scale)]
         if self._predict is not None:
             found = self._collect_predictions(self._predict(record), truth)
             caption = f"predictions, {len(found.boxes)} with score >= {self._threshold:g}"
@@ -120,6 +124,31 @@ class DatasetSheet:
             tiles.append(Tile(colorize(depth), "pseudo depth, bright = near"))
         return tiles
 
+    def _draw_ground_truth(self, record: Record, truth: DrawnObjects, small: RGBImage, scale: float) -> Tile:
+        caption = f"{record['image_id']}: ground truth, {len(truth.boxes)} objects"
+        image = draw_objects(small, truth, fill=0.0)
+        points = self._collect_points(record, truth, scale)
+        if points:
+            alone = int(np.isnan(truth.boxes).any(1).sum())
+            caption += f", {alone} of them points" if alone else ""
+            drawing = Image.fromarray(image)
+            draw_points(ImageDraw.Draw(drawing), points, choose_radius(len(points), small[..., 0].size))
+            image = np.asarray(drawing)
+        return Tile(image, caption)
+
+    def _collect_points(self, record: Record, truth: DrawnObjects, scale: float) -> list[DrawnPoint]:
+        """Return the points of objects in their colors, and background points in white, in pixels of the tile."""
+        objects = [a for a in record.get("annotations", ()) if not a.get("iscrowd", 0)]
+        texts = len(self._classes) > 1 and len(objects) <= _MOST_TEXTS
+        points = []
+        for entry, label, color in zip(objects, truth.labels, truth.colors, strict=True):
+            pairs = zip(entry.get("point_coords", ()), entry.get("point_labels", ()), strict=True)
+            for number, ((x, y), flag) in enumerate(pairs):
+                text = label if texts and number == 0 and "bbox" not in entry else ""
+                points.append(DrawnPoint(x * scale, y * scale, flag, color, text))
+        background = record.get("background_points", ())
+        return points + [DrawnPoint(x * scale, y * scale, -1, _WHITE) for x, y in background]
+
     def _draw_edges(self, image: RGBImage, shown: tuple[int, int]) -> Tile:
         resize = T.ResizeShortestEdge(self._cfg.INPUT.MIN_SIZE_TEST, self._cfg.INPUT.MAX_SIZE_TEST)
         resized = resize.get_transform(image).apply_image(image)
@@ -129,12 +158,12 @@ class DatasetSheet:
 
     def _collect_ground_truth(self, record: Record, size: tuple[int, int]) -> DrawnObjects:
         objects = [a for a in record.get("annotations", ()) if not a.get("iscrowd", 0)]
-        boxes = [BoxMode.convert(list(a["bbox"]), a["bbox_mode"], BoxMode.XYXY_ABS) for a in objects]
+        boxes = [_read_box(a) for a in objects]
         labels = [self._class_name(a["category_id"]) for a in objects]
         masks = None
         if any(a.get("segmentation") for a in objects):
             masks = np.array([_decode_mask(a, size, record["file_name"]) for a in objects])
-        return DrawnObjects(np.array(boxes), labels, masks)
+        return DrawnObjects(np.array(boxes, dtype=np.float64), labels, masks)
 
     def _collect_predictions(self, instances: Instances, truth: DrawnObjects) -> DrawnObjects:
         """Return predictions above the threshold, best first, in the colors of the ground-truth objects they match."""
@@ -178,7 +207,7 @@ def color_edge_share(cfg: CfgNode, image: RGBImage, original_height: int) -> NDA
 def _assign_numbers(boxes: np.ndarray, truth: np.ndarray) -> list[int]:
     """Return the index of the ground-truth box of each prediction (each used at most once), else a new number."""
     numbers, new, taken = [], len(truth), set()
-    for ious in compute_iou(boxes, truth):
+    for ious in np.nan_to_num(compute_iou(boxes, truth)):  # NaN: objects of points
         best = int(ious.argmax()) if len(ious) else -1
         if best >= 0 and ious[best] >= _MATCH and best not in taken:
             taken.add(best)
@@ -187,6 +216,13 @@ def _assign_numbers(boxes: np.ndarray, truth: np.ndarray) -> list[int]:
             numbers.append(new)
             new += 1
     return numbers
+
+
+def _read_box(annotation: Record) -> list[float]:
+    """Return the box xyxy of an annotation; NaN for an object of points."""
+    if "bbox" not in annotation:
+        return _NO_BOX
+    return list(BoxMode.convert(list(annotation["bbox"]), annotation["bbox_mode"], BoxMode.XYXY_ABS))
 
 
 def _decode_mask(annotation: Record, size: tuple[int, int], file_name: str) -> np.ndarray:

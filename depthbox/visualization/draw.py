@@ -34,7 +34,7 @@ class DrawnObjects:
     """N objects to draw, in pixels of one image.
 
     Attributes:
-        boxes: (N, 4) xyxy.
+        boxes: (N, 4) xyxy; NaN for an object without a box, whose box and label are not drawn.
         labels: N texts; "" draws no label.
         masks: (N, H, W) bool, or None.
         colors: N RGB colors; empty = those of ``instance_color``.
@@ -134,11 +134,12 @@ def draw_objects(image: RGBImage, objects: DrawnObjects, fill: float = 0.45, box
             canvas[_find_outline(objects.masks[i])] = objects.colors[i]
     drawing = Image.fromarray(canvas)
     pen = ImageDraw.Draw(drawing)
+    boxed = [i for i in order if not np.isnan(objects.boxes[i]).any()]
     if boxes:
-        for i in order:
+        for i in boxed:
             pen.rectangle(_to_pixels(objects.boxes[i], image), outline=objects.colors[i], width=1)
     taken: list[Rectangle] = []
-    for i in reversed(order):
+    for i in reversed(boxed):
         if objects.labels[i]:
             _draw_label(
                 pen, objects.labels[i], _to_pixels(objects.boxes[i], image), objects.colors[i], image.shape, taken
@@ -208,7 +209,7 @@ def _draw_label(
     y = corners[1] - height if corners[1] >= height else corners[1]
     rectangle = (x, y, x + width - 1, y + height - 1)
     covers_more = width * height > (corners[2] - corners[0] + 1) * (corners[3] - corners[1] + 1)
-    if covers_more or any(_intersect(rectangle, other) for other in taken):
+    if covers_more or any(intersect(rectangle, other) for other in taken):
         return
     taken.append(rectangle)
     pen.rectangle(rectangle, fill=color)
@@ -216,5 +217,6 @@ def _draw_label(
     pen.text((x + 2 - left, y + 2 - top), text, fill=ink, font=letters)
 
 
-def _intersect(one: Rectangle, other: Rectangle) -> bool:
+def intersect(one: Rectangle, other: Rectangle) -> bool:
+    """Return whether two rectangles have a pixel in common."""
     return one[0] <= other[2] and other[0] <= one[2] and one[1] <= other[3] and other[1] <= one[3]

@@ -42,6 +42,15 @@ def test_a_repeated_call_extends_the_dataset(tool: ModuleType, tmp_path: Path) -
     assert image.stat().st_mtime_ns == age and len(list((tmp_path / "val").iterdir())) == 2
 
 
+def test_points_are_added_on_request(tool: ModuleType, tmp_path: Path) -> None:
+    words = ["--split", "val", "--count", "1", *SMALL]
+    tool.main(["--output", str(tmp_path / "plain"), *words])
+    tool.main(["--output", str(tmp_path / "points"), "--points", "center", *words])
+    plain, points = (json.loads((tmp_path / n / "instances_val.json").read_text()) for n in ("plain", "points"))
+    assert not any("point_coords" in entry for entry in plain["annotations"])
+    assert all(len(entry["point_coords"]) == 1 for entry in points["annotations"]) and points["annotations"]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -27,6 +27,7 @@ MISTAKES = {
         ["--images", "none", "--output", "out", "--model", "."],
         "the model '.' cannot be loaded",
     ),
+    "make_points": (["none.json", "--output", "out.json"], "none.json does not exist"),
     "make_synthetic": (["--output", "out", "--seed", "-1", "--count", "1"], "seed and workers >= 0"),
     "plot_metrics": (["none"], "none"),
     "subset_coco": (["none.json", "--count", "1", "--output", "out.json"], "none.json does not exist"),

@@ -12,6 +12,7 @@ from .records import BoxTable
 from .rules import CROWDED
 
 GRID = 4  # input pixels per cell of the mask grid
+DOT = 1.0  # largest width and height of a box that some tools write for a point
 SAME_IOU = 0.95
 THIN = 20.0  # ratio of the sides
 HUGE = 0.95  # share of both sides of the image
@@ -31,12 +32,12 @@ def check_boxes(table: BoxTable, findings: Findings, min_size: int, max_size: in
     """Check the boxes of a dataset.
 
     Args:
-        table: the boxes.
+        table: objects that have a box.
         findings: takes the problems.
         min_size, max_size: the network's input in pixels: images are resized to the short side ``min_size``, or less
             if their long side would be more than ``max_size``.
     """
-    sizes = np.array([image.size for image in table.images], dtype=np.float64).reshape(-1, 2)[table.image]
+    sizes = table.sizes
     if _check_normalized(table, sizes, findings) or _check_xyxy(table, sizes, findings):
         return  # nearly every box in a wrong format would also be called tiny or more
     objects = ~table.crowd
@@ -45,9 +46,19 @@ def check_boxes(table: BoxTable, findings: Findings, min_size: int, max_size: in
     _check_crowded(table, objects, findings)
 
 
+def input_scale(sizes: Values, network: tuple[int, int]) -> Values:
+    """Return the factors (N,) by which images are resized to the network's input.
+
+    Args:
+        sizes: (N, 2) height and width in pixels.
+        network: short side and longest side of the input.
+    """
+    return np.asarray(np.minimum(network[0] / sizes.min(1, initial=np.inf), network[1] / sizes.max(1, initial=1)))
+
+
 def fit_as_corners(table: BoxTable) -> Mask:
     """Return (N,) bool: whether the numbers of a box are corners x0, y0, x1, y1 of a box in its image."""
-    sizes = np.array([image.size for image in table.images], dtype=np.float64).reshape(-1, 2)[table.image]
+    sizes = table.sizes
     limits = sizes[:, ::-1] + _TOLERANCE
     return np.asarray(((table.boxes[:, 2:] > table.boxes[:, :2]) & (table.boxes[:, 2:] <= limits)).all(1))
 
@@ -82,13 +93,15 @@ def _check_xyxy(table: BoxTable, sizes: Values, findings: Findings) -> bool:
 
 
 def _check_shapes(table: BoxTable, chosen: Mask, sizes: Values, network: tuple[int, int], findings: Findings) -> None:
-    """Find boxes that are tiny at the network's input, thin, or as large as the image."""
+    """Find boxes that are points, tiny at the network's input, thin, or as large as the image."""
     sides = table.boxes[:, 2:]
-    scale = np.minimum(network[0] / sizes.min(1, initial=np.inf), network[1] / sizes.max(1, initial=1))
-    short = sides.min(1, initial=np.inf) * scale
+    short = sides.min(1, initial=np.inf) * input_scale(sizes, network)
     ratio = sides.max(1, initial=0) / sides.min(1, initial=np.inf)
     share = (sides / np.maximum(sizes[:, ::-1], 1)).min(1, initial=np.inf)
-    for index in np.flatnonzero(chosen & (short < GRID)):
+    dots = chosen & (sides <= DOT).all(1)
+    for index in np.flatnonzero(dots):
+        findings.add("box_dot", table.example(index, f"bbox {_format_box(table.boxes[index])}"))
+    for index in np.flatnonzero(chosen & ~dots & (short < GRID)):
         detail = f"bbox {_format_box(table.boxes[index])}, its short side is {short[index]:.3g} px at the input size"
         findings.add("box_tiny", table.example(index, detail), badness=-short[index])
     for index in np.flatnonzero(chosen & (ratio > THIN) & (short >= GRID)):

@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
-
 from ...io.annotations.canonical import canonicalize
 from ...io.annotations.detect import read_raw, splits_of
 from ...io.annotations.records import AnnotationError, AnnotationSet
@@ -19,10 +17,9 @@ from .findings import Box, Example, Finding, Findings, count_severity, fill_reme
 from .images import DecodedImages, choose_evenly, read_files
 from .notes import MOST, add_notes
 from .outlines import check_outlines
-from .records import BoxTable, check_objects, make_table
-
-# Boxes of an image that are kept for its drawing.
-_SHOWN_BOXES = 300
+from .points.checks import check_points, count_kinds
+from .points.marks import PointMark, find_shown
+from .records import check_objects, make_table
 
 
 class CheckError(ValueError):
@@ -67,8 +64,11 @@ class CheckReport:
             ``images read`` and ``depth maps``.
         objects: number of objects by class without crowds, in the order of the classes.
         findings: errors first.
-        boxes: file name -> boxes (x, y, width, height), for the images of the worst examples.
+        boxes: file name -> boxes (x, y, width, height), for the images of the worst examples and the samples.
         decoded: images that were decoded.
+        kinds: number of objects by their strongest annotation (``masks``, ``boxes``, ``points``), without crowds.
+        marks: file name -> points, for the images of the worst examples and the samples.
+        samples: file names of some images with points.
     """
 
     settings: CheckSettings
@@ -78,6 +78,9 @@ class CheckReport:
     findings: tuple[Finding, ...]
     boxes: Mapping[str, tuple[Box, ...]]
     decoded: DecodedImages = field(default_factory=lambda: DecodedImages(frozenset(), {}))
+    kinds: Mapping[str, int] = field(default_factory=dict)
+    marks: Mapping[str, tuple[PointMark, ...]] = field(default_factory=dict)
+    samples: tuple[str, ...] = ()
 
     @property
     def errors(self) -> int:
@@ -121,7 +124,8 @@ def check_dataset(settings: CheckSettings, annotations: AnnotationSet | None = N
             return CheckReport(settings, None, {}, {}, findings.list(), {})
     table = make_table(annotations)
     add_notes(annotations.notes, findings, len(table.images))
-    check_boxes(table, findings, settings.min_size, settings.max_size)
+    check_boxes(table.with_boxes(), findings, settings.min_size, settings.max_size)
+    check_points(annotations, table, findings, settings.min_size, settings.max_size)
     check_outlines(annotations, table, findings)
     objects = check_objects(table, annotations, findings)
     check_unlisted(annotations, findings)
@@ -151,7 +155,19 @@ def check_dataset(settings: CheckSettings, annotations: AnnotationSet | None = N
     }
     images, maps = shlex.quote(str(annotations.image_root)), shlex.quote(str(settings.depth or "depth"))
     found = fill_remedies(findings.list(), images, maps)
-    return CheckReport(settings, annotations, counts, objects, found, _boxes_of_worst(table, found), decoded)
+    shown = find_shown(annotations, table, found)
+    return CheckReport(
+        settings,
+        annotations,
+        counts,
+        objects,
+        shown.findings,
+        shown.boxes,
+        decoded,
+        kinds=count_kinds(annotations),
+        marks=shown.marks,
+        samples=shown.samples,
+    )
 
 
 def _read(settings: CheckSettings) -> AnnotationSet:
@@ -178,15 +194,3 @@ def _require(settings: CheckSettings) -> None:
         number = getattr(settings, name)
         if number is not None and number < 1:
             raise CheckError(f"--{name.replace('_', '-')} is {number}, it must be at least 1")
-
-
-def _boxes_of_worst(table: BoxTable, findings: tuple[Finding, ...]) -> dict[str, tuple[Box, ...]]:
-    wanted = {example.file for finding in findings for example in finding.worst}
-    names = {place: image.file_name for place, image in enumerate(table.images) if image.file_name in wanted}
-    boxes: dict[str, tuple[Box, ...]] = {}
-    for index in np.flatnonzero(np.isin(table.image, list(names))):
-        name = names[int(table.image[index])]
-        if len(boxes.get(name, ())) < _SHOWN_BOXES:
-            x, y, width, height = table.boxes[index].tolist()
-            boxes[name] = (*boxes.get(name, ()), (x, y, width, height))
-    return boxes

@@ -14,6 +14,7 @@ WORST = 6
 _LONGEST = 300
 
 Box = tuple[float, float, float, float]
+Point = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Example:
         depth: whether the case concerns the depth map of ``file``.
         declared_size: (height, width) in the annotations if the image has another size.
         count: number of cases that this one stands for.
+        points: points (x, y) in pixels of the image that the case is about.
     """
 
     detail: str
@@ -37,6 +39,7 @@ class Example:
     depth: bool = False
     declared_size: tuple[int, int] | None = None
     count: int = 1
+    points: tuple[Point, ...] = ()
 
     @property
     def where(self) -> str:

@@ -16,6 +16,8 @@ from .report import WIDTH, printable
 
 # Errors of depth maps, which do not concern the annotations.
 _DEPTH = "depth_"
+# Errors whose annotations are left out of the copy.
+_LEFT_OUT = ("box_missing",)
 
 
 def write_fixed(report: CheckReport, path: Path) -> list[str]:
@@ -42,6 +44,7 @@ def write_fixed(report: CheckReport, path: Path) -> list[str]:
         if finding.rule.severity == "error"
         and not finding.rule.kind.startswith(_DEPTH)
         and not (corners and finding.rule.kind == "box_xyxy")
+        and finding.rule.kind not in _LEFT_OUT
     ]
     if blocking:
         return _wrap(f"not fixed: no sure repair of {', '.join(blocking)}; nothing was written")
@@ -60,13 +63,16 @@ def _are_corners(report: CheckReport, annotations: AnnotationSet) -> bool:
     """Return whether the boxes were recognized as corners, and all of them fit as such."""
     if not any(finding.rule.kind == "box_xyxy" for finding in report.findings):
         return False
-    return bool(fit_as_corners(make_table(annotations)).all())
+    return bool(fit_as_corners(make_table(annotations).with_boxes()).all())
 
 
 def _from_corners(annotations: AnnotationSet) -> AnnotationSet:
     """Convert boxes [x0, y0, x1, y1] to [x, y, width, height]."""
     objects = []
     for entry in annotations.content["annotations"]:
+        if "bbox" not in entry:
+            objects.append(entry)
+            continue
         x0, y0, x1, y1 = entry["bbox"]
         box = [x0, y0, x1 - x0, y1 - y0]
         area = entry["area"] if "segmentation" in entry else box[2] * box[3]

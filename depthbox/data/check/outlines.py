@@ -13,7 +13,7 @@ LEAST_IOU = 0.5
 
 
 def check_outlines(annotations: AnnotationSet, table: BoxTable, findings: Findings) -> None:
-    """Check that outlines fit their boxes, and that all objects have one if any object has.
+    """Check that outlines fit their boxes, and that all objects with a box have one if any object has.
 
     Args:
         annotations: canonical, so that every outline is sound by itself.
@@ -24,7 +24,7 @@ def check_outlines(annotations: AnnotationSet, table: BoxTable, findings: Findin
     if not any("segmentation" in entry for entry in objects):
         return  # a dataset of boxes
     for index, entry in enumerate(objects):
-        if entry["iscrowd"]:
+        if entry["iscrowd"] or "bbox" not in entry:
             continue
         if "segmentation" not in entry:
             findings.add("outline_missing", table.example(index, ""))

@@ -13,6 +13,8 @@ from ...io.annotations.records import AnnotationSet
 from .findings import Example, Findings
 from .rules import RARE
 
+_NO_BOX = (np.nan,) * 4
+
 
 @dataclass(frozen=True)
 class ImageRecord:
@@ -25,11 +27,11 @@ class ImageRecord:
 
 @dataclass(frozen=True)
 class BoxTable:
-    """The N boxes of a canonical dataset.
+    """The N objects of a canonical dataset with their boxes.
 
     Attributes:
         images: all images.
-        boxes: (N, 4) float64: x, y, width, height in pixels.
+        boxes: (N, 4) float64: x, y, width, height in pixels; NaN for an object of points without a box.
         image: (N,) int64, index in ``images``.
         category: (N,) int64, index in the list of categories.
         crowd: (N,) bool.
@@ -43,15 +45,33 @@ class BoxTable:
     crowd: NDArray[np.bool_]
     ids: list[Any]
 
-    def example(self, index: int | np.integer, detail: str) -> Example:
-        """Return an example that shows one box."""
-        image = self.images[self.image[index]]
+    @property
+    def sizes(self) -> NDArray[np.float64]:
+        """The height and width (N, 2) of the image of each object."""
+        return np.array([image.size for image in self.images], dtype=np.float64).reshape(-1, 2)[self.image]
+
+    def image_of(self, index: int | np.integer) -> ImageRecord:
+        """Return the image of an object."""
+        return self.images[self.image[index]]
+
+    def with_boxes(self) -> BoxTable:
+        """Return the table of the objects that have a box."""
+        kept = np.flatnonzero(~np.isnan(self.boxes).any(1))
+        if len(kept) == len(self.boxes):
+            return self
+        ids = [self.ids[index] for index in kept]
+        return BoxTable(self.images, self.boxes[kept], self.image[kept], self.category[kept], self.crowd[kept], ids)
+
+    def example(self, index: int | np.integer, detail: str, point: NDArray[np.float64] | None = None) -> Example:
+        """Return an example that shows one object with its box, and a point (x, y) of it."""
         x, y, width, height = self.boxes[index].tolist()
-        return Example(detail, image.file_name, self.ids[int(index)], (x, y, width, height))
+        box = None if np.isnan(x) else (x, y, width, height)
+        points = () if point is None else ((float(point[0]), float(point[1])),)
+        return Example(detail, self.image_of(index).file_name, self.ids[int(index)], box, points=points)
 
 
 def make_table(annotations: AnnotationSet) -> BoxTable:
-    """Return the boxes of a canonical dataset as a table."""
+    """Return the objects of a canonical dataset as a table."""
     content = annotations.content
     images = tuple(
         ImageRecord(entry["id"], entry["file_name"], (entry["height"], entry["width"])) for entry in content["images"]
@@ -61,7 +81,7 @@ def make_table(annotations: AnnotationSet) -> BoxTable:
     numbers = np.array(
         [(index[entry["image_id"]], entry["category_id"] - 1, entry["iscrowd"]) for entry in objects], dtype=np.int64
     ).reshape(-1, 3)
-    boxes = np.array([entry["bbox"] for entry in objects], dtype=np.float64).reshape(-1, 4)
+    boxes = np.array([entry.get("bbox", _NO_BOX) for entry in objects], dtype=np.float64).reshape(-1, 4)
     ids = [annotations.ids.annotations.get(entry["id"]) for entry in objects]
     return BoxTable(images, boxes, numbers[:, 0], numbers[:, 1], numbers[:, 2].astype(bool), ids)
 

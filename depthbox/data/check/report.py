@@ -27,6 +27,7 @@ FORMAT_NAMES: dict[Format, str] = {
 }
 # A command that fits on a line, which stays whole.
 _COMMAND = re.compile(rf"`depthbox [^`]{{,{WIDTH - 22}}}`")
+_NOUNS = {"masks": "mask", "boxes": "box", "points": "point"}
 _SHOWN = 3
 _SHOWN_CLASSES = 8
 
@@ -51,7 +52,7 @@ def verdict(report: CheckReport) -> str:
 
 
 def report_json(report: CheckReport) -> dict[str, Any]:
-    """Return the result for programs: ``ok``, ``counts``, ``objects`` by class and ``findings``."""
+    """Return the result for programs: ``ok``, ``counts``, ``kinds``, ``objects`` by class and ``findings``."""
     settings = report.settings
     return {
         "ok": report.errors == 0,
@@ -63,6 +64,7 @@ def report_json(report: CheckReport) -> dict[str, Any]:
         "depth": None if settings.depth is None else str(settings.depth),
         "input_size": {"min_size": settings.min_size, "max_size": settings.max_size},
         "counts": dict(report.counts),
+        "kinds": dict(report.kinds),
         "objects": dict(report.objects),
         "findings": [_finding_json(finding) for finding in report.findings],
     }
@@ -111,6 +113,8 @@ def _format_facts(report: CheckReport) -> list[str]:
         f"{_count(counts['classes'], 'class')}{depth}",
         "  ",
     )
+    if kinds := ", ".join(_count(number, _NOUNS[kind]) for kind, number in report.kinds.items() if number):
+        lines += _wrap(f"annotated by {kinds}", "  ")
     ranked = sorted(report.objects.items(), key=lambda item: -item[1])
     if ranked:
         words = [f"{printable(name)} {count}" for name, count in ranked[:_SHOWN_CLASSES]]
@@ -149,12 +153,13 @@ def _example_json(example: Example) -> dict[str, Any]:
         "file": example.file,
         "annotation_id": example.annotation_id,
         "box": None if example.box is None else list(example.box),
+        **({"points": [list(point) for point in example.points]} if example.points else {}),
         "detail": example.detail,
     }
 
 
 def _count(number: int, noun: str) -> str:
-    plural = "classes" if noun == "class" else f"{noun}s"
+    plural = f"{noun}es" if noun in ("class", "box") else f"{noun}s"
     return f"{number} {noun if number == 1 else plural}"
 
 

@@ -89,6 +89,12 @@ _BOX_RULES = (
         "boxes that repeat another box of the same class (IoU above 0.95)",
         "Remove the copies: two labels of one object train the network to detect it twice.",
     ),
+    Rule(
+        "box_dot",
+        "warning",
+        "boxes of at most one pixel, probably points",
+        "Write points as point_coords [[x, y]] without bbox; a file whose boxes are all that small is read as points.",
+    ),
     Rule("box_thin", "info", "boxes more than 20 times as long as wide", "Look at them: a line is hardly segmented."),
     Rule(
         "box_huge",
@@ -104,7 +110,45 @@ _BOX_RULES = (
     ),
 )
 
-_OUTLINE_RULES = (
+# Points and outlines, also compared with the boxes of their objects.
+_SHAPE_RULES = (
+    Rule(
+        "points_swapped",
+        "error",
+        "points that look like [y, x] instead of [x, y]: exchanged, all points lie inside their images",
+        "Exchange the two numbers of every point.",
+    ),
+    Rule(
+        "points_percent",
+        "warning",
+        "points that look like percent of the image (0 to 100) instead of pixels",
+        "If they are, multiply x by the image width, y by the image height, and divide both by 100.",
+    ),
+    Rule(
+        "point_duplicate",
+        "warning",
+        "points on the pixel of another object of their class",
+        "Remove one of the two objects, or correct its point: the later one gets no pixel.",
+    ),
+    Rule(
+        "point_near",
+        "warning",
+        "points nearer to a point of their class than a cell of the grid (4 pixels at the size of the network's input)",
+        "Train on larger inputs (`depthbox train --size`) or on tiles of the images: a cell holds one object.",
+    ),
+    Rule("point_off_box", "warning", "objects with a point outside their box", "Correct the point or the box."),
+    Rule(
+        "point_off_mask",
+        "warning",
+        "objects with a point outside their mask",
+        "Nothing to do for points at the border of the mask; otherwise correct the point or the mask.",
+    ),
+    Rule(
+        "image_mixed",
+        "info",
+        "images whose objects are partly points, partly boxes or masks",
+        "Nothing to do: the strongest annotation of each object is used.",
+    ),
     Rule(
         "outline_off_box",
         "warning",
@@ -179,14 +223,21 @@ _DEPTH_RULES = (
 
 RULES: dict[str, Rule] = {
     rule.kind: rule
-    for rules in (_DATASET_RULES, _BOX_RULES, _OUTLINE_RULES, _IMAGE_RULES, _DEPTH_RULES)
+    for rules in (_DATASET_RULES, _BOX_RULES, _SHAPE_RULES, _IMAGE_RULES, _DEPTH_RULES)
     for rule in rules
 }
 
 
 _BY_KIND: dict[NoteKind, Severity] = {"repaired": "info", "left out": "warning", "contradiction": "warning"}
 # Contradictions with which training stops or learns from wrong data.
-_ERRORS = ("annotation_file_unreadable", "image_size_differs", "image_turned", "all_crowds")
+_ERRORS = (
+    "annotation_file_unreadable",
+    "image_size_differs",
+    "image_turned",
+    "all_crowds",
+    "box_missing",
+    "points_normalized",
+)
 # Left out as intended, or without a loss.
 _INTENDED = ("crowd", "ignored", "category_unused_root", "image_tags", "split_not_found")
 

@@ -24,6 +24,7 @@ from ...io.folder_lock import lock_folder
 from ...io.untrusted.json_files import read_json
 from ...io.write_errors import describe_shortage
 from ..depth_io import DEPTH_SUFFIXES, write_depth
+from ..derived_points.sampling import POINT_KINDS, PointKind, choose_point
 from ..process_pool import map_in_processes
 from .scene import GENERATOR_VERSION, Scene, render_scene
 from .world import CLASS_NAMES
@@ -31,6 +32,8 @@ from .world import CLASS_NAMES
 # Seconds between two updates of the progress bar: often in a terminal, rarely in a log file.
 _BAR_INTERVAL = 0.1 if sys.stderr.isatty() else 15.0
 
+# Last word of the seeds of the points, so that the scenes do not depend on them.
+_POINT_STREAM = zlib.crc32(b"points")
 _SCENE_BYTES = 3.0  # of a pixel, image and depth together
 
 __all__ = ["CLASS_NAMES", "GENERATOR_VERSION", "Scene", "render_scene", "split_seed", "write_dataset"]
@@ -53,6 +56,7 @@ def write_dataset(
     workers: int = 1,
     depth_format: str = "png",
     progress: bool = False,
+    points: PointKind | None = None,
 ) -> Path:
     """Write ``count`` scenes as COCO data and return the path of the JSON file, which is written last.
 
@@ -69,6 +73,9 @@ def write_dataset(
         workers: number of processes; 0 and 1 use this process.
         depth_format: "png" or "npy".
         progress: show a progress bar.
+        points: kind of the point that each object gets in the JSON file: "random" (any pixel of the visible mask is
+            equally likely), "center" (the pixel farthest from the border) or "biased" (by the squared distance to the
+            border); None = no points. The images, the depth and the other entries do not depend on it.
 
     Raises:
         ValueError: an argument is out of range, the folder holds other scenes of a split of this name, or another
@@ -79,9 +86,12 @@ def write_dataset(
         raise ValueError(f"count must be >= 1, seed and workers >= 0, got {count}, {seed} and {workers}")
     if f".{depth_format}" not in DEPTH_SUFFIXES:
         raise ValueError(f"depth_format must be 'png' or 'npy', got '{depth_format}'")
+    if points is not None and points not in POINT_KINDS:
+        raise ValueError(f"points must be one of {', '.join(POINT_KINDS)}, got {points!r}")
     output = Path(output)
     info: Record = {"description": "DepthBox synthetic scenes", "version": str(GENERATOR_VERSION)}
     info |= {"seed": seed, "split": split, "height": height, "width": width}
+    info |= {"points": points} if points else {}
     target = output / f"instances_{split}.json"
     folders = (output / split, output / f"depth_{split}", _notes_folder(output, split), output)
     with lock_folder(output, "generation of scenes", target.name):
@@ -134,15 +144,26 @@ def _write_scene(index: int, output: Path, notes: Path, info: Record, depth_form
     with atomic_open(image_path) as file:
         Image.fromarray(scene.image).save(file, format="PNG", compress_level=1)
     write_depth(depth_path, scene.pseudo_depth)
-    record = {
-        "file_name": image_path.name,
-        "annotations": [
-            _make_annotation(scene.instance_map == number, int(label)) for number, label in enumerate(scene.classes, 1)
-        ],
-    }
+    record = {"file_name": image_path.name, "annotations": _make_annotations(scene, index, info)}
     with atomic_open(notes / f"{index:06d}.json") as file:
         file.write(json.dumps({"info": info, "index": index, "record": record}).encode())
     return index, record
+
+
+def _make_annotations(scene: Scene, index: int, info: Record) -> list[Record]:
+    """Return the COCO annotations of a scene, with points if the dataset has them."""
+    generator = np.random.default_rng(
+        [split_seed(info["seed"], info["split"]), index, GENERATOR_VERSION, _POINT_STREAM]
+    )
+    annotations = []
+    for number, label in enumerate(scene.classes, 1):
+        mask = scene.instance_map == number
+        annotation = _make_annotation(mask, int(label))
+        if "points" in info:
+            point = choose_point(mask, info["points"], generator)
+            annotation |= {"point_coords": [list(point)], "point_labels": [1]}
+        annotations.append(annotation)
+    return annotations
 
 
 def _make_annotation(mask: np.ndarray, label: int) -> Record:

@@ -1,6 +1,7 @@
 """Files of the synthetic dataset: COCO data, continued and extended, with equal bytes for any number of workers."""
 
 import functools
+import hashlib
 import json
 import os
 import shutil
@@ -157,7 +158,42 @@ def test_another_dataset_is_not_overwritten(tmp_path: Path) -> None:
         write_dataset(tmp_path, 1, 2, HEIGHT, WIDTH)
 
 
-@pytest.mark.parametrize("bad", [{"count": 0}, {"seed": -1}, {"workers": -1}, {"depth_format": "jpg"}])
+def test_a_file_without_points_has_the_bytes_of_earlier_versions(tmp_path: Path) -> None:
+    path = write_dataset(tmp_path, 2, 3, 32, 48, "val")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert digest == "0faafa6684556daf6a6af634e6de09f9660ec58a6ef16306759003c905ec18b6"
+
+
+@pytest.mark.parametrize("kind", ["random", "center", "biased"])
+def test_points_are_added_and_nothing_else_changes(tmp_path: Path, kind: str) -> None:
+    plain, pointed = tmp_path / "plain", tmp_path / "pointed"
+    write_dataset(plain, 2, 1, HEIGHT, WIDTH)
+    path = write_dataset(pointed, 2, 1, HEIGHT, WIDTH, points=kind)
+    expected, found = contents(plain), contents(pointed)
+    old, new = json.loads(expected.pop("instances_train.json")), json.loads(found.pop("instances_train.json"))
+    assert found == expected, "images and depth have the same bytes"
+    assert new["info"].pop("points") == kind
+    coco = COCO(str(path))
+    for annotation in new["annotations"]:
+        mask = coco.annToMask(annotation)
+        (x, y), labels = annotation.pop("point_coords")[0], annotation.pop("point_labels")
+        assert mask[int(y), int(x)] == 1 and (x % 1, y % 1, labels) == (0.5, 0.5, [1])
+    assert new == old
+
+
+def test_points_do_not_depend_on_workers_or_interruptions(tmp_path: Path) -> None:
+    write_dataset(tmp_path / "whole", 6, 1, HEIGHT, WIDTH, points="random")
+    write_dataset(tmp_path / "two", 6, 1, HEIGHT, WIDTH, workers=2, points="random")
+    write_dataset(tmp_path / "grown", 2, 1, HEIGHT, WIDTH, points="random")
+    write_dataset(tmp_path / "grown", 6, 1, HEIGHT, WIDTH, points="random")
+    assert contents(tmp_path / "whole") == contents(tmp_path / "two") == contents(tmp_path / "grown")
+    with pytest.raises(ValueError, match="belongs to another dataset"):
+        write_dataset(tmp_path / "whole", 6, 1, HEIGHT, WIDTH)
+
+
+@pytest.mark.parametrize(
+    "bad", [{"count": 0}, {"seed": -1}, {"workers": -1}, {"depth_format": "jpg"}, {"points": "middle"}]
+)
 def test_bad_arguments(tmp_path: Path, bad: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=str(next(iter(bad.values())))):
         write_dataset(tmp_path, **{"count": 1, **bad})

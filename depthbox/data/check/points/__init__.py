@@ -1,0 +1,1 @@
+"""Check of the points of objects, and the points that a report draws."""

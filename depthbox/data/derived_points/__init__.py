@@ -1,0 +1,1 @@
+"""Point annotations derived from masks."""
