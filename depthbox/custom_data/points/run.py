@@ -22,9 +22,10 @@ from ...config.defaults import add_depthbox_config
 from ...config.loading import load_config
 from ...engine.run import run as run_engine
 from ...io.files import atomic_open
+from ...labeling.class_indices import build_prompt_reader
 from ...labeling.job import LabelJob, find_finished, label_dataset
-from ...labeling.loading import answers_boxes, build_prompt_reader, job_fingerprint, load_annotations, load_labeler
-from ...labeling.prompts import plan_prompts
+from ...labeling.loading import job_fingerprint, load_annotations, load_labeler
+from ...labeling.prompts import answers_boxes, plan_prompts
 from ...labeling.summary import LabelSummary
 from ..output_folder import start_run
 from ..prepare import PreparedData, require_same_splits, write_splits
@@ -134,7 +135,7 @@ def make_label_job(run: StagedRun, cfg: CfgNode, weights: str) -> LabelJob:
         annotations,
         run.labels,
         fingerprint=job_fingerprint(cfg, weights, annotations, _OPTIONS),
-        plan=plan_prompts(annotations, answers_boxes=answers_boxes(cfg)),
+        plan=plan_prompts(annotations, boxes=answers_boxes(cfg)),
         fallback_side=cfg.MODEL.P2SEG.FALLBACK_SIDE,
     )
 
