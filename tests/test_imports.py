@@ -34,7 +34,7 @@ ALLOWED: dict[str, set[str]] = {
     "modeling.fcos": _NUMERICS | {"modeling.distributed"},
     "modeling.mask_head": _NUMERICS | {"ops.triton", "modeling.distributed"},
     "modeling.points": _NUMERICS | {"modeling.distributed"},
-    "modeling.supervision": _NUMERICS | {"modeling.distributed"},
+    "modeling.supervision": _NUMERICS | {"modeling.distributed", "modeling.points"},
     "modeling.training_stats": _NUMERICS | {"modeling.distributed"},
     "modeling.meta_arch": _MODEL - {"modeling", "modeling.build"},
     "modeling.build": {"config"},

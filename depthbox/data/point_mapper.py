@@ -65,13 +65,11 @@ class PointMapper(BoxDepthMapper):
     @classmethod
     def from_config(cls, cfg: CfgNode, is_train: bool = True) -> dict[str, Any]:
         """Return arguments from ``INPUT`` and ``MODEL.P2SEG.SEMANTIC``."""
-        from .class_maps.build import build_class_maps
-
         arguments = super().from_config(cfg, is_train)
         node = cfg.MODEL.P2SEG.SEMANTIC
         return {
             **{key: arguments[key] for key in ("is_train", "augmentations", "image_format")},
-            "class_maps": build_class_maps(cfg) if is_train else None,
+            "class_maps": _build_source(cfg) if is_train else None,
             "depth": is_train and cfg.INPUT.DEPTH.ENABLED,
             "seeds": is_train and node.SOURCE == "points",
             "seed_radius": node.SEED_RADIUS,
@@ -156,6 +154,12 @@ class PointMapper(BoxDepthMapper):
         return owner
 
 
+def _build_source(cfg: CfgNode) -> ClassMapSource | None:
+    from .class_maps.build import build_class_maps
+
+    return build_class_maps(cfg)
+
+
 def build_mapper(cfg: CfgNode, is_train: bool) -> BoxDepthMapper:
     """Build the mapper that provides the samples of MODEL.META_ARCHITECTURE."""
     mapper = PointMapper if cfg.MODEL.META_ARCHITECTURE == "P2Seg" else BoxDepthMapper
@@ -208,8 +212,17 @@ def lost_pixels(
 
 def transform_map(class_map: NDArray[np.uint8], transforms: Transform) -> torch.Tensor:
     """Transform a class map (H, W) uint8 without interpolation; pixels from outside the image become 255."""
-    inside = transforms.apply_segmentation(np.ones_like(class_map))  # transforms pad with values of their own
-    return torch.from_numpy(np.where(inside == 1, transforms.apply_segmentation(class_map), UNKNOWN).astype(np.uint8))
+    inside = inside_original(transforms, class_map.shape)
+    return torch.from_numpy(np.where(inside, transforms.apply_segmentation(class_map), UNKNOWN).astype(np.uint8))
+
+
+def inside_original(transforms: Transform, size: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Return which pixels of the result (H, W) of transforms lie in the original image of ``size`` (height, width).
+
+    Transforms pad segmentations with a value of their own, which differs from one of two constant maps.
+    """
+    maps = [transforms.apply_segmentation(np.full(size, value, dtype=np.uint8)) == value for value in (1, 2)]
+    return maps[0] & maps[1]
 
 
 def transform_owners(
@@ -220,7 +233,7 @@ def transform_owners(
     owner = numbers[owner]
     # Segmentations are resized as uint8 only: the owners as two digits.
     low, high = (transforms.apply_segmentation(digit.astype(np.uint8)) for digit in (owner % 256, owner // 256))
-    inside = transforms.apply_segmentation(np.ones(owner.shape, dtype=np.uint8)) == 1
+    inside = inside_original(transforms, owner.shape)
     return torch.from_numpy(np.where(inside, high.astype(np.int32) * 256 + low, 0).astype(np.int32))
 
 

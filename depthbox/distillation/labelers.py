@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from detectron2.config import CfgNode
@@ -49,13 +50,28 @@ def build_labeler(cfg: CfgNode, teacher: nn.Module) -> Labeler:
     return LABELERS[name](cfg, teacher)
 
 
-def teacher_start(cfg: CfgNode) -> int | None:
-    """Return the iteration at which the EMA teacher starts; None without teacher.
+@dataclass(frozen=True)
+class TeacherStart:
+    """First iteration of the EMA teacher.
+
+    Attributes:
+        key: config key that sets it.
+        iteration: its value.
+    """
+
+    key: str
+    iteration: int
+
+
+def teacher_start(cfg: CfgNode) -> TeacherStart | None:
+    """Return the first iteration of the EMA teacher; None without teacher.
 
     P2Seg has a teacher if its class map is learned (MODEL.P2SEG.SEMANTIC.SOURCE points), other networks if
     MODEL.DISTILL.ENABLED is True.
     """
     if cfg.MODEL.META_ARCHITECTURE == "P2Seg":
         node = cfg.MODEL.P2SEG.SEMANTIC
-        return node.WARMUP_ITERS if node.SOURCE == "points" else None
-    return cfg.MODEL.DISTILL.START_ITER if cfg.MODEL.DISTILL.ENABLED else None
+        learned = node.SOURCE == "points"
+        return TeacherStart("MODEL.P2SEG.SEMANTIC.WARMUP_ITERS", node.WARMUP_ITERS) if learned else None
+    distill = cfg.MODEL.DISTILL
+    return TeacherStart("MODEL.DISTILL.START_ITER", distill.START_ITER) if distill.ENABLED else None

@@ -32,7 +32,8 @@ class SelfDistillation(HookBase):
         """
         self._cfg = cfg
         start = teacher_start(cfg)
-        self._start = cfg.MODEL.DISTILL.START_ITER if start is None else start
+        self._start = cfg.MODEL.DISTILL.START_ITER if start is None else start.iteration
+        self._start_key = "MODEL.DISTILL.START_ITER" if start is None else start.key
         self._momentum = cfg.MODEL.DISTILL.EMA_MOMENTUM
         self._dtype = select_amp_dtype(cfg)
         self._saved: dict[str, Any] | None = None
@@ -93,8 +94,9 @@ class SelfDistillation(HookBase):
             log.info("Resumed the EMA teacher from the checkpoint")
         elif trainer.iter > self._start:
             log.warning(
-                "The checkpoint holds no teacher although its first iteration %d has passed: the teacher starts at "
-                "iteration %d, as a copy of the student",
+                "The checkpoint holds no teacher although %s = %d has passed: the teacher starts at iteration %d, as a "
+                "copy of the student",
+                self._start_key,
                 self._start,
                 trainer.iter,
             )

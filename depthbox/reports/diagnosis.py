@@ -12,6 +12,7 @@ FULL_BOX = 0.95  # share of its box above which a mask is a filled box
 NO_POSITIVES = 0.05  # assigned locations per image
 EMPTY_MASK = 0.05  # share of its box below which a mask is empty
 FEW_RELIABLE = 0.1  # share of boxes with a reliable pseudo mask
+FEW_CLASS_MAPS = 0.5  # share of images whose learned class map is plausible
 RISE = 1.2  # factor by which a loss ends above its minimum
 MIN_RISE = 0.01  # of a loss; smaller differences are noise
 DATA_SHARE = 0.3  # share of a step spent waiting for data
@@ -65,8 +66,14 @@ FEW_PSEUDO_LABELS = HealthRule(
     "lower MODEL.DISTILL.SCORE_THRESH",
     below=FEW_RELIABLE,
 )
+COLLAPSED_CLASS_MAP = HealthRule(
+    "semantic/replaced",
+    "the learned class map replaces that of only {value:.0%} of the images: in the others its foreground has collapsed or "
+    "spread. Start it later (MODEL.P2SEG.SEMANTIC.WARMUP_ITERS), or set MODEL.P2SEG.SEMANTIC.SOURCE auto",
+    below=FEW_CLASS_MAPS,
+)
 # Rules that are also checked while a run trains.
-LIVE_RULES = (COLLAPSED_MASKS, NO_ASSIGNED_LOCATIONS)
+LIVE_RULES = (COLLAPSED_MASKS, NO_ASSIGNED_LOCATIONS, COLLAPSED_CLASS_MAP)
 RULES = (*LIVE_RULES, EMPTY_MASKS, FEW_PSEUDO_LABELS)
 
 # Panel id (see ``visualization.curves.PANELS``) -> description of healthy curves.
