@@ -1,4 +1,4 @@
-"""Names in the folder of a training run: checkpoints, their order, how one is set aside, and the parts of two stages."""
+"""Names in the folder of a training run: checkpoints, their order, how one is set aside, and parts of two stages."""
 
 from __future__ import annotations
 

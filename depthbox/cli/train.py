@@ -144,11 +144,13 @@ def train(arguments: argparse.Namespace) -> CfgNode:
         show(job.plan)
     if arguments.dry_run and not job.previews:
         return job.cfg
-    with lock_folder(job.folder, "training run") if main else contextlib.nullcontext():
-        with job.start() if main else contextlib.nullcontext():
-            if arguments.dry_run:
-                return job.cfg
-            launch_run(arguments, job.cfg, job.run, options.get("num_gpus"))
+    with contextlib.ExitStack() as stack:
+        if main:
+            stack.enter_context(lock_folder(job.folder, "training run"))
+            stack.enter_context(job.start())
+        if arguments.dry_run:
+            return job.cfg
+        launch_run(arguments, job.cfg, job.run, options.get("num_gpus"))
     if main:
         show(format_next_steps(job.cfg))
     return job.cfg

@@ -53,9 +53,7 @@ def make_file_job(cfg: CfgNode, *, resume: bool, command: str) -> TrainingJob:
         resume: continue from the newest checkpoint in OUTPUT_DIR.
         command: command line, for the log.
     """
-    return TrainingJob(
-        cfg, Path(cfg.OUTPUT_DIR), functools.partial(run_engine, cfg, resume=resume, command=command)
-    )
+    return TrainingJob(cfg, Path(cfg.OUTPUT_DIR), functools.partial(run_engine, cfg, resume=resume, command=command))
 
 
 def make_own_job(

@@ -42,13 +42,13 @@ def choose_method(method: str, own: OwnData, kinds: KindCounts) -> str:
         )
     if method == "p2seg" and not kinds.point:
         raise ConfigError(
-            f"every object of {own.data} has a box or a mask, and --method p2seg makes masks of objects with a point only: "
-            "leave out --method"
+            f"every object of {own.data} has a box or a mask, and --method p2seg makes masks of objects with a point "
+            "only: leave out --method"
         )
     if kinds.point and method not in ("", "p2seg"):
         raise ConfigError(
-            f"{kinds.point} of {kinds.total} objects of {own.data} have a point only, and --method {method} learns from "
-            "boxes: leave out --method (p2seg makes masks of points), or annotate boxes"
+            f"{kinds.point} of {kinds.total} objects of {own.data} have a point only, and --method {method} learns "
+            "from boxes: leave out --method (p2seg makes masks of points), or annotate boxes"
         )
     if method:
         return method
@@ -67,5 +67,6 @@ def check_point_options(stage: str, own: OwnData, overrides: Sequence[str]) -> N
     options = [f"--stage {stage}"] * bool(stage) + [f"--class-maps {own.class_maps}"] * bool(own.class_maps) + words
     if options:
         raise ConfigError(
-            f"{options[0]} is for objects with a point only, but every object of {own.data} has a box or a mask: leave it out"
+            f"{options[0]} is for objects with a point only, but every object of {own.data} has a box or a mask: leave "
+            "it out"
         )

@@ -125,7 +125,8 @@ def measure_objects(content: CocoContent) -> float:
 
 def count_kinds(content: CocoContent) -> KindCounts:
     """Count the objects of COCO content by their strongest annotation."""
-    return KindCounts(**Counter(object_kind(entry) for entry in content["annotations"] if not entry.get("iscrowd")))
+    counts = Counter(object_kind(entry) for entry in content["annotations"] if not entry.get("iscrowd"))
+    return KindCounts(counts["mask"], counts["box"], counts["point"])
 
 
 def fingerprint_content(content: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -17,7 +18,7 @@ from scipy.spatial import cKDTree
 from .annotations import transform_mask
 from .class_maps.point_seeds import UNKNOWN, build_seed_map, draw_discs
 from .mapper import BoxDepthMapper
-from .points import MASK, ImagePoints, read_points
+from .points import MASK, POINT, ImagePoints, read_points
 
 ClassMapSource = Callable[
     [Mapping[str, Any], NDArray[np.uint8], ImagePoints, NDArray[np.float32] | None], NDArray[np.uint8]
@@ -98,7 +99,7 @@ class PointMapper(BoxDepthMapper):
         image = self._read_image(result)
         image_size = (image.shape[0], image.shape[1])
         record = {**dataset_dict, "height": image_size[0], "width": image_size[1]}
-        points = read_points(record)
+        points = read_points(record) if self.is_train else drop_extents(read_points(record), image_size)
         depth = self._read_depth(result, image_size) if "depth" in self.fields else None
 
         aug_input = T.AugInput(image)
@@ -176,6 +177,12 @@ def move_points(coords: NDArray[np.float64], transforms: Transform, size: tuple[
     return np.where(moved <= border, np.minimum(moved, np.nextafter(border, np.float32(0))), moved)
 
 
+def drop_extents(points: ImagePoints, size: tuple[int, int]) -> ImagePoints:
+    """Return points as those of objects with a point only: in an evaluation, boxes and masks are the ground truth."""
+    regions = np.tile(np.array((0, 0, size[1], size[0]), dtype=np.float64), (len(points), 1))
+    return dataclasses.replace(points, kinds=np.full(len(points), POINT, dtype=np.int64), regions=regions)
+
+
 def inside_image(coords: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.bool_]:
     """Return which points (N, 2) lie in an image of (height, width); a point that is NaN does not."""
     return ((coords >= 0) & (coords < (size[1], size[0]))).all(1)
@@ -225,9 +232,7 @@ def inside_original(transforms: Transform, size: tuple[int, ...]) -> NDArray[np.
     return maps[0] & maps[1]
 
 
-def transform_owners(
-    owner: NDArray[np.int32], kept: NDArray[np.bool_], transforms: Transform
-) -> torch.Tensor:
+def transform_owners(owner: NDArray[np.int32], kept: NDArray[np.bool_], transforms: Transform) -> torch.Tensor:
     """Transform owners (H, W) and number the kept objects anew; owners that are left out become 0."""
     numbers = np.concatenate(([0], np.where(kept, np.cumsum(kept), 0))).astype(np.int32)
     owner = numbers[owner]

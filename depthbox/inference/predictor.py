@@ -77,10 +77,10 @@ def _explain_points(weights: str = "") -> str:
     """Explain that a network makes masks of given points, and which weights work on images alone."""
     stage_b = Path(weights).absolute().parent.parent / SEGMENTOR
     found = find_weights(stage_b) if weights else None
-    which = str(found) if found is not None else f"{SEGMENTOR}/model_best.pth or {SEGMENTOR}/model_final.pth in its folder"
+    which = found or f"{SEGMENTOR}/model_best.pth or {SEGMENTOR}/model_final.pth in its folder"
     return (
-        f"{weights or 'the checkpoint'} holds a {_POINT_NETWORK}, which makes masks of given points (`depthbox label`): on "
-        f"images alone use the network of stage B of the training run, {which}"
+        f"{weights or 'the checkpoint'} holds a {_POINT_NETWORK}, which makes masks of points (`depthbox label`). "
+        f"On images alone use the network of stage B of the training run, {which}"
     )
 
 

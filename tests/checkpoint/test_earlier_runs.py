@@ -213,7 +213,8 @@ def test_a_run_in_two_stages_is_set_aside_and_restored_as_a_whole(tmp_path):
         tree = yaml.safe_load((aside / stage / "config.yaml").read_text())
         assert tree["OUTPUT_DIR"] == str(aside / stage)
         first, second = tree["DATASETS"]["COCO_STYLE"]
-        assert first == [f"{stage}_train", str(aside / file), "/photos", ""] and second[1] == str(aside / "data/val.json")
+        assert first == [f"{stage}_train", str(aside / file), "/photos", ""]
+        assert second[1] == str(aside / "data" / "val.json")
         assert (aside / file).read_text() == f"content of {file}"
         assert (aside / stage / "model_final.pth").read_text() == f"weights of {stage}"
     restore_run(tmp_path, aside, configs)

@@ -235,7 +235,7 @@ def test_the_method_depends_on_depth_and_points():
     assert choose_method("boxinst", deep, BOXES) == "boxinst"
     assert choose_method("", deep, POINTS) == choose_method("p2seg", plain, POINTS) == "p2seg"
     assert choose_method("", plain, KindCounts(mask=8, box=8, point=1)) == "p2seg", "a single point"
-    assert choose_method("", plain, MASKS) == "boxinst" 
+    assert choose_method("", plain, MASKS) == "boxinst"
     with pytest.raises(ConfigError, match=r"every object of a.json has a box or a mask.*: leave out --method"):
         choose_method("p2seg", plain, KindCounts(mask=1, box=3))
     with pytest.raises(ConfigError, match="give --depth"):

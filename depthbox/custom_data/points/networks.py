@@ -67,8 +67,16 @@ def choose_labeler(name: str, device: str) -> ModelChoice:
     more = {**_ON_PYRAMID, **(_ON_TIMM if model.is_timm else _ON_RESNET), **(_SMALL_HEADS if device == "cpu" else {})}
     keys = {**model.keys, **more}
     return ModelChoice(
-        model.name, model.about, keys, model.weights, model.optimizer, model.rate, model.batch, model.decay,
-        model.images_per_gpu, model.frozen,
+        model.name,
+        model.about,
+        keys,
+        model.weights,
+        model.optimizer,
+        model.rate,
+        model.batch,
+        model.decay,
+        model.images_per_gpu,
+        model.frozen,
     )
 
 

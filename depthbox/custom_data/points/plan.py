@@ -33,8 +33,8 @@ class StagedRun:
     Attributes:
         request: the request, for the config of stage B after stage A.
         labeler: stage A, whose network makes masks of the points.
-        segmentor: stage B, trained on these masks. While there are no masks, the sizes of the objects are unknown and the
-            config is preliminary.
+        segmentor: stage B, trained on these masks. While there are no masks, the sizes of the objects are unknown, and
+            the config is preliminary.
         has_labels: whether there are masks.
     """
 
@@ -80,8 +80,8 @@ def configure_stages(request: OwnRequest, *, resume: bool = False) -> StagedRun:
     labels = Path(request.output) / LABELS
     if training.stage == "b" and not (labels.is_file() and is_staged(labels.parent)):
         raise FileNotFoundError(
-            f"--stage b trains on the masks of stage A, and {labels} does not exist or is not of such a run: run --stage a "
-            "first, or leave out --stage"
+            f"--stage b trains on the masks of stage A, and {labels} does not exist or is not of such a run: run "
+            "--stage a first, or leave out --stage"
         )
     data = request.data
     light = dataclasses.replace(data, train=without_content(data.train), val=data.val and without_content(data.val))
@@ -173,8 +173,8 @@ def _read_labels(request: OwnRequest, labels: Path | None) -> PreparedData:
     names = tuple(entry["name"] for entry in content["categories"])
     if names != data.classes:
         raise OwnDataError(
-            f"{labels} has the classes {', '.join(names)}, but the data have {', '.join(data.classes)}: give the --data "
-            "of stage A, or run --stage a again"
+            f"{labels} has the classes {', '.join(names)}, but the data have {', '.join(data.classes)}: give the "
+            "--data of stage A, or run --stage a again"
         )
     train = without_content(describe_split(path, data.train.images, content))
     return dataclasses.replace(data, train=train, object_share=measure_objects(content))

@@ -1,8 +1,8 @@
 """Training schedule of stage A, masks from points, by fixed rules from the data, the batch size and the device.
 
-All numbers stand at the top of this file. Those of a GPU are the published ones (VOC: 50,000 iterations of 8 images, Adam
-5e-5, crops of 416 pixels); those of the CPU keep the affinity, whose cost grows with the square of the cells, below a second
-per image.
+All numbers stand at the top of this file. Those of a GPU are the published ones (VOC: 50,000 iterations of 8 images,
+Adam 5e-5, crops of 416 pixels). Those of the CPU have smaller crops: the cost of the affinity grows with the square of
+the cells.
 """
 
 from __future__ import annotations

@@ -155,12 +155,13 @@ def _continues(cfg: CfgNode, resume: bool) -> bool:
 
 def _let_main_process(work: Callable[[], object]) -> None:
     """Do work on the main process, while the others wait without the time limit of collectives."""
-    alone = comm.get_world_size() == 1
-    group = None if alone else dist.new_group(backend="gloo", timeout=_LONGEST_LABELING)
+    if comm.get_world_size() == 1:
+        work()
+        return
+    group = dist.new_group(backend="gloo", timeout=_LONGEST_LABELING)
     if comm.is_main_process():
         work()
-    if not alone:
-        dist.barrier(group=group)
+    dist.barrier(group=group)  # type: ignore[arg-type]
 
 
 @contextlib.contextmanager
@@ -185,6 +186,6 @@ def _start_segmentor(run: StagedRun, continues: bool) -> Iterator[None]:
 
 def _describe_other_masks(run: StagedRun) -> str:
     return (
-        f"--resume: {run.folder / SEGMENTOR} was trained on other masks than those of stage A now: train it anew on these "
-        "with --stage b without --resume, or start the whole run again without --resume"
+        f"--resume: {run.folder / SEGMENTOR} was trained on other masks than those of stage A now: train it anew on "
+        "these with --stage b without --resume, or start the whole run again without --resume"
     )

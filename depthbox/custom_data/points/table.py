@@ -15,7 +15,7 @@ from ..plan_table import (
 from ..split import KindCounts
 from .plan import StagedRun
 
-_KINDS = {"point": "a point only", "box": "a box", "mask": "a mask"}
+_KINDS = {"point": "points", "box": "boxes", "mask": "masks"}
 _SOURCES = {
     "auto": "threshold or geodesic, by the images",
     "files": "PNG files",
@@ -87,4 +87,4 @@ def _format_class_map(run: StagedRun) -> str:
 
 def _format_kinds(kinds: KindCounts) -> str:
     counts = {words: getattr(kinds, name) for name, words in _KINDS.items()}
-    return ", ".join(f"{count} with {words}" for words, count in counts.items() if count)
+    return ", ".join(f"{count} {words}" for words, count in counts.items() if count)

@@ -136,7 +136,7 @@ def test_the_network_of_points_refuses_images_alone_in_words(trained, point_scen
     }
     for name, words in commands.items():
         assert main([name, *words]) == 2
-        assert "holds a P2Seg, which makes masks of given points" in last_line(capsys)
+        assert "holds a P2Seg, which makes masks of points" in last_line(capsys)
     assert main(["predict", *commands["predict"]]) == 2
     assert str(trained / "B" / "model_final.pth") in last_line(capsys)
     with pytest.raises(ValueError, match="of stage B of the training run"):
@@ -146,7 +146,7 @@ def test_the_network_of_points_refuses_images_alone_in_words(trained, point_scen
 
 def test_the_folder_of_both_stages_stands_for_the_network_for_new_images(trained, point_scenes, capsys):
     network = depthbox.load(trained, device="cpu")
-    assert network.cfg.OUTPUT_DIR == str(trained / "B")
+    assert str(trained / "B") == network.cfg.OUTPUT_DIR
     assert main(["report", str(trained)]) == 0
     assert str(trained / "B" / "report.html") in capsys.readouterr().out
     truth = ["--data", str(point_scenes / "truth.json"), "--images", str(point_scenes / "train")]
@@ -179,7 +179,7 @@ def test_the_stages_can_be_run_one_by_one(point_scenes, trained, tmp_path, capsy
     forget_datasets()
     assert main(train_words(point_scenes, output, "--stage", "b", "--dry-run")) == 0
     plan = capsys.readouterr().out
-    assert "stage A" not in plan and f"read from" in plan
+    assert "stage A" not in plan and "read from" in plan
     assert main(train_words(point_scenes, output, "--stage", "b")) == 0
     for stage in "AB":
         name = f"{stage}/model_final.pth"
