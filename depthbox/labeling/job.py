@@ -123,7 +123,8 @@ def check_job(job: LabelJob) -> None:
 
     Raises:
         FileExistsError: the output exists, and the job does not overwrite it.
-        ValueError: the output is the input or a folder, or the mask format is unknown.
+        ValueError: the output is the input or a folder, the mask format is unknown, or an object has no box although it
+            would be labeled from its box.
         WriteError: the folder of the output cannot be written.
     """
     if job.mask_format not in MASK_FORMATS:
@@ -134,6 +135,7 @@ def check_job(job: LabelJob) -> None:
         raise ValueError(f"--output {job.output} is a folder: name a JSON file in it")
     if job.output.exists() and not job.overwrite:
         raise FileExistsError(f"{job.output} exists already: choose another --output, or add --overwrite")
+    _require_boxes(job)
     require_writable(job.output)
 
 
@@ -144,6 +146,17 @@ def group_objects(annotations: AnnotationSet) -> dict[int, list[Entry]]:
         if entry["iscrowd"] == 0:
             groups[entry["image_id"]].append(entry)
     return groups
+
+
+def _require_boxes(job: LabelJob) -> None:
+    entries = job.annotations.content["annotations"]
+    others = job.plan.points | job.plan.kept
+    missing = [entry["id"] for entry in entries if "bbox" not in entry and entry["id"] not in others]
+    if missing:
+        raise ValueError(
+            f"{job.annotations.source} has {len(missing)} objects without a box (such as annotation "
+            f"{job.annotations.ids.annotations[missing[0]]}): label their points with `depthbox label`"
+        )
 
 
 def _label_images(

@@ -58,37 +58,35 @@ def load_labeler(
     Args:
         cfg: config of the training run.
         weights: path or URL of a checkpoint.
-        sizes, mirror, depth: as in ``load_box_labeler``; depth is an input of a ``P2Seg``.
+        sizes, mirror, depth: as in ``load_box_labeler``.
 
     Raises:
         FileNotFoundError: the checkpoint or the folder does not exist.
-        ValueError: a ``P2Seg`` and more than one size; or see ``load_box_labeler``.
+        ValueError: a ``P2Seg`` and more than one size or depth; or see ``load_box_labeler``.
     """
     if answers_boxes(cfg):
         return load_box_labeler(cfg, weights, sizes=sizes, mirror=mirror, depth=depth)
     if len(sizes) > 1:
         raise ValueError(f"a P2Seg labels at one size, but --size names {len(sizes)}: name one")
-    _require_folder(depth)
+    if depth is not None:
+        raise ValueError("--depth has no effect, because a P2Seg does not read depth when it labels: omit it")
     network: Any = load_network(cfg, weights, use_teacher=True)
-    return build_point_labeler(cfg, network, size=sizes[0] if sizes else 0, depth=depth)
+    return build_point_labeler(cfg, network, size=sizes[0] if sizes else 0)
 
 
-def build_point_labeler(cfg: CfgNode, network: PointNetwork, *, size: int = 0, depth: Path | None = None) -> Labeler:
+def build_point_labeler(cfg: CfgNode, network: PointNetwork, *, size: int = 0) -> Labeler:
     """Build the function of ``load_labeler`` from a network of points in evaluation mode.
 
     Args:
         cfg: config of the training run.
         network: such as a ``P2Seg``.
         size: shorter side of the network's input; 0 = INPUT.MIN_SIZE_TEST.
-        depth: folder of depth maps; None = not used.
     """
     labeler, resize = PointLabeler(network), build_resize(cfg, size)
 
     def label(entry: Entry, image: RGBImage, prompts: Prompts) -> list[BoxMask]:
         original = (image.shape[0], image.shape[1])
-        depth_map = _read_depth(depth, entry["file_name"], original) if depth is not None else None
-        (view,) = make_views(prepare_image(cfg, resize, image), depth_map, mirror=False)
-        return labeler(view.image, prompts, original, view.depth)
+        return labeler(prepare_image(cfg, resize, image), prompts, original)
 
     return label
 
@@ -114,7 +112,8 @@ def load_box_labeler(
         FileNotFoundError: the checkpoint or the folder does not exist.
         ValueError: ``depth`` is given and MODEL.DISTILL.BETA is 0; or see ``load_network`` and ``require_depthbox``.
     """
-    _require_folder(depth)
+    if depth is not None and not depth.is_dir():
+        raise FileNotFoundError(f"the depth folder {depth} does not exist: correct --depth")
     network = require_depthbox(load_network(cfg, weights, use_teacher=True))
     return build_box_labeler(cfg, network, sizes=sizes, mirror=mirror, depth=depth)
 
@@ -204,11 +203,6 @@ def build_depth_rule(cfg: CfgNode) -> DepthRule:
         raise ValueError("--depth has no effect because MODEL.DISTILL.BETA is 0: add --set MODEL.DISTILL.BETA 0.2")
     pairwise = cfg.MODEL.BOXINST.PAIRWISE
     return DepthRule(beta, cfg.MODEL.DEPTH.THRESH, cfg.MODEL.DEPTH.SCALE, pairwise.SIZE, pairwise.DILATION)
-
-
-def _require_folder(depth: Path | None) -> None:
-    if depth is not None and not depth.is_dir():
-        raise FileNotFoundError(f"the depth folder {depth} does not exist: correct --depth")
 
 
 def _read_depth(folder: Path, file_name: str, size: tuple[int, int]) -> Any:

@@ -34,7 +34,6 @@ class PointNetwork(Protocol):
         classes: Tensor,
         output_size: tuple[int, int],
         regions: Tensor | None = None,
-        depth: Tensor | None = None,
     ) -> PointMasks:
         """Compute the masks of N points.
 
@@ -44,7 +43,6 @@ class PointNetwork(Protocol):
             classes: (N,) int64.
             output_size: (height, width) of the original image.
             regions: (N, 4) float32 xyxy in pixels of the original image; no pixel outside belongs to the object.
-            depth: (1, h, w) float32 in [0, 1]; None = not used.
         """
 
 
@@ -62,14 +60,13 @@ class PointLabeler:
         self.network = network
 
     @torch.no_grad()
-    def __call__(self, image: Tensor, prompts: Prompts, size: tuple[int, int], depth: Tensor | None) -> list[BoxMask]:
+    def __call__(self, image: Tensor, prompts: Prompts, size: tuple[int, int]) -> list[BoxMask]:
         """Compute the masks of N prompts; a mask without a pixel is empty and has the score ``EMPTY_SCORE``.
 
         Args:
             image: (3, h, w) uint8, input of the network.
             prompts: points of N objects, then those of the context.
             size: (height, width) of the original image.
-            depth: (1, h, w) float32 in [0, 1]; None = not used.
         """
         points = prompts.points
         assert points is not None
@@ -79,7 +76,6 @@ class PointLabeler:
             torch.from_numpy(points.classes),
             size,
             torch.from_numpy(points.regions).float(),
-            depth,
         )
         owner = found.owner.cpu().numpy().copy()
         owner[draw_masks(prompts.context, size)] = 0
