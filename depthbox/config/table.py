@@ -130,6 +130,7 @@ _POINTS = {
     "STAGES": whole(1, 16),
     "HARD_SHARE": number(0, 1, above=True),
     "SEG_WEIGHT": _FACTOR,
+    "DIRECT_WEIGHT": _FACTOR,
     "OFFSET_WEIGHT": _FACTOR,
     "AFFINITY_WEIGHT": _FACTOR,
     "CENTER_WEIGHT": _FACTOR,
