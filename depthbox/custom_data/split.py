@@ -57,7 +57,7 @@ class Split:
 
     @property
     def masks(self) -> bool:
-        """Whether any object has an outline."""
+        """True if an object has an outline."""
         return self.kinds.mask > 0
 
 

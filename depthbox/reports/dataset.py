@@ -61,8 +61,7 @@ def make_page(report: CheckReport) -> str:
         f'<li><a href="#{f.rule.kind}">{_make_tag(f)}<span>{escape(f.rule.title)}: {f.count}</span></a></li>'
         for f in report.findings
     )
-    sections = "".join(_make_section(report, finding) for finding in report.findings)
-    samples = _make_samples(report)
+    sections = "".join(_make_section(report, finding) for finding in report.findings) + _make_samples(report)
     body = f"""<header>
 <h1>{escape(title)}</h1>
 <p class="verdict {"error" if report.errors else "info"}">{escape(verdict(report))}</p>
@@ -70,7 +69,7 @@ def make_page(report: CheckReport) -> str:
 </header>
 <nav><ul>{contents}</ul></nav>
 <main>
-{_make_key(bool(report.marks)) if "<img" in sections + samples else ""}{sections}{samples}{_make_classes(report)}</main>"""
+{_make_key(bool(report.marks)) if "<img" in sections else ""}{sections}{_make_classes(report)}</main>"""
     return make_document(title, body, _STYLE)
 
 

@@ -21,6 +21,7 @@ TILE = (360, 270)  # maximum width and height of a drawing
 RED, BLUE, YELLOW, OUTSIDE = (230, 30, 50), (110, 190, 255), (255, 210, 0), (128, 128, 128)
 _MAX_ZOOM = 8.0
 _REACH = 3  # maximum number of image widths and heights drawn beyond the image
+_BORDER = 8  # pixels of a drawing that a mark takes
 _MARGIN = 0.04  # of the longer side of the image, around points outside the image
 
 
@@ -55,14 +56,30 @@ def _draw_objects(
                 corners * scale, -margin, np.array(drawing.size * 2) - 1 + margin
             ).tolist()
             pen.rectangle((left, top, right, bottom), outline=color, width=width)
-    labels = {(mark.x, mark.y): mark.label for mark in marks}
-    own = [(x, y, labels.get((x, y), 1), RED) for x, y in example.points]
-    others = [(mark.x, mark.y, mark.label, BLUE) for mark in marks if (mark.x, mark.y) not in example.points]
-    drawn = [DrawnPoint((x - x0) * scale, (y - y0) * scale, label, color) for x, y, label, color in (*own, *others)]
-    width, height = drawing.size
-    shown = [point for point in drawn if -9 < point.x < width + 9 and -9 < point.y < height + 9]
-    draw_points(pen, shown, choose_radius(len(shown), width * height))
+    _draw_points(drawing, example, marks, (x0, y0), scale)
     return drawing
+
+
+def _draw_points(
+    drawing: Image.Image, example: Example, marks: Sequence[PointMark], corner: tuple[int, int], scale: float
+) -> None:
+    labels = {(mark.x, mark.y): mark.label for mark in marks}
+    others = [mark for mark in marks if (mark.x, mark.y) not in example.points]
+    places = np.array([*example.points, *((mark.x, mark.y) for mark in others)]).reshape(-1, 2)
+    places = (np.clip(places, -1e7, 1e7) - corner) * scale
+    # A faulty point that leaves the drawing keeps a mark at its border; other points do not.
+    size = np.array(drawing.size)
+    own = len(example.points)
+    places[:own] = np.clip(places[:own], _BORDER, size - _BORDER)
+    flags = [labels.get(point, 1) for point in example.points] + [mark.label for mark in others]
+    colors = [RED] * own + [BLUE] * len(others)
+    visible = ((places > -_BORDER) & (places < size + _BORDER)).all(1)
+    points = [
+        DrawnPoint(x, y, flag, color)
+        for (x, y), flag, color, shown in zip(places.tolist(), flags, colors, visible, strict=True)
+        if shown
+    ]
+    draw_points(drawing, points, choose_radius(len(points), float(size.prod())))
 
 
 def _cut(image: Image.Image, window: tuple[int, int, int, int], scale: float) -> Image.Image:

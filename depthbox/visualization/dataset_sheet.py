@@ -14,7 +14,7 @@ from detectron2.data import transforms as T
 from detectron2.structures import BoxMode, Instances
 from fvcore.transforms.transform import NoOpTransform
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image
 from torch.nn import functional as F
 
 from ..data.annotations import transform_mask
@@ -130,9 +130,9 @@ class DatasetSheet:
         points = self._collect_points(record, truth, scale)
         if points:
             alone = int(np.isnan(truth.boxes).any(1).sum())
-            caption += f", {alone} of them points" if alone else ""
+            caption += f", {alone} as points" if alone else ""
             drawing = Image.fromarray(image)
-            draw_points(ImageDraw.Draw(drawing), points, choose_radius(len(points), small[..., 0].size))
+            draw_points(drawing, points, choose_radius(len(points), small[..., 0].size))
             image = np.asarray(drawing)
         return Tile(image, caption)
 

@@ -2,7 +2,6 @@
 
 import copy
 import json
-import math
 
 import numpy as np
 from PIL import Image
@@ -171,76 +170,3 @@ def sensor_depth(content, folder):
 def reversed_depth(content, folder):
     for number, record in enumerate(content["images"]):
         write_depth(folder / "depth" / record["file_name"], 1 - make_depth(number))
-
-
-IMAGE, DEPTH = "images/img1.png", "depth/img1.png"
-NOISE = Image.fromarray(np.random.default_rng(9).integers(0, 255, (HEIGHT, WIDTH, 3), dtype=np.uint8))
-FAULTS = [
-    ("annotations_unreadable", change("images", 1, id=1)),
-    ("annotations_unreadable", lambda content, folder: content["images"].clear()),
-    ("annotations_unreadable", lambda content, folder: content["categories"].clear()),
-    ("annotations_unreadable", add("categories", name="cow")),
-    ("nothing_to_learn", lambda content, folder: content["annotations"].clear()),
-    ("nothing_to_learn", change_all("annotations", category_id=9)),
-    ("class_absent", add("categories", id=3, name="cow")),
-    ("class_absent", to_crowds),
-    ("class_rare", to_other_class),
-    ("image_empty", forget_first_image),
-    ("box_xyxy", as_corners),
-    ("box_normalized", as_fractions),
-    ("box_tiny", change("annotations", 0, bbox=[9, 9, 8, 0.2], segmentation=...)),
-    ("box_duplicate", change("annotations", 2, bbox=[4, 6, 20, 12.1], segmentation=...)),
-    ("box_thin", change("annotations", 0, bbox=[1, 9, 60, 2], segmentation=...)),
-    ("box_huge", change("annotations", 0, bbox=[0, 0, WIDTH, HEIGHT], segmentation=...)),
-    ("image_crowded", crowd_first_image),
-    ("outline_off_box", change("annotations", 0, segmentation=rectangle([40, 30, 10, 10]))),
-    ("outline_missing", change("annotations", 0, segmentation=...)),
-    ("image_deep", write(IMAGE, gray16)),
-    ("image_pages", write(IMAGE, two_frames)),
-    ("image_flat", write(IMAGE, Image.new("RGB", (WIDTH, HEIGHT)).save)),
-    ("image_repeated", copy_image),
-    ("image_unlisted", write("images/more.JPG", NOISE.save)),
-    ("depth_missing", write(DEPTH, lambda path: path.unlink())),
-    ("depth_unreadable", write(DEPTH, lambda path: path.write_bytes(b"no depth"))),
-    ("depth_range", write(DEPTH, metric_depth)),
-    ("depth_8bit", write(DEPTH, NOISE.convert("L").save)),
-    ("depth_not_finite", write(DEPTH, infinite_depth)),
-    ("depth_size_differs", write(DEPTH, lambda path: write_depth(path, np.eye(HEIGHT)))),
-    ("depth_shared", lambda content, folder: (add("images", id=7, file_name="sub/img0.jpg")(content, folder),
-                                              NOISE.save(folder / "images/sub/img0.jpg"))),
-    ("depth_sensor", sensor_depth),
-    ("depth_reversed", reversed_depth),
-    ("depth_constant", write(DEPTH, lambda path: write_depth(path, np.full((HEIGHT, WIDTH), 0.5)))),
-    ("depth_unused", write("depth/more.npy", lambda path: np.save(path, np.eye(HEIGHT)))),
-]  # fmt: skip
-# Faults that the reader notes: rule, severity, fault.
-NOTED = [
-    ("image_malformed", "warning", change("images", 0, file_name=...)),
-    ("image_unknown", "warning", change("annotations", 0, image_id=77)),
-    ("id_type_differs", "info", change("annotations", 0, image_id="1")),
-    ("category_unknown", "warning", change("annotations", 0, category_id=0)),
-    ("category_without_name", "info", change("categories", 1, name=...)),
-    ("category_name_twice", "info", add("categories", id=3)),
-    ("annotation_id_twice", "info", change("annotations", 1, id=1)),
-    ("ignored", "info", change("annotations", 0, ignore=1)),
-    ("crowd", "info", change("annotations", 0, iscrowd=1)),
-    ("crowd_invalid", "warning", change("annotations", 0, iscrowd=2)),
-    ("all_crowds", "error", change_all("annotations", iscrowd=1)),
-    ("file_listed_twice", "info", add("images", id=7)),
-    ("image_size_repaired", "info", change("images", 0, height=...)),
-    ("image_size_text", "info", change("images", 0, width="64")),
-    ("box_malformed", "warning", change("annotations", 0, bbox=[1, 2, 3])),
-    ("box_not_finite", "warning", change("annotations", 0, bbox=[1, 2, math.nan, 4])),
-    ("box_from_outline", "info", change("annotations", 0, bbox=...)),
-    ("box_no_area", "warning", change("annotations", 0, bbox=[20, 20, -5, 8])),
-    ("box_outside", "warning", change("annotations", 0, bbox=[WIDTH, 0, 9, 9])),
-    ("box_beyond_border", "warning", change("annotations", 0, bbox=[50, 2, 20, 9], segmentation=...)),
-    ("outline_bad", "warning", change("annotations", 0, segmentation=[[1, 2, 3, 4]])),
-    ("outline_other_size", "warning", change("annotations", 0, segmentation={"size": [2, 3], "counts": [2, 4]})),
-    ("image_missing", "warning", remove_images(1)),
-    ("image_missing", "error", remove_images(4)),
-    ("image_unreadable", "warning", write(IMAGE, lambda path: path.write_bytes(b"no image"))),
-    ("image_unreadable", "warning", write(IMAGE, lambda path: path.write_bytes(path.read_bytes()[:-3000]))),
-    ("image_turned", "error", write(IMAGE, turned)),
-    ("image_size_differs", "error", write(IMAGE, NOISE.resize((32, 24)).save)),
-]

@@ -17,7 +17,7 @@ SAME_IOU = 0.95
 THIN = 20.0  # ratio of the sides
 HUGE = 0.95  # share of both sides of the image
 
-# Fewer boxes do not distinguish xyxy from xywh.
+# Fewer boxes do not distinguish xyxy from xywh, nor points from slips.
 _FEWEST = 5
 _SHARE_OUTSIDE = 0.1
 _SHARE_FITTING = 0.95
@@ -99,6 +99,7 @@ def _check_shapes(table: BoxTable, chosen: Mask, sizes: Values, network: tuple[i
     ratio = sides.max(1, initial=0) / sides.min(1, initial=np.inf)
     share = (sides / np.maximum(sizes[:, ::-1], 1)).min(1, initial=np.inf)
     dots = chosen & (sides <= DOT).all(1)
+    dots &= dots.sum() >= _FEWEST  # a few of them are slips
     for index in np.flatnonzero(dots):
         findings.add("box_dot", table.example(index, f"bbox {_format_box(table.boxes[index])}"))
     for index in np.flatnonzero(chosen & ~dots & (short < GRID)):
