@@ -71,6 +71,7 @@ def make_point_recipe(facts: Facts, source: str, depth: bool) -> dict[str, Any]:
     """
     rates = CPU if facts.device == "cpu" else GPU
     total = choose_point_iterations(facts, rates)
+    inputs = point_input_keys(facts, rates)
     return {
         "MODEL.DEVICE": facts.device,
         "MODEL.CHANNELS_LAST": facts.device == "cpu",
@@ -79,7 +80,7 @@ def make_point_recipe(facts: Facts, source: str, depth: bool) -> dict[str, Any]:
         "MODEL.P2SEG.SEMANTIC.WARMUP_ITERS": round(rates.semantic_warmup * total),
         "MODEL.P2SEG.SEMANTIC.DEPTH": depth,
         "INPUT.DEPTH.ENABLED": depth,
-        **point_input_keys(facts, rates),
+        **inputs,
         "SOLVER.OPTIMIZER": rates.optimizer,
         "SOLVER.WEIGHT_DECAY": rates.decay,
         "SOLVER.IMS_PER_BATCH": facts.batch,
@@ -91,7 +92,8 @@ def make_point_recipe(facts: Facts, source: str, depth: bool) -> dict[str, Any]:
         "SOLVER.WARMUP_ITERS": min(rates.longest_warmup, round(rates.warmup * total)),
         "SOLVER.CHECKPOINT_PERIOD": int(clamp(total // 9, 1, 5000)),
         "DATALOADER.NUM_WORKERS": choose_workers(facts),
-        "TEST.EVAL_PERIOD": evaluation_period(facts, total),
+        # The cost of the affinity grows with the square of the pixels, that of other parts with the pixels.
+        "TEST.EVAL_PERIOD": evaluation_period(facts, total, inputs["INPUT.CROP.SIZE"][0] ** 2),
     }
 
 

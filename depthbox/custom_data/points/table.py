@@ -75,7 +75,7 @@ def _segmentor_rows(run: StagedRun) -> list[Row]:
         ("output", str(cfg.OUTPUT_DIR), "--output"),
     ]
     if not run.has_labels:
-        rows.insert(2, ("", "crops, if the masks of A are small", "B.INPUT.CROP.ENABLED"))
+        rows.insert(4, ("", "crops, if the masks of A are small", "B.INPUT.CROP.ENABLED"))
     return rows
 
 
