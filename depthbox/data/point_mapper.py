@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -18,7 +17,7 @@ from scipy.spatial import cKDTree
 from .annotations import transform_mask
 from .class_maps.point_seeds import UNKNOWN, build_seed_map, draw_discs
 from .mapper import BoxDepthMapper
-from .points import MASK, POINT, ImagePoints, read_points
+from .points import MASK, ImagePoints, read_points
 
 ClassMapSource = Callable[
     [Mapping[str, Any], NDArray[np.uint8], ImagePoints, NDArray[np.float32] | None], NDArray[np.uint8]
@@ -99,7 +98,7 @@ class PointMapper(BoxDepthMapper):
         image = self._read_image(result)
         image_size = (image.shape[0], image.shape[1])
         record = {**dataset_dict, "height": image_size[0], "width": image_size[1]}
-        points = read_points(record) if self.is_train else drop_extents(read_points(record), image_size)
+        points = read_points(record)
         depth = self._read_depth(result, image_size) if "depth" in self.fields else None
 
         aug_input = T.AugInput(image)
@@ -128,9 +127,6 @@ class PointMapper(BoxDepthMapper):
             seed_map = build_seed_map(points, image_size, self.seed_radius, owner)
             result["seed_map"] = transform_map(seed_map, transforms)
         return result
-
-    def check_records(self, records: Sequence[Mapping[str, Any]], source: str) -> None:
-        """Accept objects without a box: their points are read. See ``BoxDepthMapper.check_records``."""
 
     @staticmethod
     def _draw_owners(
@@ -175,12 +171,6 @@ def move_points(coords: NDArray[np.float64], transforms: Transform, size: tuple[
     moved = transforms.apply_coords(coords.copy()) if len(coords) else coords.copy()
     border = np.array((size[1], size[0]), dtype=np.float32)
     return np.where(moved <= border, np.minimum(moved, np.nextafter(border, np.float32(0))), moved)
-
-
-def drop_extents(points: ImagePoints, size: tuple[int, int]) -> ImagePoints:
-    """Return points as those of objects with a point only: in an evaluation, boxes and masks are the ground truth."""
-    regions = np.tile(np.array((0, 0, size[1], size[0]), dtype=np.float64), (len(points), 1))
-    return dataclasses.replace(points, kinds=np.full(len(points), POINT, dtype=np.int64), regions=regions)
 
 
 def inside_image(coords: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.bool_]:

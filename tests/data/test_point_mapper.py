@@ -48,9 +48,7 @@ def record(tmp_path: Path) -> dict[str, Any]:
     }
 
 
-def mapped(
-    record: dict[str, Any], augmentations: Sequence[Any] = (), train: bool = True, **more: Any
-) -> dict[str, Any]:
+def mapped(record: dict[str, Any], augmentations: Sequence[Any] = (), train: bool = True, **more: Any) -> dict[str, Any]:
     source = class_map_of if train else None
     return PointMapper(train, augmentations=augmentations, image_format="RGB", class_maps=source, **more)(record)
 
@@ -58,9 +56,7 @@ def mapped(
 def test_sample_without_augmentation(record: dict[str, Any]) -> None:
     sample = mapped(record)
     instances = sample["instances"]
-    assert (
-        instances.gt_points.tolist() == [list(xy) for xy, _ in OBJECTS] and instances.gt_points.dtype == torch.float32
-    )
+    assert instances.gt_points.tolist() == [list(xy) for xy, _ in OBJECTS] and instances.gt_points.dtype == torch.float32
     assert instances.gt_classes.tolist() == [0, 0, 1] and instances.gt_kinds.tolist() == [0, 0, 0]
     assert instances.gt_regions.tolist() == 3 * [[0, 0, 60, 40]]
     expected = torch.from_numpy(class_map_of(None, None, None, None))  # type: ignore[arg-type]
@@ -142,15 +138,6 @@ def test_samples_of_inference_keep_all_points(record: dict[str, Any]) -> None:
     assert "class_map" not in sample and sample["height"] == 40
     assert sample["original_points"].tolist() == [[-3.0, 10.5], [20.5, 10.5], [50.0, 30.0]]
     assert sample["instances"].gt_points.tolist() == [[-6.0, 21.0], [41.0, 21.0], [100.0, 60.0]]
-
-
-def test_an_evaluation_does_not_use_the_boxes_of_the_ground_truth(record: dict[str, Any]) -> None:
-    record["annotations"][0] |= {"bbox": [2, 5, 10, 12], "bbox_mode": 1}
-    known = mapped(record)["instances"]
-    assert known.gt_kinds.tolist() == [1, 0, 0] and known.gt_regions[0].tolist() == [2, 5, 12, 17]
-    tested = mapped(record, [T.Resize((80, 120))], train=False)["instances"]
-    assert tested.gt_kinds.tolist() == [0, 0, 0] and tested.gt_regions.tolist() == 3 * [[0, 0, 120, 80]]
-    assert tested.gt_points[0].tolist() == [11.0, 21.0]
 
 
 def test_seeds_are_discs_and_the_space_between_points(record: dict[str, Any]) -> None:
