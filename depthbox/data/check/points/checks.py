@@ -26,6 +26,7 @@ _SHARE_OUTSIDE = 0.1
 _PERCENT = 100.0
 _IMPROBABLE = 1e-3
 _TOLERANCE = 1.0  # pixels that a point may pass the border of a rounded box
+_WORDS = (("mask", "masks"), ("box", "boxes"), ("point", "points"))
 _APART = 1e7  # pixels between groups in a tree of all points, more than any image has
 
 Values = NDArray[np.float64]
@@ -119,7 +120,7 @@ def _check_mixed(annotations: AnnotationSet, table: BoxTable, findings: Findings
     np.add.at(counts, (table.image, kinds), ~table.crowd)
     mixed = np.flatnonzero((counts[:, 2] > 0) & (counts[:, :2].sum(1) > 0))
     for place in mixed:
-        words = [f"{n} {word}" for n, word in zip(counts[place], ("masks", "boxes", "points"), strict=True) if n]
+        words = [f"{n} {one if n == 1 else many}" for n, (one, many) in zip(counts[place], _WORDS, strict=True) if n]
         findings.add("image_mixed", Example(", ".join(words), table.images[place].file_name))
     share = len(mixed) / max(1, int((counts.sum(1) > 0).sum()))
     findings.change(
