@@ -189,6 +189,31 @@ def test_the_stages_can_be_run_one_by_one(point_scenes, trained, tmp_path, capsy
     assert main(train_words(point_scenes, output, "--stage", "b", "SEED", "3")) == 0
     assert (output / "B" / "earlier_1" / "model_final.pth").read_bytes() == first
     assert {path.name for path in output.iterdir()} == {"A", "B", "data", "labels.json", "stages.json"}
+    (output / "labels.json").write_text((output / "labels.json").read_text() + "\n")
+    assert main(train_words(point_scenes, output, "--stage", "b", "--resume")) == 2
+    assert "was trained on other masks than those of stage A now" in last_line(capsys)
+
+
+def test_a_settings_file_has_the_options_of_points(point_scenes, tmp_path, capsys):
+    lines = [
+        f"data: {point_scenes / 'points.json'}",
+        f"images: {point_scenes / 'train'}",
+        "output: mine",
+        "model: tiny",
+        "device: cpu",
+        "class_maps: maps",
+        "overrides: {A: {SOLVER: {BASE_LR: 0.125}}, B.SOLVER.BASE_LR: 0.25}",
+    ]
+    file = tmp_path / "my.yaml"
+    file.write_text("\n".join(lines))
+    assert main(["train", "--settings", str(file), "--dry-run"]) == 2
+    assert f"{tmp_path / 'maps'} does not exist: correct --class-maps" in last_line(capsys)
+    (tmp_path / "maps").mkdir()
+    assert main(["train", "--settings", str(file), "--dry-run"]) == 0
+    plan = capsys.readouterr().out
+    assert "0.125 (ADAMW)" in plan and "0.25 (ADAMW)" in plan and "PNG files" in plan
+    assert main(["train", "--settings", str(file), "--dry-run", "--stage", "b"]) == 2
+    assert "run --stage a first" in last_line(capsys)
 
 
 def test_a_dry_run_writes_nothing_and_a_refused_run_leaves_nothing(point_scenes, tmp_path, capsys):
