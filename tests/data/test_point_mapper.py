@@ -48,7 +48,9 @@ def record(tmp_path: Path) -> dict[str, Any]:
     }
 
 
-def mapped(record: dict[str, Any], augmentations: Sequence[Any] = (), train: bool = True, **more: Any) -> dict[str, Any]:
+def mapped(
+    record: dict[str, Any], augmentations: Sequence[Any] = (), train: bool = True, **more: Any
+) -> dict[str, Any]:
     source = class_map_of if train else None
     return PointMapper(train, augmentations=augmentations, image_format="RGB", class_maps=source, **more)(record)
 
@@ -56,7 +58,9 @@ def mapped(record: dict[str, Any], augmentations: Sequence[Any] = (), train: boo
 def test_sample_without_augmentation(record: dict[str, Any]) -> None:
     sample = mapped(record)
     instances = sample["instances"]
-    assert instances.gt_points.tolist() == [list(xy) for xy, _ in OBJECTS] and instances.gt_points.dtype == torch.float32
+    assert (
+        instances.gt_points.tolist() == [list(xy) for xy, _ in OBJECTS] and instances.gt_points.dtype == torch.float32
+    )
     assert instances.gt_classes.tolist() == [0, 0, 1] and instances.gt_kinds.tolist() == [0, 0, 0]
     assert instances.gt_regions.tolist() == 3 * [[0, 0, 60, 40]]
     expected = torch.from_numpy(class_map_of(None, None, None, None))  # type: ignore[arg-type]

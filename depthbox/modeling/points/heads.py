@@ -67,7 +67,7 @@ class PointHeads(nn.Module):
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d):
                 nn.init.normal_(layer.weight, std=INITIAL_STD)
-                nn.init.zeros_(layer.bias)
+                nn.init.constant_(layer.bias, 0.0)  # type: ignore[arg-type]  # these convolutions have a bias
 
     @classmethod
     def from_config(cls, cfg: CfgNode, shapes: Mapping[str, ShapeSpec]) -> dict[str, Any]:
@@ -106,8 +106,8 @@ def check_shapes(shapes: Mapping[str, ShapeSpec]) -> int:
     strides = [shape.stride for shape in shapes.values()]
     if not strides or strides[0] != STRIDE or strides != sorted(strides) or len(channels) != 1:
         raise ValueError(
-            f"MODEL.P2SEG.IN_FEATURES is {list(shapes)} with strides {strides} and channels {sorted(channels)}: the first "
-            "must have stride 4, the others coarser strides and the same number of channels"
+            f"MODEL.P2SEG.IN_FEATURES is {list(shapes)} with strides {strides} and channels {sorted(channels)}: the "
+            "first must have stride 4, the others coarser strides and the same number of channels"
         )
     return int(channels.pop())
 
