@@ -18,7 +18,7 @@ from depthbox.data.synthetic.write import write_dataset
 from depthbox.engine import Trainer
 from depthbox.modeling.points.class_map import split_outputs, upsample_grid
 
-SCENES, ITERATIONS = 12, 240
+SCENES, ITERATIONS = 12, 160
 
 
 def write_points_and_maps(folder: Path) -> list[str]:
@@ -60,8 +60,8 @@ def test_taught_class_maps_are_given_back(tmp_path: Path) -> None:
             "MODEL.P2SEG.SEMANTIC.SOURCE",
             "files",
         ),
-        *("INPUT.MIN_SIZE_TRAIN", "(96,)", "INPUT.MIN_SIZE_TEST", "96", "MODEL.TIMM.FREEZE_STAGES", "0"),
-        *("SOLVER.MAX_ITER", str(ITERATIONS), "SOLVER.WARMUP_ITERS", "20", "SOLVER.BASE_LR", "0.002", "SEED", "1"),
+        *("INPUT.MIN_SIZE_TRAIN", "(96,)", "INPUT.MIN_SIZE_TEST", "96", "MODEL.P2SEG.AFFINITY_CHANNELS", "32"),
+        *("SOLVER.MAX_ITER", str(ITERATIONS), "SOLVER.WARMUP_ITERS", "20", "SOLVER.BASE_LR", "0.001", "SEED", "1"),
         *("OUTPUT_DIR", str(tmp_path / "run")),
     ]
     cfg = load_config(add_depthbox_config, "configs/p2seg/synthetic_points.yaml", words)
