@@ -61,7 +61,8 @@ def tiny_data(folder: Path, num_classes: int) -> str:
 def shrunk(path: Path, folder: Path, output: Path) -> CfgNode:
     """Load a config with its architecture, losses, optimizer and evaluator, for tiny images and two iterations."""
     cfg = load_config(add_depthbox_config, str(path))
-    classes = cfg.MODEL.FCOS.NUM_CLASSES
+    points = cfg.MODEL.META_ARCHITECTURE == "P2Seg"
+    classes = cfg.MODEL.P2SEG.NUM_CLASSES if points else cfg.MODEL.FCOS.NUM_CLASSES
     teacher_size = 96 if cfg.MODEL.DISTILL.TEACHER_MIN_SIZE > 0 else 0
     overrides = {
         "MODEL.DEVICE": "cpu",
@@ -69,6 +70,7 @@ def shrunk(path: Path, folder: Path, output: Path) -> CfgNode:
         "MODEL.TIMM.PRETRAINED": False,
         "MODEL.TIMM.WEIGHTS": "",
         "MODEL.FCOS.INFERENCE_TH": 0.0005,  # the scores of an untrained network are low
+        "MODEL.P2SEG.SEMANTIC.SOURCE": "geodesic",  # the scenes have no files of class maps
         "MODEL.DISTILL.START_ITER": 1,
         "MODEL.DISTILL.TEACHER_MIN_SIZE": teacher_size,
         "MODEL.DISTILL.SCORE_THRESH": 0.0,
@@ -96,6 +98,9 @@ def shrunk(path: Path, folder: Path, output: Path) -> CfgNode:
 def expected_losses(cfg: CfgNode) -> set[str]:
     """Return the names of the losses of a config."""
     model = cfg.MODEL
+    if model.META_ARCHITECTURE == "P2Seg":
+        direct = {"loss_seg_direct"} if model.P2SEG.DIRECT_WEIGHT > 0 else set()
+        return {"loss_seg", "loss_offset", "loss_affinity"} | direct
     quality = "ctr" if model.FCOS.BOX_QUALITY == "centerness" else "iou"
     losses = {"loss_fcos_cls", "loss_fcos_loc", f"loss_fcos_{quality}"}
     if model.MASK_SUPERVISION != "mask":
