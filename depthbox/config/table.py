@@ -119,6 +119,7 @@ _POINTS = {
     "NUM_CLASSES": whole(1, 253),
     "IN_FEATURES": _LEVELS,
     "HEAD_CHANNELS": _CHANNELS,
+    "HEAD_STD": number(0, 10),
     "AFFINITY_CHANNELS": _CHANNELS,
     "AFFINITY_SCALE": number(0, 1e4, above=True),
     "AFFINITY_POWER": number(0, 100, above=True),

@@ -88,9 +88,9 @@ class PointMapper(BoxDepthMapper):
             ``gt_points`` (N, 2) float32 x and y, ``gt_kinds`` (N,) int64, and ``gt_regions`` (N, 4) float32 xyxy. In
             training an object whose point leaves the image is left out, and the sample has ``class_map`` (H, W) uint8,
             unknown (255) outside of the original image and at the pixels of the objects left out; ``mask_owner`` (H, W)
-            int32, index + 1 of the object whose mask contains the pixel, if an object has a mask; ``seed_map`` (H, W) uint8 if it is asked for,
-            and ``depth`` (1, H, W) if it is read. Otherwise it has ``original_points`` (N, 2) float64 in pixels of the
-            original image.
+            int32, index + 1 of the object whose mask contains the pixel, if an object has a mask; ``seed_map`` (H, W)
+            uint8 if it is asked for, and ``depth`` (1, H, W) if it is read. Otherwise it has ``original_points`` (N, 2)
+            float64 in pixels of the original image.
 
         Raises:
             ImageError, SizeMismatchError, DepthFileError: a file cannot be read or used.
@@ -149,8 +149,8 @@ class PointMapper(BoxDepthMapper):
                 raise ValueError(f"{where} has a malformed segmentation: {error}") from error
             masks.append((int(mask.sum()), int(index), mask))
         owner = np.zeros(image_size, dtype=np.int32)
-        for _, index, mask in sorted(masks, key=lambda item: -item[0]):
-            owner[mask] = index + 1
+        for _, number, mask in sorted(masks, key=lambda item: -item[0]):
+            owner[mask] = number + 1
         return owner
 
 
@@ -221,8 +221,9 @@ def inside_original(transforms: Transform, size: tuple[int, ...]) -> NDArray[np.
 
     Transforms pad segmentations with a value of their own, which differs from one of two constant maps.
     """
-    maps = [transforms.apply_segmentation(np.full(size, value, dtype=np.uint8)) == value for value in (1, 2)]
-    return maps[0] & maps[1]
+    first, second = (transforms.apply_segmentation(np.full(size, value, dtype=np.uint8)) for value in (1, 2))
+    inside: NDArray[np.bool_] = (first == 1) & (second == 2)
+    return inside
 
 
 def transform_owners(owner: NDArray[np.int32], kept: NDArray[np.bool_], transforms: Transform) -> torch.Tensor:

@@ -24,7 +24,7 @@ class ClassMapLabeler:
 
     A pixel has the most probable class if its probability exceeds ``certain``, else it is unknown, see
     ``points.class_map.clean_class_map``. An image keeps the class map that it comes with if the share of its foreground
-    differs from the teacher's by a factor of 5 or more, so that a collapsed class map does not train the network further.
+    differs from the teacher's by more than a factor of 5: a collapsed class map must not train the network further.
 
     Args:
         teacher: network in evaluation mode; the caller updates its weights.
@@ -46,14 +46,16 @@ class ClassMapLabeler:
     def __call__(self, batch: Batch) -> Batch:
         """Return the batch with the teacher's ``class_map`` (H, W) uint8; the argument is not changed.
 
-        Each sample also gets ``semantic_counts`` (4,) float32: whether its class map was replaced, 1, and the numbers of
-        known pixels and of all pixels in the teacher's class map.
+        Each sample also gets ``semantic_counts`` (4,) float32: whether its class map was replaced, 1, and the numbers
+        of known pixels and of all pixels in the teacher's class map.
 
         Args:
             batch: samples of ``data.PointMapper`` for training.
         """
         teacher = self.teacher
-        images = ImageList.from_tensors([x["image"].to(teacher.device) for x in batch], teacher.backbone.size_divisibility)
+        images = ImageList.from_tensors(
+            [x["image"].to(teacher.device) for x in batch], teacher.backbone.size_divisibility
+        )
         outputs = teacher.predict_dense(images.tensor)
         labels = read_point_labels(batch, teacher.device)
         labeled = []

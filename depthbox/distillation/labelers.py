@@ -26,7 +26,7 @@ class Labeler(Protocol):
         """Return the batch with labels; the argument is not changed."""
 
     def count(self, labeled: Batch) -> Tensor:
-        """Return sums over a labeled batch, (S,) float32, to be added over micro-batches and averaged over processes."""
+        """Return sums over a labeled batch, (S,) float32, to be added over micro-batches and processes."""
 
     def summarize(self, counts: list[float]) -> dict[str, float]:
         """Convert the S sums of ``count`` to statistics by their names in the event storage."""

@@ -68,8 +68,8 @@ FEW_PSEUDO_LABELS = HealthRule(
 )
 COLLAPSED_CLASS_MAP = HealthRule(
     "semantic/replaced",
-    "the learned class map replaces that of only {value:.0%} of the images: in the others its foreground has collapsed or "
-    "spread. Start it later (MODEL.P2SEG.SEMANTIC.WARMUP_ITERS), or set MODEL.P2SEG.SEMANTIC.SOURCE auto",
+    "the learned class map replaces that of only {value:.0%} of the images: in the others its foreground has collapsed "
+    "or spread. Start it later (MODEL.P2SEG.SEMANTIC.WARMUP_ITERS), or set MODEL.P2SEG.SEMANTIC.SOURCE auto",
     below=FEW_CLASS_MAPS,
 )
 # Rules that are also checked while a run trains.

@@ -1,4 +1,4 @@
-"""Class maps of a teacher: certain pixels, discs, kept maps of images where the teacher collapsed; choice of labelers."""
+"""Class maps of a teacher: certain pixels, discs, images whose teacher collapsed, and the choice of labelers."""
 
 import copy
 

@@ -38,6 +38,17 @@ def test_equals_detectron2(solver):
         scheduler.step()
 
 
+def test_poly_schedule_falls_to_zero():
+    cfg = get_cfg()
+    add_depthbox_config(cfg)
+    cfg.SOLVER.LR_SCHEDULER_NAME, cfg.SOLVER.MAX_ITER, cfg.SOLVER.WARMUP_ITERS = "WarmupPolyLR", 100, 10
+    cfg.SOLVER.WARMUP_FACTOR = 0.1
+    factor = build_lr_multiplier(cfg)
+    assert factor(0) == pytest.approx(0.1) and factor(50) == pytest.approx(0.5**0.9)
+    assert factor(10) == pytest.approx(0.9**0.9) and factor(99) == pytest.approx(0.01**0.9)
+    assert factor(5) == pytest.approx((0.1 + 0.9**0.9) / 2) and factor(100) == 0
+
+
 def test_unknown_names_are_refused():
     with pytest.raises(ValueError, match="not 'Fancy'"):
         build_lr_multiplier(config(LR_SCHEDULER_NAME="Fancy"))

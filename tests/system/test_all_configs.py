@@ -82,6 +82,7 @@ def shrunk(path: Path, folder: Path, output: Path) -> CfgNode:
         "MODEL.TIMM.PRETRAINED": False,
         "MODEL.TIMM.WEIGHTS": "",
         "MODEL.FCOS.INFERENCE_TH": 0.0005,  # the scores of an untrained network are low
+        "MODEL.P2SEG.SEMANTIC.SOURCE": "geodesic",  # the scenes have no files of class maps
         "MODEL.DISTILL.START_ITER": 1,
         "MODEL.DISTILL.TEACHER_MIN_SIZE": teacher_size,
         "MODEL.DISTILL.SCORE_THRESH": 0.0,
@@ -116,7 +117,9 @@ def expected_losses(cfg: CfgNode) -> set[str]:
     if cfg.MODEL.META_ARCHITECTURE == "P2Seg":
         node = cfg.MODEL.P2SEG.SEMANTIC
         learned = {"loss_seeds", "loss_class_color", *(["loss_class_depth"] if node.DEPTH else [])}
-        return {"loss_seg", "loss_offset", "loss_affinity"} | (learned if node.SOURCE == "points" else set())
+        direct = {"loss_seg_direct"} if cfg.MODEL.P2SEG.DIRECT_WEIGHT > 0 else set()
+        learned = learned if node.SOURCE == "points" else set()
+        return {"loss_seg", "loss_offset", "loss_affinity"} | direct | learned
     model = cfg.MODEL
     quality = "ctr" if model.FCOS.BOX_QUALITY == "centerness" else "iou"
     losses = {"loss_fcos_cls", "loss_fcos_loc", f"loss_fcos_{quality}"}

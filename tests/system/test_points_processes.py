@@ -23,7 +23,9 @@ def batch(counts: tuple[int, ...]) -> list[dict[str, Any]]:
     return [points_sample(n, size=size, seed=i) for i, (n, size) in enumerate(zip(counts, sizes, strict=True))]
 
 
-def step(model: torch.nn.Module, inputs: list[dict[str, Any]]) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+def step(
+    model: torch.nn.Module, inputs: list[dict[str, Any]]
+) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
     model.zero_grad()
     losses = model(inputs)
     sum(losses.values()).backward()

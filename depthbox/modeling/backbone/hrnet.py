@@ -30,8 +30,8 @@ class HRNetBackbone(Backbone):
         name = cfg.MODEL.TIMM.NAME
         if not name.startswith("hrnet"):
             raise ValueError(
-                f"MODEL.TIMM.NAME is {name!r}, but build_timm_hrnet_backbone needs an HRNet, such as hrnet_w18: name one, "
-                "or set MODEL.BACKBONE.NAME build_timm_fpn_backbone"
+                f"MODEL.TIMM.NAME is {name!r}, but build_timm_hrnet_backbone needs an HRNet, such as hrnet_w18: name "
+                "one, or set MODEL.BACKBONE.NAME build_timm_fpn_backbone"
             )
         changed = cfg.clone()
         changed.defrost()

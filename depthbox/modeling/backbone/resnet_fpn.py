@@ -11,7 +11,7 @@ from .deformable import build_deformable_resnet
 
 
 def feature_pyramid(cfg: CfgNode, bottom_up: Backbone, in_features: list[str]) -> FPN:
-    """Build Detectron2's FPN on the last stages of a network, with P6 and P7 from P5 if MODEL.FPN.TOP_LEVELS is True."""
+    """Build Detectron2's FPN on the last stages of a network, with P6 and P7 if MODEL.FPN.TOP_LEVELS is True."""
     channels = cfg.MODEL.FPN.OUT_CHANNELS
     return FPN(
         bottom_up=bottom_up,

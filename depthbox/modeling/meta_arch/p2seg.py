@@ -39,7 +39,7 @@ class P2Seg(nn.Module):
         pixel_mean, pixel_std: mean and standard deviation of each channel.
         channels_last: use the channels-last memory format; it changes the speed, not the results.
         mask_format: format of the predicted masks, "bitmask" or "rle", see ``DepthBox``.
-        fallback_side: side of the square that replaces an empty mask, pixels; 0 = median side of its class in the image.
+        fallback_side: side of the square that replaces an empty mask, pixels; 0 = median of its class in the image.
         keep_near: keep the component of the point and components near it, see ``points.point_masks``.
 
     Attributes:
@@ -74,6 +74,7 @@ class P2Seg(nn.Module):
         self.mask_format, self.fallback_side, self.keep_near = mask_format, fallback_side, keep_near
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.pixel_mean: Tensor
+        self.pixel_std: Tensor
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(-1, 1, 1), persistent=False)
         self.register_buffer("pixel_std", torch.tensor(pixel_std).view(-1, 1, 1), persistent=False)
         self.to(memory_format=self.memory_format)
@@ -185,7 +186,7 @@ class P2Seg(nn.Module):
             depth: not used by this network.
 
         Returns:
-            Owner (height, width) of each pixel, and the score of each mask; an object without a pixel has an empty mask.
+            Owner (height, width) of each pixel, and score and area of each mask; a mask may be empty.
         """
         images = ImageList.from_tensors([image.to(self.device)], self.backbone.size_divisibility)
         (part,) = split_outputs(self.predict_dense(images.tensor), images.image_sizes)
@@ -217,8 +218,8 @@ class P2Seg(nn.Module):
         given: Instances | None = x.get("instances")
         if given is None or not given.has("gt_points"):
             raise KeyError(
-                f"{x.get('file_name', 'an image')} comes without points: P2Seg predicts masks of given points only. Train "
-                "a segmentor on its labels for images without points (`depthbox train --data points.json`)"
+                f"{x.get('file_name', 'an image')} comes without points: P2Seg predicts masks of given points only. "
+                "Train a segmentor on its labels for images without points (`depthbox train --data points.json`)"
             )
         size: tuple[int, int] = (x.get("height", output.size[0]), x.get("width", output.size[1]))
         points = x.get("original_points", scale_points(given.gt_points, output.size, size))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pycocotools.mask as mask_util
 import torch
@@ -23,8 +25,8 @@ def make_instances(
         masks: owner of each pixel of the image, and scores.
         points: (N, 2) float, x and y in pixels of the image.
         classes: (N,) int64.
-        boxes: (N, 4) xyxy in pixels, the box of an annotated object, NaN without one; None = no boxes. An object without
-            a pixel gets its box.
+        boxes: (N, 4) xyxy in pixels, the annotated box of each object, NaN without one; None = no boxes. An object
+            without a pixel gets its box.
         rle: encode the masks as ``pred_masks_rle`` (N COCO RLEs) instead of ``pred_masks`` (N, H, W) bool.
         side: side of the square of an object without a pixel or box; 0 = median side of the masks of its class in the
             image, sqrt(area), and 64 without any mask.
@@ -38,7 +40,8 @@ def make_instances(
     areas = masks.areas.cpu().numpy()
     sides = fallback_sides(areas, classes.cpu().numpy(), side)
     scores = masks.scores.detach().cpu().float()
-    extents, encoded = np.zeros((len(areas), 4)), []
+    extents = np.zeros((len(areas), 4))
+    found: list[Any] = []
     for index in range(len(areas)):
         if areas[index]:
             mask = owner == index + 1
@@ -47,15 +50,15 @@ def make_instances(
             x, y = points[index].tolist()
             mask = _fill(given if given and given[0] == given[0] else fallback_box((x, y), sides[index], size), size)
         extents[index] = _extent(mask)
-        encoded.append(_encode(mask) if rle else torch.from_numpy(mask))
+        found.append(_encode(mask) if rle else mask)
     result = Instances(size)
     result.pred_boxes = Boxes(torch.from_numpy(extents).float())
     result.scores, result.pred_classes = scores, classes.cpu()
     result.fallback = torch.from_numpy(areas == 0)
     if rle:
-        result.pred_masks_rle = encoded
+        result.pred_masks_rle = found
     else:
-        result.pred_masks = torch.stack(encoded) if encoded else torch.zeros((0, *size), dtype=torch.bool)
+        result.pred_masks = torch.from_numpy(np.array(found, dtype=bool).reshape(-1, *size))
     return result
 
 

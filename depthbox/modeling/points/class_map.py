@@ -125,9 +125,9 @@ def compact_labels(class_map: Tensor, classes: Tensor) -> Tensor:
 def clean_class_map(probabilities: Tensor, label: PointLabels, certain: float, seed_radius: int) -> PointLabels:
     """Derive a class map from predicted probabilities and the points (section 3, source 3).
 
-    A pixel has the most probable class if its probability exceeds ``certain``, else it is unknown. Pixels outside of all
-    regions of the objects of their class are unknown. Discs around the points, and ground truth masks, have their class.
-    Components without a point of their class are unknown, not background.
+    A pixel has the most probable class if its probability exceeds ``certain``, else it is unknown. Pixels outside of
+    all regions of the objects of their class are unknown. Discs around the points, and ground truth masks, have their
+    class. Components without a point of their class are unknown, not background.
 
     Args:
         probabilities: (k + 1, H, W) of the background and the classes of the points, see ``compact_probabilities``.

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 STRIDE = 4
-INITIAL_STD = 0.001  # of the weights of all convolutions
 
 
 @dataclass(frozen=True)
@@ -42,6 +41,7 @@ class PointHeads(nn.Module):
         channels: channels of the hidden layer of each head but the affinity head, which is one convolution.
         affinity_channels: affinity features per cell, D.
         centers: whether there is a center head.
+        initial_std: standard deviation of the initial weights, whose biases are 0; 0 = the default of torch.
 
     Raises:
         ValueError: the finest map does not have stride 4, or the maps differ in channels.
@@ -56,6 +56,7 @@ class PointHeads(nn.Module):
         channels: int = 256,
         affinity_channels: int = 256,
         centers: bool = False,
+        initial_std: float = 0.001,
     ) -> None:
         super().__init__()
         self.in_features = tuple(shapes)
@@ -64,10 +65,10 @@ class PointHeads(nn.Module):
         self.offset_head = _build_head(width, channels, 2)
         self.affinity_head = nn.Conv2d(width, affinity_channels, 3, padding=1)
         self.center_head = _build_head(width, channels, num_classes) if centers else None
-        for layer in self.modules():
+        for layer in self.modules() if initial_std > 0 else ():
             if isinstance(layer, nn.Conv2d):
-                nn.init.normal_(layer.weight, std=INITIAL_STD)
-                nn.init.zeros_(layer.bias)
+                nn.init.normal_(layer.weight, std=initial_std)
+                nn.init.constant_(layer.bias, 0.0)  # type: ignore[arg-type]  # these convolutions have a bias
 
     @classmethod
     def from_config(cls, cfg: CfgNode, shapes: Mapping[str, ShapeSpec]) -> dict[str, Any]:
@@ -87,6 +88,7 @@ class PointHeads(nn.Module):
             "channels": node.HEAD_CHANNELS,
             "affinity_channels": node.AFFINITY_CHANNELS,
             "centers": node.CENTER_WEIGHT > 0,
+            "initial_std": node.HEAD_STD,
         }
 
     def forward(self, features: Mapping[str, Tensor]) -> PointOutputs:
@@ -106,8 +108,8 @@ def check_shapes(shapes: Mapping[str, ShapeSpec]) -> int:
     strides = [shape.stride for shape in shapes.values()]
     if not strides or strides[0] != STRIDE or strides != sorted(strides) or len(channels) != 1:
         raise ValueError(
-            f"MODEL.P2SEG.IN_FEATURES is {list(shapes)} with strides {strides} and channels {sorted(channels)}: the first "
-            "must have stride 4, the others coarser strides and the same number of channels"
+            f"MODEL.P2SEG.IN_FEATURES is {list(shapes)} with strides {strides} and channels {sorted(channels)}: the "
+            "first must have stride 4, the others coarser strides and the same number of channels"
         )
     return int(channels.pop())
 

@@ -54,7 +54,9 @@ class ClassMapSupervision:
         self, *, pairs: BoxSupervision, seed_weight: float = 1.0, color_weight: float = 1.0, depth_weight: float = 0.0
     ) -> None:
         if pairs.stride != STRIDE:
-            raise ValueError(f"MODEL.CONDINST.MASK_OUT_STRIDE is {pairs.stride}, but a learned class map needs {STRIDE}")
+            raise ValueError(
+                f"MODEL.CONDINST.MASK_OUT_STRIDE is {pairs.stride}, but a learned class map needs {STRIDE}"
+            )
         self.pairs, self.seed_weight = pairs, seed_weight
         self.pair_weights = {COLOR: color_weight, **({DEPTH: depth_weight} if depth_weight > 0 else {})}
 
@@ -126,7 +128,9 @@ class ClassMapSupervision:
         sums, counts = [], []
         for probabilities, label in zip(maps, labels, strict=True):
             if label.seeds is None:
-                raise ValueError("a class map that is learned from points needs seeds: use PointMapper of the same config")
+                raise ValueError(
+                    "a class map that is learned from points needs seeds: use PointMapper of the same config"
+                )
             seeds = compact_labels(label.seeds, label.classes)
             full = upsample_grid(probabilities, (seeds.shape[0], seeds.shape[1]))
             values = pixel_cross_entropy(full[None], seeds[None])[0]

@@ -11,12 +11,10 @@ from detectron2.config import CfgNode, configurable
 from torch import Tensor
 
 from ...losses.affinity import affinity_losses
-from ...losses.center import center_loss, center_map
-from ...losses.hard_pixels import UNKNOWN, find_threshold, pixel_cross_entropy, selected_count, sum_hard
+from ...losses.hard_pixels import UNKNOWN, pixel_cross_entropy
 from ...losses.offset import sum_offset_errors
 from ...ops.affinity import propagate_and_compare, segments_at_stride
 from ...ops.precision import without_autocast
-from ..distributed import sum_over_processes, world_size
 from ..points.class_map import (
     GridOutputs,
     PointLabels,
@@ -30,52 +28,7 @@ from ..points.grouping import offset_targets, refine_owners
 from ..points.heads import PointOutputs
 from ..points.initial import OwnerLabels, initial_labels
 from .base import global_mean
-
-SEG, OFFSET, AFFINITY, DIRECT, CENTER = "loss_seg", "loss_offset", "loss_affinity", "loss_seg_direct", "loss_center"
-
-
-@dataclass(frozen=True)
-class PointLosses:
-    """Losses of one step, weighted: 0-dim tensors whose sum is the total (P2Seg; section 2.5 of the supplement).
-
-    Attributes:
-        seg: cross entropy of the hardest pixels, on the propagated class map.
-        offset_initial, offset_refined: halves of the offset loss, against the first labels and those of S2I.
-        affinity_initial, affinity_refined: halves of the affinity loss, for the segments of both label sets.
-        direct: mean cross entropy of the class map before its propagation; None if its weight is 0.
-        center: squared error of the center map; None without center head.
-        owned: 0-dim, share of the pixels of an object's class that have an owner by S2I; NaN without such pixels.
-    """
-
-    seg: Tensor
-    offset_initial: Tensor
-    offset_refined: Tensor
-    affinity_initial: Tensor
-    affinity_refined: Tensor
-    direct: Tensor | None
-    center: Tensor | None
-    owned: Tensor
-
-    def statistics(self) -> dict[str, Tensor | float]:
-        """Return the statistics of a training step by their names in the event storage."""
-        parts = {
-            "offset_initial": self.offset_initial,
-            "offset_refined": self.offset_refined,
-            "affinity_initial": self.affinity_initial,
-            "affinity_refined": self.affinity_refined,
-        }
-        raw = {f"raw/{name}": loss.detach().float() for name, loss in parts.items()}
-        return {**raw, "health/owned_pixels": self.owned}
-
-    def by_name(self) -> dict[str, Tensor]:
-        """Return the losses by the names under which they are logged."""
-        losses = {
-            SEG: self.seg,
-            OFFSET: self.offset_initial + self.offset_refined,
-            AFFINITY: self.affinity_initial + self.affinity_refined,
-        }
-        optional = {DIRECT: self.direct, CENTER: self.center}
-        return losses | {name: loss for name, loss in optional.items() if loss is not None}
+from .point_losses import PointLosses, center_map_loss, direct_loss, hardest_loss
 
 
 @dataclass(frozen=True)
@@ -182,8 +135,11 @@ class PointSupervision:
             losses = [self._reduce(terms) for terms in stages]
             total = torch.stack(losses).mean(0)
             counts = torch.stack([terms.pixels for stage in stages for terms in stage]).sum(0)
-            optional = self._direct(images, labels), self._center(images, labels)
-            return PointLosses(*total.unbind(), *optional, counts[1] / counts[0])
+            direct = self.direct_weight * direct_loss(images, labels) if self.direct_weight > 0 else None
+            centers = outputs.centers is not None
+            center = self.center_weight * center_map_loss(images, labels, self.center_sigma) if centers else None
+            seg, *rest = total.unbind()
+            return PointLosses(seg, *rest, direct=direct, center=center, owned=counts[1] / counts[0])
 
     def _stages(self, image: GridOutputs, label: PointLabels) -> list[_ImageTerms]:
         probabilities = compact_probabilities(image.class_logits, label.classes)
@@ -261,47 +217,11 @@ class PointSupervision:
     def _reduce(self, terms: Sequence[_ImageTerms]) -> Tensor:
         """Return the five weighted losses (5,) of one stage of the batch, see ``PointLosses``."""
         values = torch.cat([image.pixel_losses for image in terms])
-        seg = self._hardest(values)
+        seg = hardest_loss(values, self.hard_share)
         counts = torch.stack([image.offset_counts for image in terms]).sum(0)
         sums = torch.stack([image.offset_sums for image in terms]).sum(0)
-        offsets = [0.5 * self.offset_weight * global_mean(total, count) for total, count in zip(sums, counts, strict=True)]
+        offsets = [
+            0.5 * self.offset_weight * global_mean(total, count) for total, count in zip(sums, counts, strict=True)
+        ]
         affinities = 0.5 * self.affinity_weight * torch.stack([image.affinities for image in terms]).mean(0)
         return torch.stack([self.seg_weight * seg, *offsets, *affinities])
-
-    def _hardest(self, values: Tensor) -> Tensor:
-        """Return the mean of the largest values (P,) of all processes; the mean of the results is the loss."""
-        if world_size() == 1:
-            count = selected_count(len(values), self.hard_share)
-            return sum_hard(values, find_threshold(values.detach(), count)) / count
-        pixels = int(sum_over_processes(torch.tensor(len(values), device=values.device)))
-        count = selected_count(pixels, self.hard_share)
-        threshold = find_threshold(values.detach().float(), count, sum_over_processes)
-        return sum_hard(values, threshold) / count * world_size()
-
-    def _direct(self, images: Sequence[GridOutputs], labels: Sequence[PointLabels]) -> Tensor | None:
-        """Return the weighted mean cross entropy of the pixels of known class, before the propagation."""
-        if self.direct_weight == 0:
-            return None
-        sums, counts = [], []
-        for image, label in zip(images, labels, strict=True):
-            maps = upsample_grid(compact_probabilities(image.class_logits, label.classes), image.size)
-            class_map = compact_labels(label.class_map, label.classes)
-            sums.append(pixel_cross_entropy(maps[None], class_map[None]).sum())
-            counts.append((class_map != UNKNOWN).sum().to(maps.dtype))
-        return self.direct_weight * global_mean(torch.stack(sums), torch.stack(counts))
-
-    def _center(self, images: Sequence[GridOutputs], labels: Sequence[PointLabels]) -> Tensor | None:
-        """Return the weighted loss of the center map, whose pixels all have weight 1."""
-        if images[0].centers is None:
-            return None
-        sums, counts = [], []
-        for image, label in zip(images, labels, strict=True):
-            assert image.centers is not None
-            maps = upsample_grid(image.centers, image.size)[None]
-            bumps = center_map(label.points, label.classes, maps.shape[1], image.size, self.center_sigma)[None]
-            weight = torch.ones_like(bumps[:, 0])
-            sums.append(center_loss(maps, bumps, weight) * weight.numel())
-            counts.append(weight.sum())
-        return self.center_weight * global_mean(torch.stack(sums), torch.stack(counts))
-
-

@@ -38,7 +38,7 @@ def test_widths_of_hrnet(name: str, channels: int) -> None:
 
 
 def test_other_networks_than_hrnet_are_refused() -> None:
-    with pytest.raises(ValueError, match="MODEL.TIMM.NAME is 'mobilenetv2_100', but build_timm_hrnet_backbone"):
+    with pytest.raises(ValueError, match=r"MODEL\.TIMM\.NAME is 'mobilenetv2_100', but build_timm_hrnet_backbone"):
         hrnet("mobilenetv2_100")
 
 
@@ -63,7 +63,12 @@ def test_pyramid_from_p2_without_top_levels(kind: str) -> None:
         shapes = backbone.output_shape()
         features = backbone(torch.zeros(1, 3, 64, 64))
     assert {name: shape.stride for name, shape in shapes.items()} == {"p2": 4, "p3": 8, "p4": 16, "p5": 32}
-    assert {name: 64 // feature.shape[2] for name, feature in features.items()} == {"p2": 4, "p3": 8, "p4": 16, "p5": 32}
+    assert {name: 64 // feature.shape[2] for name, feature in features.items()} == {
+        "p2": 4,
+        "p3": 8,
+        "p4": 16,
+        "p5": 32,
+    }
 
 
 def test_pyramid_of_the_detectors_keeps_its_names_and_values() -> None:

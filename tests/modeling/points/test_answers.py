@@ -17,7 +17,9 @@ def test_square_is_cut_at_the_border_and_marked() -> None:
     owner = torch.zeros(20, 30, dtype=torch.int64)
     owner[2:6, 3:9] = 1
     masks = PointMasks(owner, torch.tensor([0.8, 0.5]), torch.tensor([24, 0]))
-    found = make_instances(masks, torch.tensor([[5.0, 4.0], [1.5, 18.5]]), torch.tensor([0, 0]), None, rle=False, side=6)
+    found = make_instances(
+        masks, torch.tensor([[5.0, 4.0], [1.5, 18.5]]), torch.tensor([0, 0]), None, rle=False, side=6
+    )
     assert found.fallback.tolist() == [False, True]
     assert found.pred_boxes.tensor.tolist() == [[3, 2, 9, 6], [0, 15, 5, 20]]
     assert found.pred_masks[0].sum() == 24 and found.pred_masks[1].sum() == 25

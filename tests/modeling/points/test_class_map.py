@@ -75,5 +75,7 @@ def test_regions_and_masks_limit_the_class_map() -> None:
 
 
 def test_discs_are_cut_at_the_border() -> None:
-    found = draw_discs(torch.zeros(4, 5).long(), torch.tensor([[0.0, 0.0], [4.9, 3.9], [9.0, 9.0]]), torch.tensor([1, 2, 3]), 1)
+    found = draw_discs(
+        torch.zeros(4, 5).long(), torch.tensor([[0.0, 0.0], [4.9, 3.9], [9.0, 9.0]]), torch.tensor([1, 2, 3]), 1
+    )
     assert found.tolist() == [[1, 1, 0, 0, 0], [1, 0, 0, 0, 0], [0, 0, 0, 0, 2], [0, 0, 0, 2, 2]]

@@ -36,3 +36,11 @@ def test_levels_are_added() -> None:
 def test_levels_that_do_not_fit_are_refused(channels: tuple[int, int], strides: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match=r"MODEL.P2SEG.IN_FEATURES is \['p2', 'p3'\] with strides"):
         heads(channels, strides)
+
+
+def test_initial_weights() -> None:
+    torch.manual_seed(0)
+    small = [layer for layer in heads().modules() if isinstance(layer, torch.nn.Conv2d)]
+    assert all(0.0005 < float(layer.weight.std()) < 0.0015 and not layer.bias.any() for layer in small)
+    usual = [layer for layer in heads(initial_std=0.0).modules() if isinstance(layer, torch.nn.Conv2d)]
+    assert all(float(layer.weight.std()) > 0.03 for layer in usual)

@@ -91,7 +91,9 @@ def dense_losses(outputs: PointOutputs, label: PointLabels) -> dict[str, torch.T
     propagated = (affinity @ probabilities.t() / affinity.sum(1)[:, None]).t().view_as(logits)
     full = F.interpolate(propagated[None], scale_factor=4, mode="bilinear")[0]
     values = [
-        -full[int(label.class_map[y, x]), y, x].clamp(min=1e-6).log() if label.class_map[y, x] != 255 else full.sum() * 0
+        -full[int(label.class_map[y, x]), y, x].clamp(min=1e-6).log()
+        if label.class_map[y, x] != 255
+        else full.sum() * 0
         for y in range(height)
         for x in range(width)
     ]
