@@ -100,6 +100,15 @@ def test_3000_points_equal_a_search_with_a_tree() -> None:
     torch.testing.assert_close(found, torch.from_numpy(expected))
 
 
+def test_ties_among_many_points_go_to_the_first() -> None:
+    # a grid with each point twice, in random order; pixels halfway between two, and in the middle of four
+    grid = torch.cartesian_prod(torch.arange(1, 24, 2), torch.arange(1, 24, 2)).float().repeat(2, 1)
+    points = grid[torch.randperm(len(grid))]
+    class_map, offsets, classes = torch.ones(24, 24), torch.zeros(2, 24, 24), torch.zeros(288, dtype=torch.long)
+    owner = refine_owners(class_map, offsets, points, classes)
+    assert torch.equal(owner, refined_owner_by_loop(class_map, offsets, points, classes))
+
+
 def test_offset_targets_lead_from_each_owned_pixel_to_its_target() -> None:
     owner = torch.randint(0, 4, (7, 9))
     targets = torch.tensor([[3.7, 2.2], [8.0, 6.0], [0.0, 0.0]])
