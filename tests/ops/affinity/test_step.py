@@ -1,5 +1,7 @@
 """Propagation and pair means against loops in float64, in the plain form and in tiles."""
 
+import math
+
 import pytest
 import torch
 from affinity_toy import pair_means_by_loop, propagate_by_loop
@@ -9,6 +11,7 @@ from depthbox.ops.affinity import (
     affinity_matrix,
     propagate,
     propagate_and_compare,
+    saturated_share,
     segments_at_stride,
     segments_from_masks,
 )
@@ -169,6 +172,15 @@ def test_saturated_features_stay_finite(rows: int) -> None:
     )
     (gradient,) = torch.autograd.grad(result.propagated.sum() + result.pair_means.sum(), features)
     assert bool(result.propagated.isfinite().all() & result.pair_means.isfinite().all() & gradient.isfinite().all())
+
+
+def test_the_share_of_saturated_pairs_is_that_of_a_loop() -> None:
+    features = 2 * torch.randn(3, CELLS)
+    pairs = [1 / (1 + math.exp(-float(a @ b))) for a in features.t() for b in features.t()]
+    expected = sum(a * (1 - a) < 0.01 for a in pairs) / len(pairs)
+    assert 0 < expected < 1
+    assert float(saturated_share(features)) == pytest.approx(expected)
+    assert float(saturated_share(torch.zeros(3, 1000))) == 0 and float(saturated_share(9 * torch.ones(3, 1000))) == 1
 
 
 def test_values_without_gradient_and_features_without_gradient_are_accepted() -> None:
