@@ -8,8 +8,9 @@ from torch import Tensor
 
 from ..precision import full_precision, without_autocast
 from ..triton.support import is_available
-from .blocked import make_plan, run_blocked
+from .blocked import run_blocked
 from .plain import AffinityResult, run_plain
+from .plan import make_plan
 from .segments import CellSegments
 
 BACKGROUND_PAIRS = ("ignore", "negative")
@@ -85,7 +86,7 @@ def propagate_and_compare(
             members = [segments.members for segments in segment_sets]
             if triton_affinity.fits(features, values, members):
                 negative = tuple(background == "negative" and s.any_owned() for s in segment_sets)
-                options = triton_affinity.Options(scale, power, negative)
+                options = triton_affinity.AffinityOptions(scale, power, negative)
                 return AffinityResult(*triton_affinity.propagate_and_compare(features, values, members, options))
         if features.shape[1] > rows:
             plan = make_plan(segment_sets, features, scale=scale, power=power, background=background, rows=rows)

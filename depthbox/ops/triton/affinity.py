@@ -25,8 +25,8 @@ _MOST_FEATURES, _MOST_VALUES = 256, 31  # tiles of both fit into 96 KiB of share
 _BLOCK, _WARPS, _STAGES = 32, 8, 1
 
 
-class Options(NamedTuple):
-    """Options of the affinity, see ``ops.affinity.propagate_and_compare``.
+class AffinityOptions(NamedTuple):
+    """AffinityOptions of the affinity, see ``ops.affinity.propagate_and_compare``.
 
     Attributes:
         scale, power: factor of the inner products, Hadamard power.
@@ -46,7 +46,7 @@ def fits(features: Tensor, values: Tensor, members: Sequence[Tensor]) -> bool:
 
 
 def propagate_and_compare(
-    features: Tensor, values: Tensor, members: Sequence[Tensor], options: Options
+    features: Tensor, values: Tensor, members: Sequence[Tensor], options: AffinityOptions
 ) -> tuple[Tensor, Tensor]:
     """Compute ``ops.affinity.propagate_and_compare`` for arguments that fit.
 
@@ -102,7 +102,7 @@ class _Affinity(torch.autograd.Function):
         return by_rows.t(), by_extended[:, :-1].t(), None, None, None
 
 
-def _constants(rows: Tensor, extended: Tensor, members: Tensor, sets: int, options: Options) -> dict[str, int]:
+def _constants(rows: Tensor, extended: Tensor, members: Tensor, sets: int, options: AffinityOptions) -> dict[str, int]:
     """Return the compile-time arguments: widths, padded widths and the kind of pairs."""
     negative = sum(1 << k for k, counts in enumerate(options.negative) if counts)
     widths = {"D": rows.shape[1], "E": extended.shape[1], "S": members.shape[2]}

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from depthbox.ops.affinity import propagate_and_compare, segments_at_stride, segments_from_masks, step
-from depthbox.ops.affinity.blocked import make_plan
+from depthbox.ops.affinity.plan import make_plan
 
 SCRIPT = """
 import sys

@@ -15,7 +15,7 @@ if DEVICE == "cpu" and isinstance(triton.language.sum, triton.JITFunction):
 from depthbox.ops.affinity import CellSegments, segments_from_masks  # noqa: E402
 from depthbox.ops.affinity.plain import run_plain  # noqa: E402
 from depthbox.ops.triton import affinity as triton_affinity  # noqa: E402
-from depthbox.ops.triton.affinity import Options  # noqa: E402
+from depthbox.ops.triton.affinity import AffinityOptions  # noqa: E402
 
 
 def make_sets(count: int, cells: int) -> list[CellSegments]:
@@ -40,7 +40,7 @@ def test_results_and_gradients_equal_the_plain_form(
     values = torch.randn(channels, cells, device=DEVICE).softmax(0)
     segments = make_sets(sets, cells)
     cotangents = torch.randn(channels, cells, device=DEVICE), torch.randn(sets, 2, device=DEVICE)
-    options = Options(0.7, power, (background == "negative",) * sets)
+    options = AffinityOptions(0.7, power, (background == "negative",) * sets)
     found = []
     for dtype in (torch.float32, torch.float64):
         leaves = [features.to(dtype).requires_grad_(), values.to(dtype).requires_grad_()]
