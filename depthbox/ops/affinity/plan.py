@@ -8,7 +8,7 @@ from itertools import combinations_with_replacement
 
 from torch import Tensor
 
-from .groups import BlockGroups, Relation, group_block, relate, sort_cells
+from .groups import BlockGroups, Relation, group_block, group_cells, relate, sort_cells
 from .segments import CellSegments
 
 _DEVICE_FACTOR = 8  # few launches matter more than the cache there
@@ -62,8 +62,9 @@ def make_plan(
     A block has ``rows`` cells on the CPU, whose cache then contains a tile, and eight times as many on other devices.
     """
     rows = rows if features.device.type == "cpu" else _DEVICE_FACTOR * rows
-    order = sort_cells(segment_sets, features.shape[1], features.device)
+    sets = [group_cells(segments) for segments in segment_sets]
+    order = sort_cells(sets, features.shape[1], features.device)
     blocks = [slice(start, min(start + rows, len(order))) for start in range(0, len(order), rows)]
-    groups = [[group_block(segments, order[b], features.dtype) for segments in segment_sets] for b in blocks]
+    groups = [[group_block(cells, order[b], features.dtype) for cells in sets] for b in blocks]
     backgrounds = [background if segments.any_owned() else "ignore" for segments in segment_sets]  # no pair: means of 0
     return Plan(order, blocks, groups, scale, power, backgrounds)
