@@ -12,7 +12,7 @@ from depthbox.errors import Stopped
 
 EXAMPLES = """
 parts (default: all):
-  ops     mask_losses, dynamic_head, edges, targets, paste; objects: cost over the number of objects
+  ops     mask_losses, dynamic_head, edges, targets, paste, affinity; objects: cost over the number of objects
   train   train_step: forward and backward pass of the whole network, R-50
   infer   images per second at batch sizes 1 and 4; channels_last, bf16 and torch.compile against the plain network
   data    images per second of the data mapper, and the shares of its steps

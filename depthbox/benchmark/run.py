@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from .comparison import Comparison, Options, Row, run_comparison
 from .measure import copy_bandwidth, matrix_rate
-from .rows import data, detector, evaluation, network, objects, ops, paste
+from .rows import affinity, data, detector, evaluation, network, objects, ops, paste
 from .summary import Summary, format_row
 
 PARTS = ("ops", "train", "infer", "data", "eval")
@@ -42,6 +42,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "edges": Benchmark("ops", ops.edges),
     "targets": Benchmark("ops", detector.targets),
     "paste": Benchmark("ops", paste.paste),
+    "affinity": Benchmark("ops", affinity.affinity),
     "objects": Benchmark("ops", objects.measure_objects, is_curve=True),
     "train_step": Benchmark("train", network.train_step),
     "infer": Benchmark("infer", network.infer),

@@ -14,6 +14,7 @@ def affinity_loss(
     scale: float = 1.0,
     background: str = "ignore",
     rows: int = 512,
+    triton: bool = True,
 ) -> Tensor:
     """Compute the affinity loss of one image (P2Seg; I2S).
 
@@ -27,6 +28,7 @@ def affinity_loss(
         scale: factor of the inner products.
         background: "ignore" leaves pairs out if neither cell belongs to a segment, "negative" counts them as Y = 0.
         rows: side of the tiles of A that are computed together on a large grid.
+        triton: use Triton kernels if available; the results are equal.
 
     Returns:
         0-dim in [0, 1), float32 or wider; 0 if no cell belongs to a segment.
@@ -43,7 +45,9 @@ def affinity_loss(
     """
     if isinstance(segments, Tensor):
         segments = segments_from_masks(segments)
-    result = propagate_and_compare(features, None, [segments], scale=scale, background=background, rows=rows)
+    result = propagate_and_compare(
+        features, None, [segments], scale=scale, background=background, rows=rows, triton=triton
+    )
     return affinity_losses(result.pair_means)[0]
 
 

@@ -10,7 +10,7 @@ from script_toy import load_script
 
 from depthbox.benchmark.comparison import Options, run_comparison
 from depthbox.benchmark.inputs import Setting
-from depthbox.benchmark.rows import data, detector, evaluation, network, objects, ops, paste
+from depthbox.benchmark.rows import affinity, data, detector, evaluation, network, objects, ops, paste
 from depthbox.modeling.mask_head import DynamicMaskHead
 
 SCRIPT = Path(__file__).parents[2] / "tools" / "benchmark.py"
@@ -29,6 +29,7 @@ def tool():
         (ops.dynamic_head, 1, "kept"),
         (detector.targets, 2, "peak"),
         (paste.paste, 1, "peak"),
+        (affinity.affinity, 1, "peak"),
     ],
 )
 def test_each_row_is_measured(make, rows, memory):

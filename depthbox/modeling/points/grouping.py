@@ -8,9 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from scipy.spatial import cKDTree
 from torch import Tensor
 
 _BLOCK = 2**22  # distances that are computed together
+_TREE_POINTS = 128  # of a class, from which on a tree is faster than all distances on the CPU
+_NEIGHBORS = 4  # that are asked from the tree
 
 
 def present_probabilities(logits: Tensor, classes: Tensor) -> Tensor:
@@ -93,9 +96,16 @@ def nearest_owners(targets: Tensor, pixels: Tensor, candidates: Candidates) -> T
         (P,) int64, number of the object (index + 1); 0 if no candidate's region contains the pixel, or the target is
         not finite.
     """
-    owner = torch.zeros(len(targets), dtype=torch.long, device=targets.device)
     if not len(candidates):
-        return owner
+        return torch.zeros(len(targets), dtype=torch.long, device=targets.device)
+    if len(candidates) >= _TREE_POINTS and targets.device.type == "cpu" and candidates.regions is None:
+        return _search_tree(targets.double(), candidates)
+    return _compare_all(targets, pixels, candidates)
+
+
+def _compare_all(targets: Tensor, pixels: Tensor, candidates: Candidates) -> Tensor:
+    """Find the nearest candidates by all distances, in blocks of pixels."""
+    owner = torch.zeros(len(targets), dtype=torch.long, device=targets.device)
     # |q - t|^2 - |q|^2: exact in float64 for whole numbers, so that ties are found
     to_points = -2 * candidates.pixels.t()
     squares = candidates.pixels.square().sum(1)
@@ -110,6 +120,20 @@ def nearest_owners(targets: Tensor, pixels: Tensor, candidates: Candidates) -> T
         lowest = distances.gather(1, best[:, None])[:, 0]
         found = locations.isfinite().all(1) & lowest.isfinite()
         owner[part] = torch.where(found, candidates.index[best] + 1, 0)
+    return owner
+
+
+def _search_tree(targets: Tensor, candidates: Candidates) -> Tensor:
+    """Find the nearest candidates by a tree: its nearest few, of which the first of the equally near ones is chosen."""
+    owner = torch.zeros(len(targets), dtype=torch.long)
+    finite = targets.isfinite().all(1).nonzero()[:, 0]
+    targets = targets[finite]
+    found = cKDTree(candidates.pixels.numpy()).query(targets.numpy(), k=_NEIGHBORS)[1]
+    near = torch.from_numpy(found).sort(1).values  # the lower index first
+    distances = (candidates.pixels[near] - targets[:, None]).square().sum(2)
+    owner[finite] = candidates.index[near.gather(1, distances.argmin(1, keepdim=True))[:, 0]] + 1
+    tied = distances.amin(1) == distances.amax(1)  # there may be further candidates at this distance
+    owner[finite[tied]] = _compare_all(targets[tied], targets[tied], candidates)
     return owner
 
 

@@ -69,12 +69,13 @@ def initial_labels(
     targets = points.detach().cpu().float().floor()
     of_candidates, values = classes.cpu()[candidates.index], class_map.cpu().numpy()
     for c in of_candidates.unique().tolist():
-        parts = _find_components(values == c + 1, candidates[of_candidates == c], min_area)
-        for part in parts:
-            owner[part.rows, part.columns] = _divide(part)
-            if one_point_target == "centroid" and len(part.candidates) == 1:
-                center = torch.stack((part.columns.double().mean(), part.rows.double().mean()))
-                targets[part.candidates.index[0]] = center.floor().float()
+        components = _find_components(values == c + 1, candidates[of_candidates == c], min_area)
+        owner += components.divide()
+        if one_point_target == "centroid":
+            alone = components.alone
+            targets[components.candidates.index[alone]] = components.centroids[components.at_points[alone]].floor()
+    if regions is not None:
+        owner = torch.where(_inside_own(owner, regions), owner, 0)
     if mask_owner is not None:
         owner = torch.where(mask_owner > 0, mask_owner, owner)
         targets = _fill_targets(targets, owner)
@@ -82,32 +83,54 @@ def initial_labels(
 
 
 @dataclass(frozen=True)
-class _Component:
-    rows: Tensor  # (P,) of its pixels
-    columns: Tensor
-    candidates: Candidates  # points inside
+class _Components:
+    """Components of the mask of one class, and the points in those that are large enough.
+
+    Attributes:
+        numbers: (H, W) int64, component of each pixel, 0 outside the mask.
+        centroids: (count, 2) float32, (x, y) of each component.
+        candidates: M points.
+        at_points: (M,) int64, component of each point.
+        alone: (M,) bool, True if the component has no other point.
+    """
+
+    numbers: Tensor
+    centroids: Tensor
+    candidates: Candidates
+    at_points: Tensor
+    alone: Tensor
+
+    def divide(self) -> Tensor:
+        """Return the owner map (H, W) int64 of these components."""
+        table = torch.zeros(len(self.centroids), dtype=torch.long)
+        table[self.at_points[self.alone]] = self.candidates.index[self.alone] + 1
+        owner = table[self.numbers]
+        for number in self.at_points[~self.alone].unique().tolist():
+            rows, columns = (self.numbers == number).nonzero(as_tuple=True)
+            pixels = torch.stack((columns, rows), dim=1)
+            owner[rows, columns] = nearest_owners(pixels, pixels, self.candidates[self.at_points == number])
+        return owner
 
 
-def _find_components(mask: np.ndarray, candidates: Candidates, min_area: int) -> list[_Component]:
-    """List the components that are large enough and contain a candidate, in the order of their number."""
-    _, numbers, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+def _find_components(mask: np.ndarray, candidates: Candidates, min_area: int) -> _Components:
+    _, numbers, stats, centroids = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    component = torch.from_numpy(numbers).long()
     x, y = candidates.pixels.long().unbind(1)
-    at_points = torch.from_numpy(numbers).long()[y, x]
-    parts = []
-    for number in at_points.unique().tolist():
-        left, top, wide, high, area = stats[number].tolist()
-        if number == 0 or area < min_area:
-            continue
-        rows, columns = np.nonzero(numbers[top : top + high, left : left + wide] == number)
-        parts.append(
-            _Component(torch.from_numpy(rows) + top, torch.from_numpy(columns) + left, candidates[at_points == number])
-        )
-    return parts
+    at_points = component[y, x]
+    usable = torch.from_numpy(stats[:, cv2.CC_STAT_AREA] >= min_area)
+    usable[0] = False  # outside the mask
+    keep = usable[at_points]
+    at_points, counts = at_points[keep], torch.bincount(at_points[keep], minlength=len(stats))
+    centers = torch.from_numpy(centroids).float()
+    return _Components(component, centers, candidates[keep], at_points, counts[at_points] == 1)
 
 
-def _divide(part: _Component) -> Tensor:
-    pixels = torch.stack((part.columns, part.rows), dim=1)
-    return nearest_owners(pixels, pixels, part.candidates)
+def _inside_own(owner: Tensor, regions: Tensor) -> Tensor:
+    """Return (H, W) bool, True if a part of the pixel lies in the region of its owner."""
+    own = torch.cat((regions.new_zeros(1, 4), regions))[owner]
+    x, y = torch.arange(owner.shape[1]), torch.arange(owner.shape[0])[:, None]
+    across = (x + 1 > own[..., 0]) & (x < own[..., 2])
+    return across & (y + 1 > own[..., 1]) & (y < own[..., 3])
 
 
 def _fill_targets(targets: Tensor, owner: Tensor) -> Tensor:

@@ -150,8 +150,8 @@ def _near(mask: np.ndarray, point: tuple[int, int]) -> np.ndarray:
         away = cv2.distanceTransform((numbers != own).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     else:
         away = np.hypot(np.arange(height)[:, None] - y, np.arange(width)[None] - x)
-    nearest = np.full(count, np.inf)
-    np.minimum.at(nearest, numbers.ravel(), away.ravel())
+    nearest, inside = np.full(count, np.inf), numbers > 0
+    np.minimum.at(nearest, numbers[inside], away[inside])
     diameters = np.sqrt(4 * stats[:, cv2.CC_STAT_AREA] / math.pi)
     keep = nearest < diameters
     keep[0] = False

@@ -1,6 +1,6 @@
 """Affinity of all pairs of cells of a grid, and the segments that it is compared with (P2Seg; I2S)."""
 
-from .plain import AffinityResult, affinity_matrix
+from .plain import AffinityResult, affinity_matrix, saturated_share
 from .segments import CellSegments, segments_at_stride, segments_from_masks
 from .step import propagate, propagate_and_compare
 
@@ -10,6 +10,7 @@ __all__ = [
     "affinity_matrix",
     "propagate",
     "propagate_and_compare",
+    "saturated_share",
     "segments_at_stride",
     "segments_from_masks",
 ]

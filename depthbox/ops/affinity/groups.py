@@ -45,22 +45,51 @@ class Relation:
     negative: Tensor
 
 
-def sort_cells(segment_sets: Sequence[CellSegments], cells: int, device: torch.device) -> Tensor:
-    """Return an order (n,) int64 in which cells of the same segments are neighbors: blocks then have few groups."""
+@dataclass(frozen=True)
+class CellGroups:
+    """Groups of one set of segments within an image of n cells.
+
+    Attributes:
+        number: (n,) int64 in 0..G - 1, group of each cell.
+        members: (G, S) int64, segments of each group, as in ``CellSegments``.
+    """
+
+    number: Tensor
+    members: Tensor
+
+
+def group_cells(segments: CellSegments) -> CellGroups:
+    """Group the cells of an image by their segments."""
+    first, *others = segments.members.unbind(1)
+    number = _renumber(first)
+    for column in others:
+        number = _renumber(number * (column.max() + 1) + column if len(column) else number)
+    count = int(number.max()) + 1 if len(number) else 0
+    members = segments.members.new_zeros((count, segments.members.shape[1]))
+    members[number] = segments.members  # equal for all cells of a group
+    return CellGroups(number, members)
+
+
+def sort_cells(sets: Sequence[CellGroups], cells: int, device: torch.device) -> Tensor:
+    """Return an order (n,) int64 in which cells of the same groups are neighbors: blocks then have few groups."""
     key = torch.zeros(cells, dtype=torch.long, device=device)
-    for segments in segment_sets:
-        numbers = segments.members.unique(dim=0, return_inverse=True)[1]
-        key = (key * (numbers.max() + 1 if cells else 1) + numbers).unique(return_inverse=True)[1]
+    for groups in sets:
+        key = _renumber(key * max(len(groups.members), 1) + groups.number)
     return key.argsort(stable=True)
 
 
-def group_block(segments: CellSegments, block: Tensor, dtype: torch.dtype) -> BlockGroups:
-    """Group the cells ``block`` (R,) int64 by their segments."""
-    members, index = segments.members[block].unique(dim=0, return_inverse=True)
-    sizes = torch.bincount(index, minlength=len(members))
-    one_hot = torch.zeros((len(block), len(members)), dtype=dtype, device=block.device)
+def group_block(groups: CellGroups, block: Tensor, dtype: torch.dtype) -> BlockGroups:
+    """Select the groups of the cells ``block`` (R,) int64."""
+    present, index = groups.number[block].unique(return_inverse=True)
+    sizes = torch.bincount(index, minlength=len(present))
+    one_hot = torch.zeros((len(block), len(present)), dtype=dtype, device=block.device)
     one_hot.scatter_(1, index[:, None], 1)
-    return BlockGroups(members, index, one_hot, sizes.double())
+    return BlockGroups(groups.members[present], index, one_hot, sizes.double())
+
+
+def _renumber(numbers: Tensor) -> Tensor:
+    """Replace (n,) integers by their ranks 0, 1, ... among the distinct ones."""
+    return numbers.unique(return_inverse=True)[1]
 
 
 def relate(first: Tensor, second: Tensor, background: str) -> Relation:

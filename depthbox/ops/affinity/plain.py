@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..precision import full_precision, without_autocast
 from .groups import relate
 from .segments import CellSegments
 
@@ -61,6 +62,24 @@ def affinity_matrix(features: Tensor, scale: float = 1.0) -> Tensor:
         (n, n) in (0, 1), symmetric, of the dtype of the features.
     """
     return (scale * (features.t() @ features)).sigmoid()
+
+
+@torch.no_grad()
+def saturated_share(features: Tensor, scale: float = 1.0, cells: int = 256) -> Tensor:
+    """Estimate the share of pairs whose affinity has nearly no gradient, A (1 - A) < 0.01.
+
+    Args:
+        features: (D, n) float, n >= 1.
+        scale: as in ``affinity_matrix``.
+        cells: number of evenly spaced cells whose pairs are compared.
+
+    Returns:
+        0-dim float32 in [0, 1].
+    """
+    index = torch.linspace(0, features.shape[1] - 1, min(cells, features.shape[1]), device=features.device).long()
+    with without_autocast(features.device):
+        affinity = affinity_matrix(full_precision(features)[:, index], scale)
+    return (affinity * (1 - affinity) < 0.01).float().mean()
 
 
 def propagate_densely(affinity: Tensor, values: Tensor, power: float = 1.0) -> Tensor:

@@ -7,14 +7,18 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from ..precision import full_precision, without_autocast
-from .blocked import make_plan, run_blocked
+from ..triton.support import is_available
+from .blocked import run_blocked
 from .plain import AffinityResult, run_plain
+from .plan import make_plan
 from .segments import CellSegments
 
 BACKGROUND_PAIRS = ("ignore", "negative")
 
 
-def propagate(features: Tensor, values: Tensor, *, scale: float = 1.0, power: float = 1.0, rows: int = 512) -> Tensor:
+def propagate(
+    features: Tensor, values: Tensor, *, scale: float = 1.0, power: float = 1.0, rows: int = 512, triton: bool = True
+) -> Tensor:
     """Propagate values between cells of high affinity, P'_cj = sum_i A_ji^beta P_ci / sum_i A_ji^beta (P2Seg; I2S).
 
     Args:
@@ -24,6 +28,7 @@ def propagate(features: Tensor, values: Tensor, *, scale: float = 1.0, power: fl
         power: Hadamard power beta of the affinity.
         rows: side of the square tiles of A that are computed together. A grid of at most that many cells is computed
             by the plain formula.
+        triton: use Triton kernels if available; the results are equal.
 
     Returns:
         (C, n), float32 or wider, also under autocast. Columns of sum 1 keep their sum.
@@ -37,7 +42,7 @@ def propagate(features: Tensor, values: Tensor, *, scale: float = 1.0, power: fl
         >>> propagate(features, torch.tensor([[1.0, 0.0, 0.0]])).round(decimals=4).tolist()
         [[0.5, 0.5, 0.0]]
     """
-    return propagate_and_compare(features, values, (), scale=scale, power=power, rows=rows).propagated
+    return propagate_and_compare(features, values, (), scale=scale, power=power, rows=rows, triton=triton).propagated
 
 
 def propagate_and_compare(
@@ -49,6 +54,7 @@ def propagate_and_compare(
     power: float = 1.0,
     background: str = "ignore",
     rows: int = 512,
+    triton: bool = True,
 ) -> AffinityResult:
     """Propagate values and compare the affinity with sets of segments in one pass over the pairs of cells.
 
@@ -61,6 +67,7 @@ def propagate_and_compare(
         values: (C, n) float, see ``propagate``; None for no propagation.
         segment_sets: L sets of segments of the n cells.
         scale, power, rows: as in ``propagate``; the power does not apply to the comparison.
+        triton: use Triton kernels if available; the results are equal.
         background: "ignore" leaves pairs out if neither cell belongs to a segment, "negative" counts them as negative.
 
     Returns:
@@ -73,6 +80,14 @@ def propagate_and_compare(
     with without_autocast(features.device):
         features = full_precision(features)
         values = features.new_zeros((0, features.shape[1])) if values is None else values.to(features.dtype)
+        if triton and is_available(features.device):
+            from ..triton import affinity as triton_affinity
+
+            members = [segments.members for segments in segment_sets]
+            if triton_affinity.fits(features, values, members):
+                negative = tuple(background == "negative" and s.any_owned() for s in segment_sets)
+                options = triton_affinity.AffinityOptions(scale, power, negative)
+                return AffinityResult(*triton_affinity.propagate_and_compare(features, values, members, options))
         if features.shape[1] > rows:
             plan = make_plan(segment_sets, features, scale=scale, power=power, background=background, rows=rows)
             return run_blocked(features, values, plan)
