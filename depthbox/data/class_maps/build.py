@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from detectron2.config import CfgNode
 
+from ..points import ImagePoints
 from .automatic import AutomaticClassMaps
 from .cache import CachedClassMaps
 from .files import FileClassMaps
 from .geodesic import GeodesicClassMaps
-from .source import ClassMapSource
+from .source import ClassMap, ClassMapSource, DepthMap, RGBImage
 from .threshold import ThresholdClassMaps
 
 FOLDER = "class_maps"  # in OUTPUT_DIR
@@ -45,7 +48,9 @@ class _WithoutDepth:
     def __init__(self, source: ClassMapSource) -> None:
         self._source = source
 
-    def __call__(self, record, image, points, depth):  # type: ignore[no-untyped-def]
+    def __call__(
+        self, record: Mapping[str, Any], image: RGBImage, points: ImagePoints, depth: DepthMap | None
+    ) -> ClassMap:
         return self._source(record, image, points, None)
 
 

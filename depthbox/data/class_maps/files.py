@@ -78,7 +78,8 @@ def read_class_map(path: str | os.PathLike[str], size: tuple[int, int], num_clas
         raise ClassMapError(f"the class map {path} cannot be read ({error}): write it again as PNG") from error
     if class_map.ndim != 2 or class_map.dtype != np.uint8:
         raise ClassMapError(
-            f"the class map {path} is not a palette or gray PNG of 8 bits: write class + 1 per pixel, 0 for the background"
+            f"the class map {path} is not a palette or gray PNG of 8 bits: write class + 1 per pixel, and 0 for the "
+            "background"
         )
     if class_map.shape != size:
         raise ClassMapError(
@@ -88,8 +89,8 @@ def read_class_map(path: str | os.PathLike[str], size: tuple[int, int], num_clas
     foreign = [int(value) for value in np.unique(class_map) if num_classes < value < UNKNOWN]
     if foreign:
         raise ClassMapError(
-            f"the class map {path} has the value {foreign[0]}, but there are {num_classes} classes: use class + 1 in the "
-            "order of the categories, 0 for the background and 255 for unknown pixels"
+            f"the class map {path} has the value {foreign[0]}, but there are {num_classes} classes: use class + 1 in "
+            "the order of the categories, 0 for the background and 255 for unknown pixels"
         )
     return class_map
 
@@ -116,8 +117,8 @@ class FileClassMaps:
         path = record.get("sem_seg_file_name")
         if not path:
             raise ClassMapError(
-                f"{record.get('file_name', 'an image')} has no class map: name their folder in DATASETS.COCO_STYLE, or set "
-                "MODEL.P2SEG.SEMANTIC.SOURCE auto"
+                f"{record.get('file_name', 'an image')} has no class map: name their folder in DATASETS.COCO_STYLE, or "
+                "set MODEL.P2SEG.SEMANTIC.SOURCE auto"
             )
         class_map = read_class_map(path, (image.shape[0], image.shape[1]), self._num_classes)
         findings = check_class_map(class_map, points, self._num_classes)

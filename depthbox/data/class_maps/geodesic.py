@@ -41,9 +41,9 @@ class NearestSeeds:
 class GeodesicClassMaps:
     """Class maps of images without a threshold that separates the objects.
 
-    A pixel has the class of the geodesically nearest point, or is background if a background seed is nearer. With depth,
-    the background seeds are the pixels that do not stand out from their surroundings; without, they lie halfway between
-    the points and at the image border.
+    A pixel has the class of the geodesically nearest point, or is background if a background seed is nearer. With
+    depth, the background seeds are the pixels that do not stand out from their surroundings. Without depth, they lie
+    halfway between the points and at the image border.
 
     Args:
         radius: radius of the discs around points, pixels.

@@ -40,16 +40,16 @@ class ThresholdQuality:
 
     @property
     def separates(self) -> bool:
-        """Whether the threshold separates the objects from the background."""
+        """True if the threshold separates the objects from the background."""
         return self.inside >= 0.5 and self.explained >= 0.5 and self.largest <= 0.15 and self.border <= 0.5
 
 
 class ThresholdClassMaps:
     """Class maps of images whose objects are all brighter or all darker than what surrounds them.
 
-    Otsu's threshold on the square root of the gray value is the start; the foreground is the side with more points per
-    area. Then each pixel goes to the closer one of two local means of the color, of foreground and background, which are
-    computed anew in each round. The neighborhood has the radius of a mean object.
+    Otsu's threshold on the square root of the gray value is the start. The foreground is the side with more points per
+    area. Then each pixel is assigned to the closer one of two local mean colors, of foreground and background. The
+    means are computed anew in each round. The neighborhood has the radius of a mean object.
 
     Args:
         radius: radius of the discs around points that have the class of their object, pixels.
