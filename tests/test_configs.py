@@ -61,8 +61,11 @@ def test_every_config_builds(path: Path) -> None:
     cfg = load(path, "MODEL.DEVICE", "meta", "MODEL.TIMM.PRETRAINED", "False", "MODEL.TIMM.WEIGHTS", "")
     with torch.device("meta"):  # shapes only
         model = build_model(cfg)
-    if cfg.MODEL.META_ARCHITECTURE != "DepthBox":
-        assert type(model).__name__ == cfg.MODEL.META_ARCHITECTURE
+    if cfg.MODEL.META_ARCHITECTURE == "P2Seg":
+        assert model.heads.class_head[2].out_channels == cfg.MODEL.P2SEG.NUM_CLASSES + 1
+        return
+    if cfg.MODEL.META_ARCHITECTURE == "GeneralizedRCNN":
+        assert model.roi_heads.mask_head.predictor.out_channels == cfg.MODEL.ROI_HEADS.NUM_CLASSES
         return
     expected = {"box": 233, "mask": 169}[cfg.MODEL.MASK_SUPERVISION] + (9 if cfg.MODEL.DEPTH.LAYER else 0)
     assert model.mask_head.num_params == model.controller.weight.shape[0] == expected
@@ -106,9 +109,7 @@ def test_schedules_are_those_of_the_paper(path: Path) -> None:
 def test_depth_is_loaded_if_and_only_if_it_is_used(path: Path) -> None:
     cfg = load(path)
     depth, distill = cfg.MODEL.DEPTH, cfg.MODEL.DISTILL
-    used = depth.LAYER or depth.CONSISTENCY or (distill.ENABLED and distill.BETA > 0)
-    if cfg.MODEL.META_ARCHITECTURE == "P2Seg":
-        used = cfg.MODEL.P2SEG.SEMANTIC.DEPTH
+    used = depth.LAYER or depth.CONSISTENCY or (distill.ENABLED and distill.BETA > 0) or cfg.MODEL.P2SEG.SEMANTIC.DEPTH
     assert used == cfg.INPUT.DEPTH.ENABLED
     if path in OF_THE_PAPER:
         assert all(name.endswith("_depth") for name in cfg.DATASETS.TRAIN) == cfg.INPUT.DEPTH.ENABLED
@@ -173,6 +174,19 @@ def test_stage_b_has_the_schedule_of_12_epochs(name: str, images: int) -> None:
     assert ours.DATASETS == paper.DATASETS and ours.TEST.EVALUATOR == paper.TEST.EVALUATOR
     classes = 20 if "voc" in name else 80
     assert ours.MODEL.FCOS.NUM_CLASSES == paper.MODEL.ROI_HEADS.NUM_CLASSES == classes
+
+
+def test_published_settings_of_p2seg() -> None:
+    voc, coco, resnet = (load(f"p2seg/{name}") for name in ("voc_hrnet48", "coco_hrnet48", "voc_R_101"))
+    for cfg in (voc, coco, resnet):
+        solver, node = cfg.SOLVER, cfg.MODEL.P2SEG
+        assert (solver.OPTIMIZER, solver.BASE_LR, solver.IMS_PER_BATCH, solver.WEIGHT_DECAY) == ("ADAM", 5e-5, 8, 0.0)
+        assert (solver.WARMUP_ITERS, solver.WARMUP_FACTOR, solver.POLY_POWER) == (2000, 0.001, 0.9)
+        assert solver.LR_SCHEDULER_NAME == "WarmupPolyLR" and node.SEMANTIC.SOURCE == "files"
+        weights = (node.SEG_WEIGHT, node.OFFSET_WEIGHT, node.AFFINITY_WEIGHT, node.DIRECT_WEIGHT)
+        assert weights == (1.0, 0.01, 1.0, 0.0) and node.AFFINITY_POWER == 1.0
+    assert (voc.SOLVER.MAX_ITER, coco.SOLVER.MAX_ITER) == (50000, 200000)
+    assert (voc.MODEL.P2SEG.NUM_CLASSES, coco.MODEL.P2SEG.NUM_CLASSES) == (20, 80)
 
 
 def test_method_is_the_same_on_both_datasets() -> None:

@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 from depthbox.cli.main import add_debug, run_tool
-from depthbox.data.datasets import read_annotation_file
 from depthbox.data.derived_points.content import KEEP, DerivedPoints, PointSettings, derive_points
 from depthbox.data.derived_points.sampling import POINT_KINDS
 from depthbox.io.annotations.canonical import canonicalize, repaired_coco, write_coco
+from depthbox.io.annotations.detect import read_annotation_file
 
 EPILOG = """
 kinds of points:

@@ -29,11 +29,13 @@ def train(data: str | Path | None = None, *, settings: Mapping[str, Any] | None 
             ``output="output/my"``, ``resume=True``.
 
     Returns:
-        The trained network. Its folder is ``network.cfg.OUTPUT_DIR``.
+        The trained network; of two stages from one point per object, that of the second. Its folder is
+        ``network.cfg.OUTPUT_DIR``.
 
     Raises:
         TypeError: an option that the command does not have.
-        ValueError, OSError: wrong options or data, as reported by the command.
+        ValueError, OSError: wrong options or data, as reported by the command; or only masks of points are made
+            (``stage="a"``).
 
     Example:
         >>> net = depthbox.train(data="boxes.json", images="photos", iterations=500)  # doctest: +SKIP
@@ -41,6 +43,8 @@ def train(data: str | Path | None = None, *, settings: Mapping[str, Any] | None 
     from .network import load
 
     arguments = _parse(train_command, {"data": data, **options})
+    if arguments.stage == "a":
+        raise ValueError("stage 'a' makes masks of points, not a network for images: use `depthbox train --stage a`")
     arguments.overrides = [str(word) for pair in (settings or {}).items() for word in pair]
     run = train_command.train(arguments)
     return load(run.OUTPUT_DIR, device=run.MODEL.DEVICE)

@@ -14,6 +14,7 @@ import torch
 from detectron2.config import CfgNode
 from numpy.typing import ArrayLike, NDArray
 
+from ..checkpoint.run_files import find_run
 from ..checkpoint.run_weights import find_weights
 from ..config import add_depthbox_config, load_config
 from ..inference.classes import ClassList, find_classes
@@ -47,7 +48,8 @@ def load(
     """Load a trained network.
 
     Args:
-        source: folder of a training run, whose best weights are loaded, or a checkpoint.
+        source: folder of a training run, whose best weights are loaded (of two stages, those of the second), or a
+            checkpoint.
         config_file: config of the training run; "" = ``config.yaml`` beside the checkpoint.
         device: "cuda", "cuda:1", "cpu"; "" = a GPU if there is one, else the CPU.
         size: shorter side of the network's input in pixels; 0 = that of the config.
@@ -198,7 +200,7 @@ class Network:
 def _find_checkpoint(source: Path) -> Path:
     if not source.is_dir():
         return source
-    weights = find_weights(source)
+    weights = find_weights(find_run(source))
     if weights is None:
         raise FileNotFoundError(f"{source} holds neither model_best.pth nor model_final.pth: name a checkpoint")
     return weights

@@ -1,4 +1,4 @@
-"""Names of the checkpoints in the folder of a training run, their order, and how one is set aside."""
+"""Names in the folder of a training run: checkpoints, their order, how one is set aside, and parts of two stages."""
 
 from __future__ import annotations
 
@@ -9,6 +9,22 @@ POINTER = "last_checkpoint"
 FINAL = "model_final"
 BEST = "model_best"
 NUMBERED = re.compile(r"model_\d{7,}\.pth")
+
+# A run in two stages (one point per object): its folder holds the marker, two folders of training runs and the masks.
+STAGES = "stages.json"
+LABELER, LABELS, SEGMENTOR = "A", "labels.json", "B"
+LABELS_DIGEST = "labels.sha256"  # in the folder of the segmentor: hash of the masks that it is trained on
+
+
+def is_staged(folder: Path) -> bool:
+    """Return whether a folder holds a run in two stages."""
+    return (folder / STAGES).is_file()
+
+
+def find_run(folder: Path) -> Path:
+    """Return the folder of the training run that ``folder`` stands for: of two stages, that of the segmentor."""
+    segmentor = folder / SEGMENTOR
+    return segmentor if is_staged(folder) and (segmentor / "config.yaml").is_file() else folder
 
 
 def list_checkpoints(folder: Path) -> list[Path]:

@@ -70,9 +70,12 @@ def run(arguments: argparse.Namespace) -> int:
         ValueError, OSError: wrong options, config or files.
     """
     from .. import add_depthbox_config
+    from ..checkpoint.run_files import find_run
     from ..config import load_config
     from ..io.write_errors import require_writable
 
+    if arguments.run is not None:
+        arguments = argparse.Namespace(**{**vars(arguments), "run": find_run(arguments.run)})
     config, weights = _find_run(arguments)
     if arguments.images is not None and arguments.data is None:
         raise ValueError("--images goes with --data: give both, or neither")

@@ -36,10 +36,11 @@ def run(arguments: argparse.Namespace) -> int:
     """
     if arguments.output is not None and arguments.output.is_dir():
         raise ValueError(f"--output {arguments.output} is a folder; name a file, such as report.html in it")
+    from ..checkpoint.run_files import find_run
     from ..io.write_errors import require_writable
     from ..reports.training import PAGE, write_report
 
-    require_writable(arguments.output or arguments.run / PAGE)
-
-    show(f"report  {write_report(arguments.run, arguments.output)}")
+    folder = find_run(arguments.run)
+    require_writable(arguments.output or folder / PAGE)
+    show(f"report  {write_report(folder, arguments.output)}")
     return 0

@@ -13,10 +13,10 @@ from ..errors import printable
 
 _LARGEST = 2**31 - 1  # of a number
 # Options of own data: name -> type. Paths in a settings file are relative to the file.
-PATHS = ("data", "images", "depth", "val_data", "val_images", "output")
+PATHS = ("data", "images", "depth", "class_maps", "val_data", "val_images", "output")
 SETTINGS: dict[str, type] = {
     **dict.fromkeys(PATHS, str),
-    **dict.fromkeys(("model", "weights", "method", "device"), str),
+    **dict.fromkeys(("model", "weights", "method", "stage", "device"), str),
     **dict.fromkeys(("val_share", "epochs"), float),
     **dict.fromkeys(("split_seed", "batch_size", "size", "iterations", "num_gpus"), int),
     "overrides": dict,

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import functools
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,15 +16,16 @@ from .settings import format_overrides, merge_settings
 if TYPE_CHECKING:
     from detectron2.config import CfgNode
 
-    from ..custom_data.plan import OwnRun
+    from ..custom_data.jobs import TrainingJob
 
-SUMMARY = "Train masks from boxes: on your own data, or with a config file."
+SUMMARY = "Train masks from boxes or points: your own data, or a config file."
 USAGE = "%(prog)s (--data PATH|--config-file FILE) [options] [KEY VALUE ...]"
 STOPPED = "stopped; the same command with --resume continues from the newest checkpoint"
 EXAMPLES = """
 examples:
   boxes as COCO JSON:     %(prog)s --data boxes.json --images photos
   with depth maps:        ... --depth depth
+  one point per object:   %(prog)s --data points.json --images photos
   validation set:         ... --val-data val.json --val-images val
   YOLO:                   %(prog)s --data data.yaml
   Pascal VOC:             %(prog)s --data VOCfolder
@@ -46,6 +46,10 @@ with --data, the COCO JSON files of the training and validation images (data/).
 An earlier run in this folder is moved aside as a whole. docs/my_data.md
 explains the rules of learning rate and schedule. Any config KEY can follow
 with its VALUE.
+
+From one point per object training has two stages: A/ makes masks of the points
+(labels.json), B/ is the network for new images, trained on these masks. A.KEY
+and B.KEY are settings of one stage.
 """
 
 
@@ -55,13 +59,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     own("--data", type=Path, metavar="PATH", help="annotations: COCO JSON, YOLO's data.yaml, Pascal VOC folder, ...")
     own("--images", type=Path, metavar="DIR", help="image folder (default: defined by the format)")
     own("--depth", type=Path, metavar="DIR", help="folder of depth maps, made by depthbox depth (default: none)")
+    own("--class-maps", type=Path, metavar="DIR", help="PNG files of the classes of pixels, for points (default: none)")
     own("--val-data", type=Path, metavar="PATH", help="annotations of the validation images, in any format")
     own("--val-images", type=Path, metavar="DIR", help="image folder of --val-data")
     own("--val-share", type=float, metavar="X", help="share of validation images without --val-data (default 0.1)")
     own("--split-seed", type=int, metavar="N", help="seed of the split and of the training run (default 0)")
     own("--model", metavar="NAME", help="R_50 (default on a GPU), R_101, R_101_DCN, Swin_T, Swin_B, efficientnet_lite0")
     own("--weights", metavar="FILE", help="initial weights: a file, timm, package:NAME or none (default: the model's)")
-    own("--method", metavar="M", help="boxinst or depthbox (default: depthbox with --depth)")
+    own("--method", metavar="M", help="boxinst, depthbox or p2seg (default: p2seg for points, else by --depth)")
+    own("--stage", choices=("a", "b"), help="for points: masks of the points, or the network alone (default: both)")
     own("--device", metavar="D", help="cuda or cpu (default: cuda if available)")
     own("--batch-size", type=int, metavar="N", help="images per iteration, over all GPUs")
     own("--size", type=int, metavar="N", help="short side of the network's input in pixels")
@@ -119,116 +125,87 @@ def run(arguments: argparse.Namespace) -> int:
 def train(arguments: argparse.Namespace) -> CfgNode:
     """Train and print the next steps, or only plan with --dry-run; return the config of the run.
 
+    Returns:
+        The config of the run; of two stages, that of the last one that was run.
+
     Raises:
         ValueError, OSError, ImportError: wrong options, config or data.
     """
-    from ..custom_data.plan_table import format_plan
     from ..engine.launch import find_outer_group
-    from ..engine.run import run as run_engine
     from ..io.folder_lock import lock_folder
 
     options = merge_settings(arguments)
     words = [*_check_overrides(options, arguments.settings), *arguments.overrides]
     group = find_outer_group(options.get("num_gpus") or 1)
     main = not (group.rank if group is not None else arguments.machine_rank)
-    data: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
-    if "data" in options:
-        processes = group.world_size if group is not None else options.get("num_gpus", 1) * arguments.num_machines
-        own = _plan_own_run(arguments, options, words, processes)
-        cfg = own.cfg
+    processes = group.world_size if group is not None else options.get("num_gpus", 1) * arguments.num_machines
+    job = (_make_own_job if "data" in options else _make_file_job)(arguments, options, words, processes)
+    if main and job.plan:
+        show(job.plan)
+    if arguments.dry_run and not job.previews:
+        return job.cfg
+    with contextlib.ExitStack() as stack:
         if main:
-            show(format_plan(own))
-            data = _written_data(own, arguments)
-    else:
-        cfg = _load_file(arguments, options, words)
-    job = functools.partial(run_engine, cfg, resume=arguments.resume, command=shlex.join(sys.argv))
-    with lock_folder(cfg.OUTPUT_DIR, "training run") if main else contextlib.nullcontext(), data:
+            stack.enter_context(lock_folder(job.folder, "training run"))
+            stack.enter_context(job.start())
         if arguments.dry_run:
-            return cfg
-        launch_run(arguments, cfg, job, options.get("num_gpus"))
+            return job.cfg
+        launch_run(arguments, job.cfg, job.run, options.get("num_gpus"))
     if main:
-        show(format_next_steps(cfg))
-    return cfg
+        show(format_next_steps(job.cfg))
+    return job.cfg
 
 
 def _check_overrides(options: Mapping[str, Any], settings: Path | None) -> list[str]:
     """Return the overrides of a settings file as words; a mistake in them names the file."""
-    from .. import add_depthbox_config
-    from ..config import load_config
+    from ..custom_data.overrides import check_overrides
 
     words = format_overrides(options.get("overrides") or {})
-    load_config(add_depthbox_config, overrides=words, source=f"{settings}, overrides")
+    check_overrides(words, f"{settings}, overrides")
     return words
 
 
 def format_next_steps(cfg: CfgNode) -> str:
-    """Return commands that work on the finished run of a config."""
+    """Return commands that work on the finished run of a config; of two stages, the config is that of the last."""
+    from ..checkpoint.run_files import LABELS
     from ..checkpoint.run_weights import find_weights
 
     folder = shlex.quote(str(cfg.OUTPUT_DIR))
+    if cfg.MODEL.META_ARCHITECTURE == "P2Seg":
+        labels = Path(cfg.OUTPUT_DIR).parent / LABELS
+        return f"next:  the same command with --stage b instead of --stage a, which trains on the masks in {labels}"
     weights = shlex.quote(str(find_weights(cfg.OUTPUT_DIR) or Path(cfg.OUTPUT_DIR) / "model_final.pth"))
-    steps = [f"depthbox visualize --config-file {folder}/config.yaml --weights {weights}"]
-    if cfg.DATASETS.TEST:
-        steps.insert(0, f"depthbox eval --run {folder}")
-    elif len(cfg.DATASETS.COCO_STYLE):
-        steps.insert(0, f"depthbox predict {shlex.quote(cfg.DATASETS.COCO_STYLE[0][2])} --weights {weights}")
+    steps = [f"depthbox eval --run {folder}"] if cfg.DATASETS.TEST else []
+    if len(cfg.DATASETS.COCO_STYLE) and not (steps and cfg.MODEL.MASK_SUPERVISION == "box"):
+        steps.append(f"depthbox predict {shlex.quote(cfg.DATASETS.COCO_STYLE[0][2])} --weights {weights}")
+    steps.append(f"depthbox visualize --config-file {folder}/config.yaml --weights {weights}")
     return "next:  " + "\n       ".join(steps)
 
 
-def _plan_own_run(
+def _make_own_job(
     arguments: argparse.Namespace, options: Mapping[str, Any], words: list[str], processes: int
-) -> OwnRun:
-    from ..custom_data.plan import OwnTraining, configure_own
-    from ..custom_data.prepare import require_same_splits
+) -> TrainingJob:
+    from ..custom_data.jobs import make_own_job
+    from ..custom_data.plan import OwnTraining
 
     if arguments.config_file:
         raise ValueError("--data makes its own config: leave out --config-file, or give keys as KEY VALUE")
-    training = OwnTraining.from_options(options, processes)
-    own = configure_own(training, words, check=not (arguments.no_check or arguments.resume))
-    if arguments.resume:
-        require_same_splits(own.data)
-    return own
+    return make_own_job(
+        OwnTraining.from_options(options, processes),
+        words,
+        check=not (arguments.no_check or arguments.resume),
+        resume=arguments.resume,
+        preview=arguments.dry_run,
+        command=shlex.join(sys.argv),
+    )
 
 
-@contextlib.contextmanager
-def _written_data(own: OwnRun, arguments: argparse.Namespace) -> Iterator[None]:
-    """Write the JSON files of a run for its duration; if it is refused, an earlier run is put back as it was.
-
-    A dry run and a resumed run leave the files of an existing run as they are.
-    """
-    from ..checkpoint.earlier_runs import is_run, restore_run, set_aside_run
-    from ..custom_data.prepare import write_splits
-
-    folder = Path(own.cfg.OUTPUT_DIR)
-    if is_run(folder) and (arguments.dry_run or arguments.resume):
-        yield
-        return
-    config = folder / "config.yaml"
-    content = config.read_bytes() if config.is_file() else b""
-    earlier = set_aside_run(folder)
-    written = write_splits(own.data)
-    try:
-        yield
-    except BaseException:
-        if not is_run(folder):
-            _remove_data(written)
-            if earlier is not None:
-                restore_run(folder, earlier, content)
-        raise
-
-
-def _remove_data(written: Sequence[Path]) -> None:
-    """Remove the JSON files of a refused run, and its folders if they are empty then."""
-    for path in written:
-        path.unlink(missing_ok=True)
-    for folder in (written[0].parent, written[0].parent.parent):
-        with contextlib.suppress(OSError):  # not empty
-            folder.rmdir()
-
-
-def _load_file(arguments: argparse.Namespace, options: Mapping[str, Any], words: list[str]) -> CfgNode:
+def _make_file_job(
+    arguments: argparse.Namespace, options: Mapping[str, Any], words: list[str], processes: int
+) -> TrainingJob:
     from .. import add_depthbox_config
     from ..config import load_config
+    from ..custom_data.jobs import make_file_job
 
     if not arguments.config_file:
         raise ValueError("name your annotations with --data (and --images), or a config with --config-file")
@@ -236,4 +213,5 @@ def _load_file(arguments: argparse.Namespace, options: Mapping[str, Any], words:
     if foreign:
         option = foreign[0].replace("_", "-")
         raise ValueError(f"--{option} goes with --data; with --config-file give KEY VALUE (OUTPUT_DIR, MODEL.WEIGHTS)")
-    return load_config(add_depthbox_config, arguments.config_file, words)
+    cfg = load_config(add_depthbox_config, arguments.config_file, words)
+    return make_file_job(cfg, resume=arguments.resume, command=shlex.join(sys.argv))

@@ -13,7 +13,7 @@ Finding = tuple[str, str]  # key, and what is wrong with it
 
 
 def check_consistency(cfg: CfgNode, sources: Mapping[str, str]) -> None:
-    """Compare the keys that depend on each other; the network's own keys only if it is a DepthBox.
+    """Compare the keys that depend on each other; the network's own keys only if it is a DepthBox or P2Seg.
 
     Args:
         cfg: a config whose values have the right types and ranges.
@@ -24,7 +24,9 @@ def check_consistency(cfg: CfgNode, sources: Mapping[str, str]) -> None:
     """
     checks: list[Callable[[CfgNode], Iterator[Finding]]] = [_check_input, _check_solver]
     if cfg.MODEL.META_ARCHITECTURE == "DepthBox":
-        checks += [_check_levels, _check_pixels, _check_masks, _check_teacher, _check_resnet]
+        checks += [_check_levels, _check_pixels, _check_pyramid, _check_masks, _check_teacher, _check_resnet]
+    if cfg.MODEL.META_ARCHITECTURE == "P2Seg":
+        checks += [_check_pixels, _check_pyramid, _check_points, _check_resnet]
     if cfg.MODEL.META_ARCHITECTURE == "GeneralizedRCNN":
         checks += [_check_mask_rcnn]
     for check in checks:
@@ -79,9 +81,20 @@ def _check_pixels(cfg: CfgNode) -> Iterator[Finding]:
             yield f"MODEL.{key}", "but images have three channels: give three values"
 
 
-def _check_masks(cfg: CfgNode) -> Iterator[Finding]:
+def _check_pyramid(cfg: CfgNode) -> Iterator[Finding]:
     if cfg.MODEL.FPN.NORM == "GN" and cfg.MODEL.FPN.OUT_CHANNELS % 32:
         yield "MODEL.FPN.OUT_CHANNELS", "but MODEL.FPN.NORM GN needs a multiple of 32"
+
+
+def _check_points(cfg: CfgNode) -> Iterator[Finding]:
+    node = cfg.MODEL.P2SEG
+    if node.SEMANTIC.DEPTH and not cfg.INPUT.DEPTH.ENABLED:
+        yield "MODEL.P2SEG.SEMANTIC.DEPTH", "but INPUT.DEPTH.ENABLED is False: set it True, or DEPTH False"
+    if node.SEMANTIC.SOURCE == "points" and cfg.MODEL.CONDINST.MASK_OUT_STRIDE != 4:
+        yield "MODEL.CONDINST.MASK_OUT_STRIDE", "but MODEL.P2SEG.SEMANTIC.SOURCE points needs 4"
+
+
+def _check_masks(cfg: CfgNode) -> Iterator[Finding]:
     branch = cfg.MODEL.CONDINST.MASK_BRANCH
     if branch.NORM == "GN" and branch.CHANNELS % 32:
         yield "MODEL.CONDINST.MASK_BRANCH.CHANNELS", "but MODEL.CONDINST.MASK_BRANCH.NORM GN needs a multiple of 32"

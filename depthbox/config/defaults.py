@@ -107,7 +107,8 @@ def _add_points(cfg: CN) -> None:
     node.HEAD_CHANNELS = 256  # of the class and offset heads
     node.AFFINITY_CHANNELS = 256  # features per cell of the affinity head
     node.AFFINITY_SCALE = 1.0  # factor of the product of two cells' features before the sigmoid
-    node.AFFINITY_POWER = 1.0  # beta, exponent of the affinity in the propagation
+    # beta, exponent of the affinity in the propagation; with 1 the many cells of low affinity outweigh a small object.
+    node.AFFINITY_POWER = 1.0
     node.AFFINITY_ROWS = 512  # cells per block of the affinity matrix; changes memory and time only
     node.S2I = True  # refine the owners of pixels by the predicted offsets
     node.I2S = True  # propagate the class map by the affinity, and train the affinity
@@ -118,6 +119,7 @@ def _add_points(cfg: CN) -> None:
     node.STAGES = 1  # a further stage takes the class map of the stage before
     node.HARD_SHARE = 0.2  # share of the pixels of the batch, those of the highest loss, in the class loss
     node.SEG_WEIGHT = 1.0
+    node.DIRECT_WEIGHT = 0.0  # not in the paper: of the cross entropy of the class map before its propagation
     node.OFFSET_WEIGHT = 0.01
     node.AFFINITY_WEIGHT = 1.0
     node.CENTER_WEIGHT = 0.0  # above 0 adds the center head; 200 in the kin method without points
@@ -153,6 +155,9 @@ def _add_timm(cfg: CN) -> None:
 def _add_data(cfg: CN) -> None:
     cfg.INPUT.DEPTH = CN()
     cfg.INPUT.DEPTH.ENABLED = False  # load pseudo depth in training
+    # Weight of each object's mask in the mask losses of MASK_SUPERVISION "mask" and "mixed": "" (1), or "score": the
+    # score that `depthbox label` wrote, and 0 for a fallback square, of which only box and class are trained.
+    cfg.INPUT.OBJECT_WEIGHT = ""
     # COCO-style datasets to register: [name, JSON file, image folder, depth folder or "", folder of class maps or ""];
     # the last two may be missing; variables are expanded.
     cfg.DATASETS.COCO_STYLE = []

@@ -1,4 +1,4 @@
-"""Config of a training run on a user's own data."""
+"""Request of a training run on a user's own data, and the config of a run in one stage."""
 
 from __future__ import annotations
 
@@ -15,16 +15,18 @@ from detectron2.config import CfgNode
 from ..config.defaults import add_depthbox_config
 from ..config.loading import ConfigError, load_config
 from ..engine.schedule import scale_schedule
+from .methods import check_method, check_point_options, choose_method
 from .models import ModelChoice, choose_model, weight_keys
+from .overrides import check_overrides, read_overrides
+from .points.networks import is_labeler
 from .prepare import PreparedData, prepare
 from .recipe import LONGEST, SIZE_CPU, SIZE_GPU, Facts, choose_batch, format_overrides, make_recipe
 from .sources import OwnData
 
-METHODS = ("boxinst", "depthbox")
 _POSITIVE = ("batch_size", "size", "epochs", "iterations", "num_gpus")
-_DATA_PATHS = ("images", "depth", "val_data", "val_images")
+_DATA_PATHS = ("images", "depth", "class_maps", "val_data", "val_images")
 _DATA_KEYS = {"val_share": "val_share", "split_seed": "seed"}
-_FIELDS = ("model", "weights", "method", "device", "batch_size", "size", "epochs", "iterations")
+_FIELDS = ("model", "weights", "method", "stage", "device", "batch_size", "size", "epochs", "iterations")
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,8 @@ class OwnTraining:
         own: the data.
         output: folder of the run.
         model, weights: see ``models``.
-        method: "boxinst" or "depthbox"; "" = depthbox if depth is given.
+        method: "boxinst", "depthbox" or "p2seg"; "" = by the data, see ``methods.choose_method``.
+        stage: "a" or "b" for one stage of p2seg; "" = both.
         device: "cuda" or "cpu"; "" = cuda if available.
         batch_size, size, epochs, iterations: see ``recipe.Facts``.
         processes: number of processes on all machines.
@@ -46,6 +49,7 @@ class OwnTraining:
     model: str = ""
     weights: str = ""
     method: str = ""
+    stage: str = ""
     device: str = ""
     batch_size: int = 0
     size: int = 0
@@ -77,6 +81,26 @@ class OwnTraining:
 
 
 @dataclass(frozen=True)
+class OwnRequest:
+    """Request of a user with the prepared data and the choices that do not depend on the network.
+
+    Attributes:
+        training: the request.
+        overrides: KEY VALUE KEY VALUE..., which take precedence over all rules.
+        data: the prepared data.
+        device, method: the choices.
+        output: folder of the run.
+    """
+
+    training: OwnTraining
+    overrides: tuple[str, ...]
+    data: PreparedData
+    device: str
+    method: str
+    output: str
+
+
+@dataclass(frozen=True)
 class OwnRun:
     """Frozen config of a training run, and the data, network and method from which it was derived."""
 
@@ -86,8 +110,8 @@ class OwnRun:
     method: str
 
 
-def configure_own(training: OwnTraining, overrides: Sequence[str] = (), *, check: bool = True) -> OwnRun:
-    """Prepare the data and build the config; nothing is written.
+def read_request(training: OwnTraining, overrides: Sequence[str] = (), *, check: bool = True) -> OwnRequest:
+    """Prepare the data and choose the method; nothing is written.
 
     Args:
         training: request of the user.
@@ -96,33 +120,51 @@ def configure_own(training: OwnTraining, overrides: Sequence[str] = (), *, check
         check: whether to check the data first.
 
     Raises:
-        ConfigError: options that do not fit each other.
+        ConfigError: options that do not fit each other or the data.
         ValueError, OSError: see ``prepare.prepare``.
     """
     own = training.own
-    load_config(
-        add_depthbox_config, overrides=overrides
-    )  # reports wrong overrides before the data are read, which takes minutes
-    given = dict(zip(overrides[::2], overrides[1::2], strict=True))
+    check_overrides(overrides)  # reports wrong overrides before the data are read, which takes minutes
+    given = read_overrides(overrides)
     device = choose_device(given.get("MODEL.DEVICE", training.device))
-    method = choose_method(training.method, own.depth is not None)
-    model = choose_model(training.model, device)
-    weights = weight_keys(model, training.weights)
+    check_method(training.method, own.depth is not None)
+    if not is_labeler(training.model):
+        weight_keys(choose_model(training.model, device), training.weights)
     output = given.get("OUTPUT_DIR", training.output)
     limit = training.size or (SIZE_CPU if device == "cpu" else SIZE_GPU)
     data = prepare(own, Path(output), check=check, min_size=limit, max_size=round(limit * LONGEST))
-    facts = _facts(training, data, model, device, given)
-    recipe = make_recipe(facts, model, depth=method == "depthbox")
+    method = choose_method(training.method, own, data.train.kinds)
+    if method != "p2seg":
+        check_point_options(training.stage, own, overrides)
+    return OwnRequest(training, tuple(overrides), data, device, method, output)
+
+
+def configure_own(training: OwnTraining, overrides: Sequence[str] = (), *, check: bool = True) -> OwnRun:
+    """Prepare the data and build the config of a run in one stage, see ``read_request`` and ``configure_direct``."""
+    return configure_direct(read_request(training, overrides, check=check))
+
+
+def configure_direct(request: OwnRequest) -> OwnRun:
+    """Build the config of a run in one stage.
+
+    Raises:
+        ConfigError: options that do not fit each other.
+        ValueError: the weight file cannot be read.
+    """
+    training, data = request.training, request.data
+    model = choose_model(training.model, request.device)
+    weights = weight_keys(model, training.weights)
+    facts = make_facts(request, model, read_overrides(request.overrides))
     keys = {
         **model.keys,
-        **recipe,
+        **make_recipe(facts, model, depth=request.method == "depthbox"),
         **weights,
-        **data_keys(own, data, Path(output).name),
-        "OUTPUT_DIR": output,
-        "SEED": own.seed,
+        **data_keys(training.own, data, Path(request.output).name),
+        "OUTPUT_DIR": request.output,
+        "SEED": training.own.seed,
     }
-    cfg = load_config(add_depthbox_config, overrides=[*format_overrides(keys), *overrides])
-    return OwnRun(scale_schedule(cfg), data, model, method)
+    cfg = load_config(add_depthbox_config, overrides=[*format_overrides(keys), *request.overrides])
+    return OwnRun(scale_schedule(cfg), data, model, request.method)
 
 
 def _run_name(data: Path) -> str:
@@ -133,18 +175,24 @@ def _run_name(data: Path) -> str:
     return name or "data"
 
 
-def _facts(
-    training: OwnTraining, data: PreparedData, model: ModelChoice, device: str, given: Mapping[str, str]
-) -> Facts:
+def make_facts(request: OwnRequest, model: ModelChoice, given: Mapping[str, str]) -> Facts:
+    """Collect the inputs of the rules.
+
+    Args:
+        request: the request.
+        model: the network.
+        given: overrides by key, see ``read_overrides``.
+    """
+    training, data = request.training, request.data
     batch = int(given.get("SOLVER.IMS_PER_BATCH", 0)) or training.batch_size
-    memory, images = gpu_gigabytes(device), data.train.annotated
+    memory, images = gpu_gigabytes(request.device), data.train.annotated
     return Facts(
         images=images,
         val_images=data.val.count if data.val else 0,
         short_side=data.short_side,
         object_share=data.object_share,
-        device=device,
-        batch=batch or choose_batch(model, device, memory, training.processes, images),
+        device=request.device,
+        batch=batch or choose_batch(model, request.device, memory, training.processes, images),
         cores=os.cpu_count() or 1,
         processes=training.processes,
         size=training.size,
@@ -158,20 +206,6 @@ def choose_device(device: str) -> str:
     if device not in ("", "auto"):
         return device
     return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def choose_method(method: str, depth: bool) -> str:
-    """Return the given method; "" = the whole method if depth is given, else BoxInst.
-
-    Raises:
-        ConfigError: an unknown method, or the whole method without depth.
-    """
-    method = method or ("depthbox" if depth else "boxinst")
-    if method not in METHODS:
-        raise ConfigError(f"--method is {' or '.join(METHODS)}, not '{method}'")
-    if method == "depthbox" and not depth:
-        raise ConfigError("--method depthbox needs depth maps: generate them with `depthbox depth` and give --depth")
-    return method
 
 
 def gpu_gigabytes(device: str) -> float:

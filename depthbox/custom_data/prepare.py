@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import math
 import os
 import statistics
 import textwrap
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ..data.check.check import CheckSettings, check_dataset
 from ..data.check.report import WIDTH, summary
 from ..errors import show
 from ..io.annotations.canonical import repaired_coco, write_coco
 from ..io.annotations.json_file import load_json
-from ..io.annotations.records import CocoContent, Note, format_note
+from ..io.annotations.records import Note, format_note
 from ..io.pages import describe_pages
 from .sources import OwnData, OwnDataError, OwnSource, read_sources, shared_images
-from .split import split_content
+from .split import Split, count_kinds, describe_split, fingerprint_content, measure_objects, split_content
 
 # The check before a training run reads at most this many images: all of them would take minutes on large sets.
 CHECKED_IMAGES = 200
@@ -30,37 +27,15 @@ FOLDER = "data"
 
 
 @dataclass(frozen=True)
-class Split:
-    """Training or validation set of a run.
-
-    Attributes:
-        json_file: absolute path of its COCO JSON file, which ``write_splits`` writes.
-        images: absolute path of its image folder.
-        content: COCO content with the user's ids, if they are usable.
-        count: number of images.
-        annotated: number of images with objects.
-        objects: number of objects, without crowds.
-        masks: whether any object has an outline.
-    """
-
-    json_file: Path
-    images: Path
-    content: CocoContent
-    count: int
-    annotated: int
-    objects: int
-    masks: bool
-
-
-@dataclass(frozen=True)
 class PreparedData:
     """Training and validation sets, and statistics for the recipe.
 
     Attributes:
-        train, val: the sets.
+        train, val: the sets; ``val`` is None if there are no images to evaluate on.
         classes: class names in the order of the network.
         short_side: median short side of the training images, in pixels.
-        object_share: median side of the training objects (root of the box area) as a share of the image's short side.
+        object_share: median side of the training objects (root of the box area) as a share of the image's short side;
+            0 = unknown, because no object has a box.
     """
 
     train: Split
@@ -74,6 +49,9 @@ def prepare(
     own: OwnData, output: Path, *, check: bool = True, min_size: int = 800, max_size: int = 1333
 ) -> PreparedData:
     """Read, check and split a user's data; nothing is written.
+
+    Points are not a ground truth for an evaluation: data with an object that has a point only are not split, and a
+    validation set with such an object is left out with a warning.
 
     Args:
         own: data of the user.
@@ -98,14 +76,14 @@ def prepare(
     if len(sources) == 2:
         if (shared := shared_images(sources)) is not None:
             _log_note(sources[1], shared)
-    else:
+    elif not count_kinds(contents[0]).point:
         contents = split_content(contents[0], own.val_share, own.seed, sources[0].annotations.source)
     folder = Path(os.path.abspath(output)) / FOLDER
     splits = [
-        _describe(folder / f"{name}.json", Path(os.path.abspath(source.annotations.image_root)), content)
+        describe_split(folder / f"{name}.json", Path(os.path.abspath(source.annotations.image_root)), content)
         for name, source, content in zip(("train", "val"), [*sources, sources[0]], contents, strict=False)
     ]
-    return _summarize(splits, sources[0].annotations.source)
+    return _summarize(_drop_points(splits), sources[0].annotations.source)
 
 
 def check_or_stop(settings: CheckSettings, source: OwnSource) -> None:
@@ -167,7 +145,7 @@ def require_same_splits(data: PreparedData) -> None:
     wanted = {"train": data.train, **({"val": data.val} if data.val else {})}
     for name, split in wanted.items():
         known = load_json(split.json_file) if name in found else {}
-        if _fingerprint(known) != _fingerprint(split.content):
+        if fingerprint_content(known) != fingerprint_content(split.content):
             raise OwnDataError(
                 f"--resume: the {name} data differ from those of the run in {folder.parent} "
                 f"({split.json_file}): give the same --data and --val-share, or another --output to start a new run"
@@ -187,30 +165,24 @@ def _check_settings(own: OwnData, place: int, min_size: int, max_size: int) -> C
     )
 
 
-def _fingerprint(content: Mapping[str, Any]) -> str:
-    keys = {"images": ("file_name", "height", "width"), "annotations": ("bbox", "category_id", "iscrowd")}
-    parts = [[[entry.get(key) for key in names] for entry in content.get(name, ())] for name, names in keys.items()]
-    categories = [[entry.get("id"), entry.get("name")] for entry in content.get("categories", ())]
-    return hashlib.sha256(repr([*parts, categories]).encode()).hexdigest()
-
-
 def _summarize(splits: Sequence[Split], source: Path) -> PreparedData:
     train = splits[0]
     if not train.annotated:
         raise OwnDataError(f"no image of {source} that is trained on has an object: lower --val-share, or add objects")
-    sides = {image["id"]: min(image["height"], image["width"]) for image in train.content["images"]}
-    shares = [
-        math.sqrt(entry["bbox"][2] * entry["bbox"][3]) / sides[entry["image_id"]]
-        for entry in train.content["annotations"]
-        if not entry["iscrowd"]
-    ]
+    sides = [min(image["height"], image["width"]) for image in train.content["images"]]
     classes = tuple(entry["name"] for entry in sorted(train.content["categories"], key=lambda entry: entry["id"]))
     val = splits[1] if len(splits) > 1 else None
-    return PreparedData(train, val, classes, int(statistics.median(sides.values())), statistics.median(shares))
+    return PreparedData(train, val, classes, int(statistics.median(sides)), measure_objects(train.content))
 
 
-def _describe(json_file: Path, images: Path, content: CocoContent) -> Split:
-    objects = [entry for entry in content["annotations"] if not entry["iscrowd"]]
-    annotated = len({entry["image_id"] for entry in objects})
-    masks = any("segmentation" in entry for entry in objects)
-    return Split(json_file, images, content, len(content["images"]), annotated, len(objects), masks)
+def _drop_points(splits: list[Split]) -> list[Split]:
+    """Leave out a validation set with objects that have a point only."""
+    if len(splits) < 2 or not splits[1].kinds.point:
+        return splits
+    logging.getLogger(__name__).warning(
+        "the validation data are not used: %d of their %d objects have a point only, which is not a ground truth. Give "
+        "--val-data with a mask or box for each object",
+        splits[1].kinds.point,
+        splits[1].objects,
+    )
+    return splits[:1]

@@ -32,6 +32,7 @@ class OwnData:
         data: annotations in any format that ``io.annotations`` reads.
         images: image folder; None = as defined by the annotation format.
         depth: folder of the depth maps; None = without depth.
+        class_maps: folder of class maps of the images, for points; None = computed.
         val_data, val_images: annotations and images of the validation set; None = the validation split of ``data``.
         val_share: share of the images kept for validation if the data have no validation set; 0 = no validation.
         seed: seed of the random choice of validation images.
@@ -40,6 +41,7 @@ class OwnData:
     data: Path
     images: Path | None = None
     depth: Path | None = None
+    class_maps: Path | None = None
     val_data: Path | None = None
     val_images: Path | None = None
     val_share: float = 0.1

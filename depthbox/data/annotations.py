@@ -33,7 +33,33 @@ def required_fields(cfg: CfgNode) -> tuple[str, ...]:
     kind = cfg.MODEL.MASK_SUPERVISION
     if kind not in MASK_FIELDS:
         raise ValueError(f"MODEL.MASK_SUPERVISION must be {', '.join(MASK_FIELDS)}, got {kind!r}")
-    return MASK_FIELDS[kind] + (("depth",) if cfg.INPUT.DEPTH.ENABLED else ())
+    weight = ("gt_weight",) if cfg.INPUT.OBJECT_WEIGHT and "gt_masks" in MASK_FIELDS[kind] else ()
+    return MASK_FIELDS[kind] + weight + (("depth",) if cfg.INPUT.DEPTH.ENABLED else ())
+
+
+def require_boxes(records: Sequence[Mapping[str, Any]], source: str) -> None:
+    """Check before training that each object has a box.
+
+    Args:
+        records: dataset dicts of one dataset; crowds are not examined.
+        source: its annotation file, for the message.
+
+    Raises:
+        ValueError: objects have no box. The message names the file, an object, and the commands that train from points.
+    """
+    found = [
+        (record.get("file_name", "an image"), annotation.get("id", "(no id)"))
+        for record in records
+        for annotation in record.get("annotations", ())
+        if "bbox" not in annotation and not annotation.get("iscrowd", 0)
+    ]
+    if found:
+        file_name, number = found[0]
+        raise ValueError(
+            f"{source} has {len(found)} objects without a box (such as annotation {number} of {file_name}), and this "
+            f"network trains from boxes: train from the points with `depthbox train --data {source} --method p2seg`, "
+            "or compute the masks and boxes of the points first with `depthbox label`"
+        )
 
 
 def boxes_to_instances(annotations: Sequence[Annotation], transforms: Transform, size: tuple[int, int]) -> Instances:
@@ -47,6 +73,9 @@ def boxes_to_instances(annotations: Sequence[Annotation], transforms: Transform,
     Returns:
         Instances with ``gt_boxes`` (N, 4) float32 clipped to the image and ``gt_classes`` (N,) int64; N may
         be 0, boxes may be empty.
+
+    Raises:
+        ValueError: an object has no ``bbox``.
     """
     height, width = size
     boxes = np.array([_to_corners(annotation) for annotation in annotations], dtype=np.float64).reshape(-1, 4)
@@ -113,6 +142,22 @@ def add_masks(instances: Instances, masks: Sequence[NDArray[np.bool_] | None], m
     return instances
 
 
+def add_weights(instances: Instances, annotations: Sequence[Annotation]) -> Instances:
+    """Return a copy with ``gt_weight`` (N,) float32 in [0, 1], the weights of the objects' masks.
+
+    The weight is the ``score`` of an annotation, limited to [0, 1], and 1 without a score. A ``fallback``, a square in
+    place of a mask, has the weight 0.
+
+    Args:
+        instances: N instances.
+        annotations: the N annotations.
+    """
+    instances = Instances(instances.image_size, **instances.get_fields())
+    weights = [0.0 if a.get("fallback") else min(max(float(a.get("score", 1.0)), 0.0), 1.0) for a in annotations]
+    instances.gt_weight = torch.tensor(weights, dtype=torch.float32)
+    return instances
+
+
 def drop_empty(instances: Instances) -> Instances:
     """Remove the objects whose box has no area, or whose mask has no pixel."""
     keep = instances.gt_boxes.nonempty()
@@ -123,6 +168,11 @@ def drop_empty(instances: Instances) -> Instances:
 
 
 def _to_corners(annotation: Annotation) -> list[float]:
+    if "bbox" not in annotation:
+        raise ValueError(
+            f"annotation {annotation.get('id', '(no id)')} has no box: train from points with `depthbox train --method "
+            "p2seg`, or compute the masks and boxes of the points first with `depthbox label`"
+        )
     box = [float(value) for value in annotation["bbox"]]
     return BoxMode.convert(box, annotation["bbox_mode"], BoxMode.XYXY_ABS)
 

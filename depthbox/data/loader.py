@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -22,18 +22,20 @@ from .samples import LoadedSample, Mapper, Record, SampleBatches, SampleDataset,
 # Node of MODEL with the number of classes of a meta-architecture.
 _CLASS_NODES = {"DepthBox": "FCOS", "P2Seg": "P2SEG", "GeneralizedRCNN": "ROI_HEADS", "RetinaNet": "RETINANET"}
 
+RecordCheck = Callable[[Sequence[Record], str], None]
 __all__ = ["SampleError", "build_test_loader", "build_train_loader", "load_records"]
 
 
-def load_records(names: Sequence[str], *, filter_empty: bool) -> list[Record]:
+def load_records(names: Sequence[str], *, filter_empty: bool, check: RecordCheck | None = None) -> list[Record]:
     """Load and join registered datasets.
 
     Args:
         names: names of the datasets.
         filter_empty: leave out images without annotations other than crowds.
+        check: is called with the records and the annotation file of each dataset, to raise an error.
 
     Raises:
-        ValueError: no name, an unknown name, datasets with different classes, or no image left.
+        ValueError: no name, an unknown name, datasets with different classes, no image left, or an error of ``check``.
     """
     if not names:
         raise ValueError("no dataset is named: set DATASETS.TRAIN and DATASETS.TEST")
@@ -41,7 +43,10 @@ def load_records(names: Sequence[str], *, filter_empty: bool) -> list[Record]:
     for name in names:
         if name not in DatasetCatalog:
             raise ValueError(f"unknown dataset '{name}': register it, or list it in DATASETS.COCO_STYLE")
-        records.extend(DatasetCatalog.get(name))
+        loaded = DatasetCatalog.get(name)
+        if check is not None:
+            check(loaded, str(MetadataCatalog.get(name).get("json_file") or f"the dataset '{name}'"))
+        records.extend(loaded)
     _check_same_classes(names)
     found = len(records)
     if filter_empty:
@@ -60,14 +65,16 @@ def build_train_loader(cfg: CfgNode, mapper: Mapper, start_iter: int = 0, seed: 
 
     Args:
         cfg: DATASETS.TRAIN, DATALOADER, SOLVER.IMS_PER_BATCH and MODEL.DEVICE are read.
-        mapper: converts a dataset dict to the input of the network.
+        mapper: converts a dataset dict to the input of the network. If it has a method ``check_records``, it is called
+            with the records and the annotation file of each dataset.
         start_iter: iteration of the first batch, for resuming.
         seed: seed of shuffling and augmentation, the same on all processes.
 
     Raises:
         ValueError: see ``load_records`` and ``ResumableBatchSampler``, or the network has fewer classes than the data.
     """
-    records = load_records(cfg.DATASETS.TRAIN, filter_empty=cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS)
+    filter_empty, check = cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS, getattr(mapper, "check_records", None)
+    records = load_records(cfg.DATASETS.TRAIN, filter_empty=filter_empty, check=check)
     _check_class_count(cfg, cfg.DATASETS.TRAIN[0])
     groups = None
     if cfg.DATALOADER.ASPECT_RATIO_GROUPING:

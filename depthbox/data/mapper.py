@@ -16,13 +16,21 @@ from fvcore.transforms.transform import Transform
 from numpy.typing import NDArray
 
 from ..io.images import read_image
-from .annotations import add_masks, boxes_to_instances, drop_empty, required_fields, transform_mask
+from .annotations import (
+    add_masks,
+    add_weights,
+    boxes_to_instances,
+    drop_empty,
+    require_boxes,
+    required_fields,
+    transform_mask,
+)
 from .depth_io import DEPTH_COMMAND, read_depth, resize_depth
 from .depth_transforms import transform_depth
 from .samples import require_same_size
 from .teacher_view import TeacherView
 
-FIELDS = ("gt_masks", "gt_has_mask", "depth")  # what the mapper provides besides boxes and classes
+FIELDS = ("gt_masks", "gt_has_mask", "gt_weight", "depth")  # what the mapper provides besides boxes and classes
 IMAGE_FORMATS = ("BGR", "RGB")
 
 
@@ -49,7 +57,8 @@ class BoxDepthMapper:
             image_format: channel order, "BGR" or "RGB".
             fields: annotations to provide besides boxes and classes. "gt_masks" requires a ``segmentation`` of each
                 object, or uses the existing ones if "gt_has_mask" is also given. Without "gt_masks", no
-                ``segmentation`` is accessed. "depth" reads ``depth_file_name``.
+                ``segmentation`` is accessed. "gt_weight" weighs the masks by ``score`` and ``fallback``. "depth" reads
+                ``depth_file_name``.
             teacher_view: adds the view of a teacher that labels the batch.
 
         Raises:
@@ -92,14 +101,16 @@ class BoxDepthMapper:
         Returns:
             The dict without ``annotations``, with ``image`` (3, H, W) uint8. If depth is read, with ``depth``
             (1, H, W) float32 in [0, 1], 1 = near. In training, with ``instances``: ``gt_boxes``, ``gt_classes`` and,
-            if in ``fields``, ``gt_masks`` (BitMasks, H x W) and ``gt_has_mask`` (N,) bool. ``height`` and ``width``
-            are those of the original image. Crowds and objects outside the crop are left out.
+            if in ``fields``, ``gt_masks`` (BitMasks, H x W), ``gt_has_mask`` (N,) bool and ``gt_weight`` (N,) float32
+            in [0, 1]. ``height`` and ``width`` are those of the original image. Crowds and objects outside the crop
+            are left out.
 
         Raises:
             ImageError: the image file cannot be read.
             SizeMismatchError: the image has another size than the dict.
             DepthFileError: see ``depth_io.read_depth``.
-            ValueError: an object without a usable segmentation though masks are required, or no depth file is named.
+            ValueError: an object without a box, an object without a usable segmentation though masks are required, or
+                no depth file is named.
         """
         result = {key: value for key, value in dataset_dict.items() if key != "annotations"}
         image = self._read_image(result)
@@ -116,6 +127,18 @@ class BoxDepthMapper:
             objects = [a for a in dataset_dict.get("annotations", ()) if not a.get("iscrowd", 0)]
             result["instances"] = self._make_instances(objects, transforms, image_size, size, result["file_name"])
         return result if self.teacher_view is None else self.teacher_view(result, image, depth, transforms)
+
+    def check_records(self, records: Sequence[Mapping[str, Any]], source: str) -> None:
+        """Check the dicts of a training set before the first sample is loaded.
+
+        Args:
+            records: dicts of one dataset.
+            source: its annotation file.
+
+        Raises:
+            ValueError: objects have no box, see ``require_boxes``.
+        """
+        require_boxes(records, source)
 
     def _read_image(self, result: dict[str, Any]) -> NDArray[np.uint8]:
         image = read_image(result["file_name"])
@@ -152,6 +175,8 @@ class BoxDepthMapper:
         if "gt_masks" in self.fields:
             masks = [self._draw_mask(annotation, transforms, image_size, size, file_name) for annotation in objects]
             instances = add_masks(instances, masks, mixed="gt_has_mask" in self.fields)
+        if "gt_weight" in self.fields:
+            instances = add_weights(instances, objects)
         return drop_empty(instances)
 
     def _draw_mask(

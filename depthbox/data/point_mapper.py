@@ -129,6 +129,9 @@ class PointMapper(BoxDepthMapper):
             result["seed_map"] = transform_map(seed_map, transforms)
         return result
 
+    def check_records(self, records: Sequence[Mapping[str, Any]], source: str) -> None:
+        """Accept objects without a box: their points are read. See ``BoxDepthMapper.check_records``."""
+
     @staticmethod
     def _draw_owners(
         record: Mapping[str, Any], points: ImagePoints, image_size: tuple[int, int]

@@ -9,6 +9,7 @@ from detectron2.config import CfgNode, configurable
 from detectron2.structures import ImageList
 from torch import Tensor
 
+from ..losses.hard_pixels import UNKNOWN
 from ..modeling.meta_arch.p2seg import P2Seg
 from ..modeling.points.class_map import clean_class_map, compact_probabilities, split_outputs, upsample_grid
 from ..modeling.supervision.point_labels import read_point_labels
@@ -62,7 +63,7 @@ class ClassMapLabeler:
                 probabilities = upsample_grid(compact_probabilities(part.class_logits, label.classes), part.size)
                 class_map = clean_class_map(probabilities, label, self.certain, self.seed_radius).class_map
                 sound = is_sound(class_map, label.class_map)
-                known = (class_map != 255).sum()
+                known = (class_map != UNKNOWN).sum()
                 counts = torch.stack((sound, torch.ones_like(sound), known, torch.ones_like(known) * class_map.numel()))
                 chosen = torch.where(sound, class_map, label.class_map).to(torch.uint8)
                 labeled.append({**x, "class_map": chosen, "semantic_counts": counts.float()})
@@ -82,7 +83,7 @@ def is_sound(class_map: Tensor, reference: Tensor) -> Tensor:
     """Return whether the foreground of a class map has a plausible size, 0-dim bool.
 
     Args:
-        class_map, reference: (H, W) int64: 0 background, class + 1, 255 unknown. Shares refer to known pixels.
+        class_map, reference: (H, W) int64: 0 background, class + 1, 255 unknown.
 
     Returns:
         True if the share of foreground is 0.2 to 5 times that of the reference, or the reference has none.
@@ -92,6 +93,5 @@ def is_sound(class_map: Tensor, reference: Tensor) -> Tensor:
 
 
 def foreground_share(class_map: Tensor) -> Tensor:
-    """Return the share of the known pixels of a class map (H, W) that are foreground, 0-dim; 0 without known pixels."""
-    known = class_map != 255
-    return ((class_map > 0) & known).sum() / known.sum().clamp(min=1)
+    """Return the share of the pixels of a class map (H, W) that are known foreground, 0-dim in [0, 1]."""
+    return ((class_map > 0) & (class_map != UNKNOWN)).float().mean()

@@ -46,15 +46,15 @@ def find_classes(cfg: CfgNode, given: str = "") -> ClassList:
             of the training set if it exists and fits, else the classes are numbered.
 
     Raises:
-        ValueError: ``given`` cannot be read, or its number of classes is not MODEL.FCOS.NUM_CLASSES.
+        ValueError: ``given`` cannot be read, or its number of classes is not that of the network.
     """
-    count = int(cfg.MODEL.FCOS.NUM_CLASSES)
+    count = count_classes(cfg)
     if given:
         classes = _read_given(given)
         if len(classes) != count:
             raise ValueError(
-                f"--classes {given} names {len(classes)} classes, the network has {count} (MODEL.FCOS.NUM_CLASSES): "
-                "name the classes of its training run, in their order"
+                f"--classes {given} names {len(classes)} classes, the network has {count} "
+                f"({_find_node(cfg)}.NUM_CLASSES): name the classes of its training run, in their order"
             )
         return classes
     for path in _list_training_files(cfg):
@@ -65,6 +65,18 @@ def find_classes(cfg: CfgNode, given: str = "") -> ClassList:
         if len(classes) == count:
             return classes
     return number_classes(count)
+
+
+def count_classes(cfg: CfgNode) -> int:
+    """Return the number of classes of the network of a config."""
+    node = cfg
+    for part in _find_node(cfg).split("."):
+        node = node[part]
+    return int(node.NUM_CLASSES)
+
+
+def _find_node(cfg: CfgNode) -> str:
+    return "MODEL.P2SEG" if cfg.MODEL.META_ARCHITECTURE == "P2Seg" else "MODEL.FCOS"
 
 
 def number_classes(count: int) -> ClassList:

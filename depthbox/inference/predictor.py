@@ -14,6 +14,8 @@ from detectron2.structures import Instances
 from torch import nn
 from torch.nn import functional as F
 
+from ..checkpoint.run_files import SEGMENTOR
+from ..checkpoint.run_weights import find_weights
 from ..checkpoint.tensor_checks import load_exactly
 from ..checkpoint.training_state import teacher_state
 from ..checkpoint.weights import load_weights
@@ -26,6 +28,7 @@ from ..modeling.meta_arch.depthbox import DepthBox
 from ..ops import aligned_upsample
 
 RecordPredictor = Callable[[Mapping[str, Any]], Instances]
+_POINT_NETWORK = "P2Seg"  # MODEL.META_ARCHITECTURE of the networks that make masks of given points
 BatchPredictor = Callable[[Sequence[RGBImage]], list[Instances]]
 
 
@@ -60,12 +63,25 @@ def require_depthbox(network: nn.Module) -> DepthBox:
     Raises:
         ValueError: it is a network of another meta-architecture.
     """
+    if type(network).__name__ == _POINT_NETWORK:
+        raise ValueError(_explain_points())
     if not isinstance(network, DepthBox):
         raise ValueError(
             f"MODEL.META_ARCHITECTURE is {type(network).__name__}, but only a DepthBox computes masks of given boxes "
             "and can be exported: name the checkpoint and config of a DepthBox"
         )
     return network
+
+
+def _explain_points(weights: str = "") -> str:
+    """Explain that a network makes masks of given points, and which weights work on images alone."""
+    stage_b = Path(weights).absolute().parent.parent / SEGMENTOR
+    found = find_weights(stage_b) if weights else None
+    which = found or f"{SEGMENTOR}/model_best.pth or {SEGMENTOR}/model_final.pth in its folder"
+    return (
+        f"{weights or 'the checkpoint'} holds a {_POINT_NETWORK}, which makes masks of points (`depthbox label`). "
+        f"On images alone use the network of stage B of the training run, {which}"
+    )
 
 
 def find_config(weights: str, config_file: str = "") -> str:
@@ -127,8 +143,10 @@ def load_batch_predictor(cfg: CfgNode, weights: str, size: int = 0) -> BatchPred
         A function from images (H, W, 3) uint8, RGB, to their Instances on the CPU, in pixels of the images.
 
     Raises:
-        FileNotFoundError, ValueError: see ``load_network``.
+        FileNotFoundError, ValueError: see ``load_network``; or the network makes masks of given points.
     """
+    if cfg.MODEL.META_ARCHITECTURE == _POINT_NETWORK:
+        raise ValueError(_explain_points(weights))
     return build_batch_predictor(cfg, load_network(cfg, weights), size)
 
 

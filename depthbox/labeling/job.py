@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..data.depth_io import DepthFileError
@@ -16,7 +16,8 @@ from ..io.images import ImageError, read_image
 from ..io.write_errors import describe_shortage, require_writable
 from .output import digest_images, read_labels, write_labels
 from .partial_results import ObjectLabel, PartialResults
-from .prompts import Entry, Labeler, PromptReader, read_box_prompts
+from .prompts import BOXES_ONLY, Entry, Labeler, PromptPlan, PromptReader, read_box_prompts
+from .summary import LabelSummary
 
 _PURPOSE = "labeling job"
 _INPUT_BYTES, _MASK_BYTES = 150, 350  # of an annotation in the input, and of an encoded mask
@@ -37,6 +38,8 @@ class LabelJob:
         fingerprint: hash of everything that determines the masks; an unfinished job of another hash starts over.
             "" = the finished job is not recognized when it is repeated.
         overwrite: replace ``output`` if it exists.
+        plan: objects labeled from points, and objects that stay as they are; by default all are labeled from boxes.
+        fallback_side: side in pixels of the squares in place of empty masks of points; 0 = the median of their class.
     """
 
     annotations: AnnotationSet
@@ -44,6 +47,8 @@ class LabelJob:
     mask_format: str = "rle"
     fingerprint: str = ""
     overwrite: bool = False
+    plan: PromptPlan = BOXES_ONLY
+    fallback_side: float = 0.0
 
     @property
     def partial_file(self) -> Path:
@@ -57,48 +62,12 @@ class LabelJob:
         return {"job": self.fingerprint, "images": images, "format": self.mask_format}
 
 
-@dataclass
-class LabelSummary:
-    """Result of a labeling job.
-
-    Attributes:
-        annotations: labeled dataset.
-        labels: index of the annotation in the user's file -> label.
-        problems: one line for each image and object without a mask.
-        resumed: number of images labeled by an earlier, stopped call.
-        started_over: whether the unfinished results of another job were discarded.
-        was_finished: whether an earlier call had finished the same job.
-    """
-
-    annotations: AnnotationSet
-    labels: dict[int, ObjectLabel] = field(default_factory=dict)
-    problems: list[str] = field(default_factory=list)
-    resumed: int = 0
-    started_over: bool = False
-    was_finished: bool = False
-
-    @property
-    def empty(self) -> int:
-        """Number of objects whose mask is empty."""
-        return sum(label.area == 0 for label in self.labels.values())
-
-    @property
-    def crowds(self) -> int:
-        """Number of crowds, which are not labeled."""
-        return sum(entry["iscrowd"] for entry in self.annotations.content["annotations"])
-
-    @property
-    def unlabeled(self) -> int:
-        """Number of annotations without a label, crowds not counted."""
-        return len(self.annotations.original.get("annotations") or ()) - self.crowds - len(self.labels)
-
-
 def label_dataset(job: LabelJob, label: Labeler, read_prompts: PromptReader = read_box_prompts) -> LabelSummary:
     """Label all objects and write the JSON file. A stopped job is resumed.
 
     Args:
         job: dataset, output and options.
-        label: computes the masks, such as ``labeling.loading.load_box_labeler``.
+        label: computes the masks, such as ``labeling.loading.load_labeler``.
         read_prompts: function from the annotations of an image to its prompts.
 
     Raises:
@@ -107,16 +76,16 @@ def label_dataset(job: LabelJob, label: Labeler, read_prompts: PromptReader = re
         WriteError: the output or the partial results cannot be written; the finished images are kept.
     """
     check_job(job)
-    summary = LabelSummary(job.annotations)
+    summary = LabelSummary(job.annotations, job.plan)
     with lock_folder(job.output.parent, _PURPOSE, job.output.name):
         remove_stale(job.output.parent)
         try:
             with PartialResults(job.partial_file, job.fingerprint) as partial:
                 summary.started_over = partial.was_other_job
                 _label_images(job, label, read_prompts, partial, summary)
-                _add_labels(summary, partial)
+                summary.add_labels(partial, job.fallback_side)
                 stamp = job.stamp if job.fingerprint else {}
-                write_labels(job.output, job.annotations, summary.labels, job.mask_format, stamp)
+                write_labels(job.output, job.annotations, summary.labels, job.mask_format, stamp, job.plan)
                 partial.remove()
         except WriteError as error:
             kept = f". The finished images are kept in {job.partial_file}: the same command resumes"
@@ -131,13 +100,13 @@ def find_finished(job: LabelJob) -> LabelSummary | None:
     """
     if job.overwrite or not job.fingerprint or not job.output.is_file():
         return None
-    labels = read_labels(job.output, job.annotations, job.stamp)
+    labels = read_labels(job.output, job.annotations, job.stamp, job.plan)
     if labels is None:
         return None
     with contextlib.suppress(FolderInUseError, OSError), lock_folder(job.output.parent, _PURPOSE, job.output.name):
         job.partial_file.unlink(missing_ok=True)
         remove_stale(job.output.parent)
-    return LabelSummary(job.annotations, labels, was_finished=True)
+    return LabelSummary(job.annotations, job.plan, labels, was_finished=True)
 
 
 def describe_label_shortage(job: LabelJob) -> str:
@@ -154,17 +123,19 @@ def check_job(job: LabelJob) -> None:
 
     Raises:
         FileExistsError: the output exists, and the job does not overwrite it.
-        ValueError: the output is the input or a folder, or the mask format is unknown.
+        ValueError: the output is the input or a folder, the mask format is unknown, or an object has no box although it
+            would be labeled from its box.
         WriteError: the folder of the output cannot be written.
     """
     if job.mask_format not in MASK_FORMATS:
         raise ValueError(f"masks are written as {' or '.join(MASK_FORMATS)}, not '{job.mask_format}'")
     if job.output.resolve() == job.annotations.source.resolve():
-        raise ValueError(f"--output {job.output} would overwrite the boxes: choose another name")
+        raise ValueError(f"--output {job.output} would overwrite the input: choose another name")
     if job.output.is_dir():
         raise ValueError(f"--output {job.output} is a folder: name a JSON file in it")
     if job.output.exists() and not job.overwrite:
         raise FileExistsError(f"{job.output} exists already: choose another --output, or add --overwrite")
+    _require_boxes(job)
     require_writable(job.output)
 
 
@@ -177,16 +148,31 @@ def group_objects(annotations: AnnotationSet) -> dict[int, list[Entry]]:
     return groups
 
 
+def _require_boxes(job: LabelJob) -> None:
+    entries = job.annotations.content["annotations"]
+    others = job.plan.points | job.plan.kept
+    missing = [entry["id"] for entry in entries if "bbox" not in entry and entry["id"] not in others]
+    if missing:
+        raise ValueError(
+            f"{job.annotations.source} has {len(missing)} objects without a box (such as annotation "
+            f"{job.annotations.ids.annotations[missing[0]]}): label their points with `depthbox label`"
+        )
+
+
 def _label_images(
     job: LabelJob, label: Labeler, read_prompts: PromptReader, partial: PartialResults, summary: LabelSummary
 ) -> None:
     from tqdm import tqdm
 
     groups = group_objects(job.annotations)
-    images = [image for image in job.annotations.content["images"] if groups[image["id"]]]
+    labeled = {
+        number: [job.annotations.positions[entry["id"]] for entry in objects if entry["id"] not in job.plan.kept]
+        for number, objects in groups.items()
+    }
+    images = [image for image in job.annotations.content["images"] if labeled[image["id"]]]
     for image in tqdm(images, unit="image", desc="label"):
         objects = groups[image["id"]]
-        if all(job.annotations.positions[entry["id"]] in partial.labels for entry in objects):
+        if all(position in partial.labels for position in labeled[image["id"]]):
             summary.resumed += 1
             continue
         try:
@@ -204,9 +190,12 @@ def _label_image(
     prompts = read_prompts(objects, size)
     masks = label(image, pixels, prompts) if len(prompts.annotations) else []
     positions = job.annotations.positions
-    labels = {positions[entry["id"]]: ObjectLabel(None) for entry in objects}
+    labels = {positions[entry["id"]]: ObjectLabel(None) for entry in objects if entry["id"] not in job.plan.kept}
     for entry, found in zip(prompts.annotations, masks, strict=True):
         mask = found.mask.numpy()
+        if entry["id"] in job.plan.points and not mask.any():
+            labels[positions[entry["id"]]] = ObjectLabel(None, found.score, fallback=True)
+            continue
         rle = crop_to_rle(mask, found.left, found.top, size)
         labels[positions[entry["id"]]] = ObjectLabel(rle, found.score, int(mask.sum()))
     return labels
@@ -217,19 +206,6 @@ def _require_size(job: LabelJob, image: Entry, size: tuple[int, int]) -> None:
     if stated != size:
         raise SizeMismatchError(
             f"the image {job.annotations.image_root / image['file_name']} is {size[0]} x {size[1]} (height x width), "
-            f"but {job.annotations.source} says {stated[0]} x {stated[1]}, so its boxes do not fit: use the annotated "
-            "images (`depthbox check` lists all contradictions)"
+            f"but {job.annotations.source} says {stated[0]} x {stated[1]}, so its annotations do not fit: use the "
+            "annotated images (`depthbox check` lists all contradictions)"
         )
-
-
-def _add_labels(summary: LabelSummary, partial: PartialResults) -> None:
-    """Add the labels of the partial results, and a problem for each prompt outside its image."""
-    names = {image["id"]: image["file_name"] for image in summary.annotations.content["images"]}
-    ids, positions = summary.annotations.ids.annotations, summary.annotations.positions
-    for entry in summary.annotations.content["annotations"]:
-        label = partial.labels.get(positions[entry["id"]])
-        if label is not None and label.segmentation is not None:
-            summary.labels[positions[entry["id"]]] = label
-        elif label is not None:
-            where = f"annotation {ids[entry['id']]} of {names[entry['image_id']]}"
-            summary.problems.append(f"{where}: less than half a pixel of the box is inside the image")

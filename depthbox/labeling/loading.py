@@ -13,6 +13,7 @@ from detectron2.config import CfgNode
 from numpy.typing import NDArray
 
 from ..data.depth_io import DEPTH_SUFFIXES, DepthFileError, read_depth, resize_depth
+from ..data.points import POINT
 from ..distillation.matching import DepthRule
 from ..inference.fingerprint import fingerprint
 from ..inference.predictor import build_resize, load_network, prepare_image, require_depthbox
@@ -22,7 +23,8 @@ from ..io.annotations.records import AnnotationError, AnnotationSet
 from ..io.images import RGBImage
 from ..modeling.meta_arch.depthbox import DepthBox
 from .box_labeler import BoxLabeler, BoxMask, View
-from .prompts import Entry, Labeler, Prompts
+from .point_labeler import DetectionLabeler, PointLabeler, PointNetwork
+from .prompts import Entry, Labeler, Prompts, answers_boxes, take_points
 
 
 def load_annotations(source: Path, images: Path | None = None, split: str = "") -> AnnotationSet:
@@ -45,10 +47,56 @@ def load_annotations(source: Path, images: Path | None = None, split: str = "") 
     return canonicalize(raw)
 
 
+def load_labeler(
+    cfg: CfgNode, weights: str, *, sizes: Sequence[int] = (), mirror: bool = True, depth: Path | None = None
+) -> Labeler:
+    """Build the network of a config, load its weights or its teacher's, and make a labeler of the prompts it answers.
+
+    A ``P2Seg`` answers points, at one size and not mirrored. Other networks answer boxes and points, see
+    ``load_box_labeler``.
+
+    Args:
+        cfg: config of the training run.
+        weights: path or URL of a checkpoint.
+        sizes, mirror, depth: as in ``load_box_labeler``.
+
+    Raises:
+        FileNotFoundError: the checkpoint or the folder does not exist.
+        ValueError: a ``P2Seg`` and more than one size or depth; or see ``load_box_labeler``.
+    """
+    if answers_boxes(cfg):
+        return load_box_labeler(cfg, weights, sizes=sizes, mirror=mirror, depth=depth)
+    if len(sizes) > 1:
+        raise ValueError(f"a P2Seg labels at one size, but --size names {len(sizes)}: name one")
+    if depth is not None:
+        raise ValueError("--depth has no effect, because a P2Seg does not read depth when it labels: omit it")
+    network: Any = load_network(cfg, weights, use_teacher=True)
+    return build_point_labeler(cfg, network, size=sizes[0] if sizes else 0)
+
+
+def build_point_labeler(cfg: CfgNode, network: PointNetwork, *, size: int = 0) -> Labeler:
+    """Build the function of ``load_labeler`` from a network of points in evaluation mode.
+
+    Args:
+        cfg: config of the training run.
+        network: such as a ``P2Seg``.
+        size: shorter side of the network's input; 0 = INPUT.MIN_SIZE_TEST.
+    """
+    labeler, resize = PointLabeler(network), build_resize(cfg, size)
+
+    def label(entry: Entry, image: RGBImage, prompts: Prompts) -> list[BoxMask]:
+        original = (image.shape[0], image.shape[1])
+        return labeler(prepare_image(cfg, resize, image), prompts, original)
+
+    return label
+
+
 def load_box_labeler(
     cfg: CfgNode, weights: str, *, sizes: Sequence[int] = (), mirror: bool = True, depth: Path | None = None
 ) -> Labeler:
-    """Build the network of a config, load its weights or its teacher's, and make a labeler of boxes.
+    """Build the network of a config, load its weights or its teacher's, and make a labeler of boxes and points.
+
+    Masks of points are those of detections at the first size, see ``DetectionLabeler``.
 
     Args:
         cfg: config of the training run.
@@ -76,6 +124,7 @@ def build_box_labeler(
     """Build the function of ``load_box_labeler`` from a network in evaluation mode."""
     rule = build_depth_rule(cfg) if depth is not None else None
     labeler = BoxLabeler(network, candidates=cfg.MODEL.DISTILL.CANDIDATES_PER_BOX, depth=rule)
+    detections = DetectionLabeler(network)
     resizes = [build_resize(cfg, size) for size in (sizes or default_sizes(cfg))]
 
     def label(entry: Entry, image: RGBImage, prompts: Prompts) -> list[BoxMask]:
@@ -83,7 +132,14 @@ def build_box_labeler(
         depth_map = _read_depth(depth, entry["file_name"], size) if depth is not None else None
         inputs = [prepare_image(cfg, resize, image) for resize in resizes]
         views = [view for pixels in inputs for view in make_views(pixels, depth_map, mirror)]
-        return list(labeler(views, torch.as_tensor(prompts.boxes, dtype=torch.float32), size))
+        boxes = torch.as_tensor(prompts.boxes, dtype=torch.float32)
+        if prompts.points is None:
+            return list(labeler(views, boxes, size))
+        points = take_points(prompts.points, slice(len(boxes)))
+        by_point = points.kinds == POINT
+        of_boxes = labeler(views, boxes[torch.from_numpy(~by_point)], size)
+        of_points = iter(detections(views[0].image, take_points(points, by_point), size))
+        return [next(of_points if is_point else of_boxes) for is_point in by_point]
 
     return label
 

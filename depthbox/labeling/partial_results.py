@@ -19,14 +19,17 @@ class ObjectLabel:
     """Mask of one annotation.
 
     Attributes:
-        segmentation: compressed RLE of the whole image, counts as str; None if the prompt lies outside the image.
+        segmentation: compressed RLE of the whole image, counts as str; None if the prompt lies outside the image, or
+            for a fallback whose square is drawn at the end of the job.
         score: quality of the mask in [0, 1].
         area: number of pixels.
+        fallback: whether the mask is a square around a point, because no pixel belongs to the point.
     """
 
     segmentation: dict[str, Any] | None
     score: float = 0.0
     area: int = 0
+    fallback: bool = False
 
 
 class PartialResults:

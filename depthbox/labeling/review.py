@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +11,16 @@ import numpy as np
 import pycocotools.mask as mask_util
 from numpy.typing import NDArray
 
+from ..evaluation.pseudo_masks import PseudoMask, PseudoMaskQuality, measure_pseudo_masks
+from ..io.annotations.canonical import repaired_ids
+from ..io.annotations.kinds import positive_point
 from ..io.annotations.records import AnnotationSet
 from ..io.coco_masks import filled_box, segmentation_to_rle
 from ..io.images import read_image
 from ..visualization.review_sheet import ReviewItem, write_review
 from .output import Labels
 from .partial_results import ObjectLabel
+from .prompts import BOXES_ONLY, PromptPlan
 
 
 @dataclass(frozen=True)
@@ -71,14 +76,44 @@ def evaluate_labels(annotations: AnnotationSet, labels: Labels) -> MaskQuality:
     return MaskQuality(float(np.mean(ious)), float(np.mean(filled)), len(ious), poor, _rank_correlation(scores, ious))
 
 
-def review_labels(annotations: AnnotationSet, labels: Labels, folder: Path, count: int) -> list[Path]:
-    """Draw the masks with the lowest scores, lowest first.
+def measure_labels(
+    annotations: AnnotationSet, labels: Labels, truth: AnnotationSet, plan: PromptPlan = BOXES_ONLY
+) -> PseudoMaskQuality:
+    """Compare labels with the masks of the same objects in another file, by annotation id.
+
+    Args:
+        annotations: the labeled annotations.
+        labels: index of the annotation in the user's file -> label.
+        truth: ground truth. Objects that stay as they are in the labeled file are left out.
+        plan: treatment of the labeled objects.
+
+    Raises:
+        ValueError: see ``measure_pseudo_masks``.
+    """
+    ids, numbers = repaired_ids(annotations).annotations, repaired_ids(truth).annotations
+    kept = {ids[number] for number in plan.kept}
+    compared = [entry for entry in truth.content["annotations"] if numbers[entry["id"]] not in kept]
+    predicted = {
+        ids[entry["id"]]: PseudoMask(label.segmentation, label.score, label.fallback)
+        for entry in annotations.content["annotations"]
+        if (label := labels.get(annotations.positions[entry["id"]])) is not None
+    }
+    return measure_pseudo_masks(
+        predicted, dataclasses.replace(truth, content={**truth.content, "annotations": compared})
+    )
+
+
+def review_labels(
+    annotations: AnnotationSet, labels: Labels, folder: Path, count: int, plan: PromptPlan = BOXES_ONLY
+) -> list[Path]:
+    """Draw the masks with the lowest scores, lowest first; squares in place of masks come before all masks.
 
     Args:
         annotations: the labeled annotations.
         labels: index of the annotation in the user's file -> label.
         folder: folder of the pages.
         count: number of masks.
+        plan: objects that were labeled from their points, which are drawn.
 
     Returns:
         The pages; [] without labels.
@@ -87,14 +122,15 @@ def review_labels(annotations: AnnotationSet, labels: Labels, folder: Path, coun
     files = {image["id"]: image["file_name"] for image in annotations.content["images"]}
     found = [(labels.get(annotations.positions[entry["id"]]), entry) for entry in annotations.content["annotations"]]
     labeled = [(label, files[entry["image_id"]], entry) for label, entry in found if label is not None]
-    labeled.sort(key=lambda item: (item[0].score, item[1]))
+    labeled.sort(key=lambda item: (not item[0].fallback, item[0].score, item[1]))
     items = []
     for label, file_name, entry in labeled[:count]:
-        x, y, width, height = entry["bbox"]
+        by_point = entry["id"] in plan.points
+        x, y, width, height = mask_util.toBbox(label.segmentation).tolist() if by_point else entry["bbox"]
         name, number = classes[entry["category_id"]], annotations.ids.annotations[entry["id"]]
-        caption = f"{label.score:.2f} {name} {number} {file_name}"
-        mask = functools.partial(_decode_mask, label)
-        items.append(ReviewItem(file_name, (x, y, x + width, y + height), mask, caption))
+        caption = f"{'square' if label.fallback else f'{label.score:.2f}'} {name} {number} {file_name}"
+        mask, point = functools.partial(_decode_mask, label), positive_point(entry) if by_point else None
+        items.append(ReviewItem(file_name, (x, y, x + width, y + height), mask, caption, point))
     return write_review(items, lambda name: read_image(annotations.image_root / name), folder, "doubtful masks")
 
 

@@ -104,7 +104,7 @@ def find_threshold(values: Tensor, count: int, reduce: Callable[[Tensor], Tensor
         value = values.kthvalue(values.numel() - count + 1).values
         above, equal = (values > value).sum(), (values == value).sum()
         return HardThreshold(value, ((count - above) / equal).to(values.dtype))
-    bits = values.contiguous().view(torch.int32).long()  # of non-negative floats, in the order of the values
+    bits = (values + 0).contiguous().view(torch.int32).long()  # of non-negative floats, in order; + 0 for -0.0
     upper = _pick_bin(bits // _BINS, count, reduce)
     lower = _pick_bin(bits[bits // _BINS == upper.index] % _BINS, upper.remaining, reduce)
     value = (upper.index * _BINS + lower.index).to(torch.int32).view(torch.float32)

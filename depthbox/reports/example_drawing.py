@@ -56,13 +56,20 @@ def _draw_objects(
                 corners * scale, -margin, np.array(drawing.size * 2) - 1 + margin
             ).tolist()
             pen.rectangle((left, top, right, bottom), outline=color, width=width)
-    _draw_points(drawing, example, marks, (x0, y0), scale)
+    covered = min(image.width * image.height * scale**2, float(drawing.width * drawing.height))
+    _draw_points(drawing, example, marks, (x0, y0), scale, covered)
     return drawing
 
 
 def _draw_points(
-    drawing: Image.Image, example: Example, marks: Sequence[PointMark], corner: tuple[int, int], scale: float
+    drawing: Image.Image,
+    example: Example,
+    marks: Sequence[PointMark],
+    corner: tuple[int, int],
+    scale: float,
+    area: float,
 ) -> None:
+    """Draw the points of a case and of its image; ``area`` is that of the image in the drawing, in square pixels."""
     labels = {(mark.x, mark.y): mark.label for mark in marks}
     others = [mark for mark in marks if (mark.x, mark.y) not in example.points]
     places = np.array([*example.points, *((mark.x, mark.y) for mark in others)]).reshape(-1, 2)
@@ -79,7 +86,7 @@ def _draw_points(
         for (x, y), flag, color, shown in zip(places.tolist(), flags, colors, visible, strict=True)
         if shown
     ]
-    draw_points(drawing, points, choose_radius(len(points), float(size.prod())))
+    draw_points(drawing, points, choose_radius(len(points), area))
 
 
 def _cut(image: Image.Image, window: tuple[int, int, int, int], scale: float) -> Image.Image:

@@ -10,6 +10,7 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..checkpoint.run_files import SEGMENTOR
 from ..evaluation.coco import METRICS, RESULTS_FILE
 from ..evaluation.image_quality import load_evaluated_dataset, read_predictions
 from ..evaluation.run import find_metric
@@ -169,6 +170,8 @@ def _collect_facts(run: RecordedRun) -> list[tuple[str, str]]:
         value = run.setting(key)
         if value not in (None, "", [], ()):
             facts.append((label, ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)))
+    if run.setting("MODEL.META_ARCHITECTURE") == "P2Seg":
+        facts.append(("weights", f"for masks of points; on images alone use those of stage B (../{SEGMENTOR})"))
     if run.begin:
         facts.append(("first and last log message", f"{run.begin}, {run.end}"))
     if run.seed is not None and run.seed >= 0:

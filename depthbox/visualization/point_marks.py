@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw
 from .draw import Color, Rectangle, intersect, is_bright, load_font
 
 _LETTERS = 11  # pixels
+_AROUND = [(dx, dy) for dx in (-1, 0, 1) for dy in (-1, 0, 1) if (dx, dy) != (0, 0)]
 _THICK = 5  # smallest radius of marks with thick lines
 
 
@@ -48,8 +49,10 @@ def draw_points(drawing: Image.Image, points: Sequence[DrawnPoint], radius: int 
     line = 3 if radius >= _THICK else 1
     for point in reversed(points):
         edge = (0, 0, 0) if is_bright(point.color) else (255, 255, 255)
-        _draw_mark(pen, point, radius + 1, edge, line + 2)
-        _draw_mark(pen, point, radius, point.color, line)
+        x, y = round(point.x - 0.5), round(point.y - 0.5)
+        for dx, dy in _AROUND:
+            _draw_mark(pen, (x + dx, y + dy), point.label, radius, edge, line)
+        _draw_mark(pen, (x, y), point.label, radius, point.color, line)
 
 
 def choose_radius(count: int, area: float) -> int:
@@ -57,13 +60,15 @@ def choose_radius(count: int, area: float) -> int:
     return max(2, min(6, int((area / max(count, 1)) ** 0.5 / 7)))
 
 
-def _draw_mark(pen: ImageDraw.ImageDraw, point: DrawnPoint, reach: int, color: Color, width: int) -> None:
-    x, y = round(point.x - 0.5), round(point.y - 0.5)
-    if point.label == 0:
+def _draw_mark(
+    pen: ImageDraw.ImageDraw, pixel: tuple[int, int], label: int, reach: int, color: Color, width: int
+) -> None:
+    x, y = pixel
+    if label == 0:
         pen.ellipse((x - reach, y - reach, x + reach, y + reach), outline=color, width=width)
         return
-    side = reach - 1 if point.label < 0 else reach
-    for dx, dy in ((1, -1), (1, 1)) if point.label < 0 else ((1, 0), (0, 1)):
+    side = reach - 1 if label < 0 else reach
+    for dx, dy in ((1, -1), (1, 1)) if label < 0 else ((1, 0), (0, 1)):
         pen.line((x - side * dx, y - side * dy, x + side * dx, y + side * dy), fill=color, width=width)
 
 

@@ -20,6 +20,9 @@ _TILE = 240
 _MASK: Color = (255, 60, 160)
 _MARGIN = 0.3  # in widths and heights of the box
 _BACKGROUND = 235
+_POINT: Color = (255, 230, 0)
+_RIM: Color = (0, 0, 0)
+_CROSS = 7  # pixels of the tile, length of an arm
 
 
 @dataclass(frozen=True)
@@ -31,12 +34,14 @@ class ReviewItem:
         box: (x0, y0, x1, y1) in pixels of the image.
         mask: function that returns the mask (H, W) bool at the size of the image.
         caption: one line of text.
+        point: (x, y) in pixels of the image, drawn as a cross; None = none.
     """
 
     image: Any
     box: Sequence[float]
     mask: Callable[[], NDArray[np.bool_]]
     caption: str
+    point: tuple[float, float] | None = None
 
 
 def write_review(items: Sequence[ReviewItem], read: Callable[[Any], RGBImage], folder: Path, title: str) -> list[Path]:
@@ -65,7 +70,7 @@ def write_review(items: Sequence[ReviewItem], read: Callable[[Any], RGBImage], f
 
 
 def review_tile(image: RGBImage, item: ReviewItem) -> Tile:
-    """Draw an object with its box, its mask and its surroundings, enlarged to a tile."""
+    """Draw an object with its box, its mask, its point and its surroundings, enlarged to a tile."""
     height, width = image.shape[:2]
     x0, y0, x1, y1 = item.box
     margin_x, margin_y = (x1 - x0) * _MARGIN + 2, (y1 - y0) * _MARGIN + 2
@@ -80,7 +85,18 @@ def review_tile(image: RGBImage, item: ReviewItem) -> Tile:
     objects = DrawnObjects(box, [""], mask[rows][:, columns][None], [_MASK])
     tile = np.full((_TILE, _TILE, 3), _BACKGROUND, dtype=np.uint8)
     tile[: size[0], : size[1]] = draw_objects(resize_image(np.ascontiguousarray(part), size), objects, fill=0.3)
+    if item.point is not None:
+        _draw_cross(tile, (item.point[0] - left) * scale, (item.point[1] - top) * scale)
     return Tile(tile, item.caption)
+
+
+def _draw_cross(tile: NDArray[np.uint8], x: float, y: float) -> None:
+    """Draw a cross at a location of a tile, in place; the dark rim is visible on light images."""
+    column, row = int(x), int(y)
+    for reach, half, color in ((_CROSS + 1, 2, _RIM), (_CROSS, 1, _POINT)):
+        for down, across in ((reach, half), (half, reach)):
+            rows = slice(max(row - down, 0), row + down + 1)
+            tile[rows, max(column - across, 0) : column + across + 1] = color
 
 
 def _draw_tiles(items: Sequence[ReviewItem], read: Callable[[Any], RGBImage]) -> list[Tile]:

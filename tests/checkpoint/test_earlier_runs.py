@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from depthbox.checkpoint.earlier_runs import complete_set_aside, follow_weights, set_aside_run
+from depthbox.checkpoint.earlier_runs import (
+    complete_set_aside,
+    follow_weights,
+    is_run,
+    read_configs,
+    restore_run,
+    set_aside_run,
+)
+from depthbox.checkpoint.run_files import find_run
 
 FILES = {
     "config.yaml": "",
@@ -178,3 +186,63 @@ def test_weights_are_followed_into_the_earlier_run(tmp_path):
     assert follow_weights(weights, None) == weights
     for other in ("", "https://example.org/model_final.pth", str(tmp_path / "notes.txt"), "model_final.pth"):
         assert follow_weights(other, aside) == other
+
+
+def fill_stages(folder):
+    """Write a run in two stages."""
+    for stage, file in (("A", folder / "data" / "train.json"), ("B", folder / "labels.json")):
+        (folder / stage).mkdir(parents=True)
+        entries = [[f"{stage}_train", str(file), "/photos", ""], ["val", str(folder / "data" / "val.json"), "/val", ""]]
+        tree = {"OUTPUT_DIR": str(folder / stage), "DATASETS": {"COCO_STYLE": entries}}
+        (folder / stage / "config.yaml").write_text(yaml.safe_dump(tree))
+        (folder / stage / "model_final.pth").write_text(f"weights of {stage}")
+    (folder / "data").mkdir()
+    for name in ("data/train.json", "data/val.json", "labels.json", "stages.json"):
+        (folder / name).write_text(f"content of {name}")
+    (folder / "notes.txt").write_text("mine")
+
+
+def test_a_run_in_two_stages_is_set_aside_and_restored_as_a_whole(tmp_path):
+    fill_stages(tmp_path)
+    before = contents(tmp_path)
+    configs = read_configs(tmp_path)
+    assert is_run(tmp_path) and set(configs) == {"A/config.yaml", "B/config.yaml"}
+    aside = set_aside_run(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "earlier_1", "notes.txt"]
+    for stage, file in (("A", "data/train.json"), ("B", "labels.json")):
+        tree = yaml.safe_load((aside / stage / "config.yaml").read_text())
+        assert tree["OUTPUT_DIR"] == str(aside / stage)
+        first, second = tree["DATASETS"]["COCO_STYLE"]
+        assert first == [f"{stage}_train", str(aside / file), "/photos", ""]
+        assert second[1] == str(aside / "data" / "val.json")
+        assert (aside / file).read_text() == f"content of {file}"
+        assert (aside / stage / "model_final.pth").read_text() == f"weights of {stage}"
+    restore_run(tmp_path, aside, configs)
+    assert contents(tmp_path) == before
+
+
+def test_folders_named_like_stages_stay_with_a_run_in_one_stage(tmp_path):
+    fill(tmp_path)
+    (tmp_path / "A").mkdir()
+    (tmp_path / "A" / "config.yaml").write_text("another run of mine")
+    (tmp_path / "labels.json").write_text("mine")
+    set_aside_run(tmp_path)
+    assert (tmp_path / "A" / "config.yaml").is_file() and (tmp_path / "labels.json").is_file()
+
+
+def test_an_interrupted_call_on_two_stages_is_completed(tmp_path):
+    fill_stages(tmp_path)
+    partial = tmp_path / "earlier_1.incomplete"
+    partial.mkdir()
+    for name in ("A", "labels.json", "stages.json"):
+        (tmp_path / name).rename(partial / name)
+    aside = complete_set_aside(tmp_path)
+    assert (aside / "B" / "model_final.pth").is_file() and not (tmp_path / "B").exists()
+    assert yaml.safe_load((aside / "A" / "config.yaml").read_text())["OUTPUT_DIR"] == str(aside / "A")
+
+
+def test_the_network_for_new_images_stands_for_two_stages(tmp_path):
+    fill_stages(tmp_path)
+    assert find_run(tmp_path) == tmp_path / "B" and find_run(tmp_path / "A") == tmp_path / "A"
+    (tmp_path / "B" / "config.yaml").unlink()
+    assert find_run(tmp_path) == tmp_path

@@ -60,7 +60,7 @@ def test_a_run_that_was_set_aside_is_restored_byte_for_byte(tmp_path: Path) -> N
     aside = set_aside_run(tmp_path)
     assert aside == tmp_path / "earlier_1" and not is_run(tmp_path) and is_run(aside)
     assert (tmp_path / "notes.txt").is_file()
-    restore_run(tmp_path, aside, before["config.yaml"])
+    restore_run(tmp_path, aside, {"config.yaml": before["config.yaml"]})
     assert contents(tmp_path) == before and not aside.exists()
 
 
@@ -69,7 +69,7 @@ def test_a_run_without_a_config_is_restored(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").unlink()
     before = contents(tmp_path)
     aside = set_aside_run(tmp_path)
-    restore_run(tmp_path, aside, b"")
+    restore_run(tmp_path, aside, {})
     assert contents(tmp_path) == before
 
 
@@ -80,7 +80,7 @@ def test_earlier_runs_stay_when_a_later_one_is_restored(tmp_path: Path) -> None:
     (tmp_path / "model_final.pth").write_bytes(b"second")
     second = set_aside_run(tmp_path)
     assert second == tmp_path / "earlier_2"
-    restore_run(tmp_path, second, b"")
+    restore_run(tmp_path, second, {})
     assert (tmp_path / "model_final.pth").read_bytes() == b"second" and contents(first) == kept
 
 

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from depthbox.config import ConfigError
-from depthbox.custom_data.plan import OwnTraining, choose_method, configure_own
+from depthbox.custom_data.plan import OwnTraining, configure_own
 from depthbox.custom_data.plan_table import format_plan
 from depthbox.custom_data.prepare import prepare, require_same_splits, write_splits
 from depthbox.custom_data.sources import OwnData, OwnDataError
@@ -221,12 +220,3 @@ def test_overrides_take_precedence_and_are_inputs_of_the_rules(data, tmp_path):
     assert cfg.SOLVER.MAX_ITER == 900 and cfg.SOLVER.WARMUP_ITERS == 90 and cfg.SOLVER.STEPS == (5,)
     assert pytest.approx(0.0007 * 2 / 4) == cfg.SOLVER.BASE_LR and str(tmp_path / "b") == cfg.OUTPUT_DIR
     assert not (tmp_path / "a").exists() and not (tmp_path / "b").exists()
-
-
-def test_the_method_depends_on_depth():
-    assert (choose_method("", True), choose_method("", False)) == ("depthbox", "boxinst")
-    assert choose_method("boxinst", True) == "boxinst"
-    with pytest.raises(ConfigError, match="give --depth"):
-        choose_method("depthbox", False)
-    with pytest.raises(ConfigError, match="not 'sam'"):
-        choose_method("sam", True)

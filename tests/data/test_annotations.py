@@ -15,8 +15,10 @@ from depthbox import add_depthbox_config
 from depthbox.data.annotations import (
     MASK_FIELDS,
     add_masks,
+    add_weights,
     boxes_to_instances,
     drop_empty,
+    require_boxes,
     required_fields,
     transform_mask,
 )
@@ -163,6 +165,39 @@ def test_an_object_without_a_mask_is_kept_and_marked_in_mixed_supervision():
 def test_a_flipped_view_of_a_mask_is_copied_as_it_looks():
     masked = add_masks(three()[:1], [square()[:, ::-1]], mixed=False)
     assert (masked.gt_masks.tensor[0].numpy() == square()[:, ::-1]).all()
+
+
+def test_the_weight_is_the_score_within_0_and_1_and_0_for_a_fallback():
+    scored = [{"score": 0.25}, {"score": 7}, {"score": -1.0}, {}, {"score": 0.9, "fallback": True}, {"fallback": False}]
+    before = boxes_to_instances([boxed(1, 1, 9, 9)] * 6, NoOpTransform(), SIZE)
+    weighed = add_weights(before, scored)
+    assert weighed.gt_weight.dtype == torch.float32 and not before.has("gt_weight")
+    torch.testing.assert_close(weighed.gt_weight, torch.tensor([0.25, 1, 0, 1, 0, 1]))
+
+
+@pytest.mark.parametrize("supervision", MASK_FIELDS)
+def test_weights_are_provided_for_mask_losses_only(supervision):
+    cfg = get_cfg()
+    add_depthbox_config(cfg)
+    cfg.MODEL.MASK_SUPERVISION = supervision
+    assert "gt_weight" not in required_fields(cfg)
+    cfg.INPUT.OBJECT_WEIGHT = "score"
+    assert ("gt_weight" in required_fields(cfg)) == (supervision != "box")
+
+
+def test_objects_without_a_box_are_named_with_the_file_and_the_remedy():
+    crowd, point = {"iscrowd": 1, "id": 3}, {"iscrowd": 0, "id": 8}
+    records = [{"file_name": "a.png", "annotations": [boxed(1, 1, 9, 9), crowd]}, {"file_name": "b.png"}]
+    require_boxes(records, "points.json")
+    records += [{"file_name": "c.png", "annotations": [boxed(1, 1, 9, 9), point, point]}]
+    with pytest.raises(
+        ValueError, match=r"^points\.json has 2 objects without a box \(such as annotation 8 of c"
+    ) as error:
+        require_boxes(records, "points.json")
+    for command in ("`depthbox train --data points.json --method p2seg`", "`depthbox label`"):
+        assert command in str(error.value)
+    with pytest.raises(ValueError, match=r"annotation 8 has no box"):
+        boxes_to_instances([point], NoOpTransform(), SIZE)
 
 
 @pytest.mark.parametrize("supervision", MASK_FIELDS)

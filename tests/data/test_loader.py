@@ -11,6 +11,8 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from PIL import Image
 
 from depthbox.data.loader import SampleError, build_test_loader, build_train_loader, load_records
+from depthbox.data.mapper import BoxDepthMapper
+from depthbox.data.point_mapper import PointMapper
 from depthbox.data.samples import require_same_size
 from depthbox.io.images import read_image
 
@@ -63,6 +65,19 @@ def test_batches_depend_on_seed_and_iteration_only(catalog):
     assert plain != other
     drawn = [item["drawn"] for batch in plain for item in batch]
     assert len(set(drawn)) == len(drawn)
+
+
+def test_objects_without_a_box_are_named_before_the_first_sample(catalog):
+    with_point = {"id": 7, "category_id": 0, "iscrowd": 0, "point_coords": [[1.5, 1.5]], "point_labels": [1]}
+    name = catalog("loader-points", [record(0), {**record(1), "annotations": [with_point]}])
+    MetadataCatalog.get(name).json_file = "points.json"
+    arguments = {"augmentations": [], "image_format": "RGB"}
+    with pytest.raises(
+        ValueError, match=r"points\.json has 1 objects without a box \(such as annotation 7 of 1\.p"
+    ):
+        build_train_loader(config(name), BoxDepthMapper(True, **arguments))
+    build_train_loader(config(name), PointMapper(True, **arguments, class_maps=lambda *_: None))
+    build_train_loader(config(name), draw)
 
 
 def test_images_without_annotations_are_left_out_on_request(catalog):

@@ -7,6 +7,8 @@ import torch
 from detectron2.data import transforms as T
 from mapper_toy import HEIGHT, SQUARE, WIDTH, annotation, mapper, rectangle, write_scene
 
+from depthbox.data import BoxDepthMapper
+
 
 @pytest.fixture
 def scene(tmp_path):
@@ -86,3 +88,25 @@ def test_malformed_segmentation_is_named(scene, segmentation):
     scene["annotations"] = [annotation(segmentation=segmentation)]
     with pytest.raises(ValueError, match=r"annotation 7 of .*image\.png"):
         mapper(mode="mixed")(scene)
+
+
+def test_weights_stay_with_their_objects(scene):
+    """An empty box and a crowd are left out: the weights of the others do not move."""
+    scene["annotations"] = [
+        annotation([5, 5, 0, 9], score=0.1, segmentation=rectangle(*SQUARE)),
+        annotation(score=0.75, segmentation=rectangle(*SQUARE)),
+        annotation(iscrowd=1, score=0.2),
+        annotation(score=0.5, fallback=True, segmentation=rectangle(*SQUARE)),
+        annotation(),
+    ]
+    fields = ("gt_masks", "gt_has_mask", "gt_weight")
+    weighed = BoxDepthMapper(True, augmentations=[], image_format="BGR", fields=fields)(scene)["instances"]
+    assert weighed.gt_weight.tolist() == [0.75, 0, 1] and weighed.gt_has_mask.tolist() == [True, True, False]
+    assert not mapper(mode="mixed")(scene)["instances"].has("gt_weight")
+
+
+@pytest.mark.parametrize("mode", ["box", "mask", "mixed"])
+def test_an_object_without_a_box_is_named(scene, mode):
+    scene["annotations"] = [annotation(), {"id": 9, "category_id": 0, "iscrowd": 0, "point_coords": [[3.0, 3.0]]}]
+    with pytest.raises(ValueError, match=r"annotation 9 has no box.*--method p2seg.*`depthbox label`"):
+        mapper(mode=mode)(scene)

@@ -1,5 +1,6 @@
 """Page of a dataset check: drawn windows, colors of boxes, depth maps, sections and classes."""
 
+import dataclasses
 import re
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from PIL import Image
 
 from depthbox.data.check.check import CheckReport, CheckSettings
 from depthbox.data.check.findings import Example, Finding
+from depthbox.data.check.points.marks import PointMark
 from depthbox.data.check.rules import Rule
 from depthbox.data.depth_io import write_depth
 from depthbox.reports.dataset import draw_example, make_page, write_page
@@ -52,6 +54,47 @@ def test_the_faulty_box_is_red_and_the_others_are_blue(tmp_path: Path) -> None:
     assert extent(pixels, RED) == (10 * SCALE, 20 * SCALE, 50 * SCALE, 50 * SCALE)
     assert extent(pixels, BLUE) == (60 * SCALE, 40 * SCALE, 70 * SCALE, 50 * SCALE)
     assert tuple(pixels[160, 130]) == INK, "boxes are not filled"
+
+
+def test_points_are_marks_red_for_the_case_and_blue_for_others(tmp_path: Path) -> None:
+    report = make_report(tmp_path)
+    marks = {"a.png": (PointMark(20.5, 30.5, 1), PointMark(40.5, 10.5, 0), PointMark(60.5, 50.5, -1))}
+    report = dataclasses.replace(report, marks=marks)
+    pixels = draw(report)
+    assert (pixels == BLUE).all(-1).any() and not (pixels == RED).all(-1).any()
+    left, top, right, bottom = extent(pixels, BLUE)
+    assert abs(left - 20.5 * SCALE) < 9 and abs(right - 60.5 * SCALE) < 9
+    assert abs(top - 10.5 * SCALE) < 9 and abs(bottom - 50.5 * SCALE) < 9
+    assert tuple(pixels[int(10.5 * SCALE), int(40.5 * SCALE)]) == INK, "a circle is hollow"
+
+
+def test_the_surroundings_of_a_point_are_enlarged(tmp_path: Path) -> None:
+    report = make_report(tmp_path)
+    Image.new("RGB", (400, 300), INK).save(tmp_path / "a.png")
+    pixels = draw(report, points=((100.0, 150.0),))
+    assert pixels.shape == (270, 270, 3), "80 x 80 pixels"
+    left, top, right, bottom = extent(pixels, RED)
+    assert (left + right) // 2 in (134, 135) and (top + bottom) // 2 in (134, 135)
+
+
+@pytest.mark.parametrize("point", [(90.0, 30.0), (-5.0, -70.0), (1e6, 3.0)])
+def test_a_point_outside_the_image_is_drawn_on_gray(tmp_path: Path, point: tuple[float, float]) -> None:
+    pixels = draw(make_report(tmp_path), points=(point,))
+    left, top, right, bottom = extent(pixels, RED)
+    near = pixels[max(top - 3, 0) : bottom + 4, max(left - 3, 0) : right + 4]
+    assert (near == OUTSIDE).all(-1).any() and not (near == INK).all(-1).any()
+    assert pixels.shape[0] <= 270 and pixels.shape[1] <= 360
+
+
+def test_images_with_points_have_a_section_and_a_legend(tmp_path: Path) -> None:
+    report = make_report(tmp_path)
+    plain = make_page(report)
+    assert 'id="samples"' not in plain and "not on its object" not in plain
+    marks = {"a.png": (PointMark(20.5, 30.5, 1),)}
+    page = make_page(dataclasses.replace(report, marks=marks, samples=("a.png",), kinds={"masks": 0, "points": 1}))
+    assert "<h2>Images with points</h2>" in page and page.count("<figure><img") == 1
+    assert "<b>a.png</b>1 point<" in page and "o not on its object" in page
+    assert "objects: 2, points: 1<br>" in page
 
 
 def test_without_a_box_the_image_alone_is_drawn(tmp_path: Path) -> None:

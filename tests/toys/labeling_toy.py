@@ -72,11 +72,11 @@ def make_job(folder: Path, **options: Any) -> LabelJob:
     return LabelJob(annotations, **{"output": folder / "masks.json", "fingerprint": "one", **options})
 
 
-def change(folder: Path, edit: Callable[[dict[str, Any]], None]) -> None:
-    """Edit the content of boxes.json."""
-    content = json.loads((folder / "boxes.json").read_text())
+def change(folder: Path, edit: Callable[[dict[str, Any]], None], name: str = "boxes.json") -> None:
+    """Edit the content of a JSON file."""
+    content = json.loads((folder / name).read_text())
     edit(content)
-    (folder / "boxes.json").write_text(json.dumps(content))
+    (folder / name).write_text(json.dumps(content))
 
 
 def read(folder: Path, name: str = "masks.json") -> dict[str, Any]:

@@ -79,6 +79,29 @@ def test_the_ground_truth_has_the_boxes_without_crowds(cfg: CfgNode, record: dic
     assert tuple(tile.image[310, 4]) == GRAY, "the crowd is not drawn"
 
 
+def test_points_are_drawn_in_the_colors_of_their_objects(cfg: CfgNode, record: dict[str, Any]) -> None:
+    record["annotations"] += [
+        {"category_id": 1, "point_coords": [[60.5, 35.5], [75.5, 5.5]], "point_labels": [1, 0]},
+        {"category_id": 0, "point_coords": [[3, 3]], "point_labels": [1], "iscrowd": 1},
+    ]
+    record["background_points"] = [[30, 36]]
+    (tile,) = DatasetSheet(cfg, new_dataset(), inputs=False).tiles(record)
+    assert tile.caption == "7: ground truth, 3 objects, 1 as points"
+    mark = tile.image[280:288, 480:488].reshape(-1, 3)
+    assert (mark == instance_color(2)).all(-1).any(), "the third object without crowds"
+    assert not (tile.image[44, 604] == instance_color(2)).all(), "the circle is hollow"
+    assert (tile.image[36:54, 596:614] == instance_color(2)).all(-1).any()
+    assert tuple(tile.image[288, 240]) == (255, 255, 255) and tuple(tile.image[24, 24]) == GRAY
+
+
+def test_objects_of_points_take_no_prediction(cfg: CfgNode, record: dict[str, Any]) -> None:
+    record["annotations"].insert(0, {"category_id": 1, "point_coords": [[60.5, 35.5]], "point_labels": [1]})
+    _, tile = DatasetSheet(cfg, new_dataset(), lambda _: find(SECOND, scores=[0.9]), inputs=False).tiles(record)
+    x, y, w, h = SECOND
+    center = tile.image[(y + h // 2) * 8, (x + w // 2) * 8].astype(int)
+    assert np.abs(center - blend(2)).max() <= 1, "the color of the second box, the third object"
+
+
 def test_predictions_have_the_colors_of_the_objects_that_they_find(cfg: CfgNode, record: dict[str, Any]) -> None:
     elsewhere = (4, 26, 10, 10)
     found = find(elsewhere, SECOND, FIRST, (60, 2, 6, 6), scores=[0.9, 0.8, 0.5, 0.3])

@@ -1,5 +1,6 @@
 """Sheets for review: enlarged objects, pages and captions."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,23 @@ def test_an_object_at_the_border_is_cut_and_the_rest_of_the_tile_is_light() -> N
     rows = (tile.image != BACKGROUND).any(-1).any(1)
     height = round(55 * 240 / 200)
     assert rows[:height].all() and not rows[height:].any()
+
+
+@pytest.mark.parametrize("place", [(80.5, 50.5), (60.0, 30.0), (0.0, 0.0), (199.9, 99.9)])
+def test_a_point_is_a_cross_at_its_place_of_the_tile(place: tuple[float, float]) -> None:
+    x, y = place
+    box = (max(x - 20, 0), max(y - 20, 0), min(x + 20, 200), min(y + 20, 100))
+    plain = review_tile(IMAGE, make_item(box)).image
+    drawn = review_tile(IMAGE, dataclasses.replace(make_item(box), point=place)).image
+    changed = (plain != drawn).any(-1)
+    left, top = max(int(box[0] - (box[2] - box[0]) * 0.3 - 2), 0), max(int(box[1] - (box[3] - box[1]) * 0.3 - 2), 0)
+    right = min(int(box[2] + (box[2] - box[0]) * 0.3 + 2) + 1, 200)
+    bottom = min(int(box[3] + (box[3] - box[1]) * 0.3 + 2) + 1, 100)
+    scale = 240 / max(right - left, bottom - top)
+    row, column = int((y - top) * scale), int((x - left) * scale)
+    assert tuple(drawn[row, column]) == (255, 230, 0) and 40 < changed.sum() < 150
+    rows, columns = np.nonzero(changed)
+    assert np.abs(rows - row).max() <= 8 and np.abs(columns - column).max() <= 8
 
 
 def test_the_mask_of_a_thin_object_is_drawn() -> None:

@@ -19,7 +19,7 @@ from .notes import MOST, add_notes
 from .outlines import check_outlines
 from .points.checks import check_points, count_kinds
 from .points.marks import PointMark, find_shown
-from .records import check_objects, make_table
+from .records import BoxTable, check_objects, make_table
 
 
 class CheckError(ValueError):
@@ -123,12 +123,60 @@ def check_dataset(settings: CheckSettings, annotations: AnnotationSet | None = N
             findings.add("annotations_unreadable", Example(to_line(error)))
             return CheckReport(settings, None, {}, {}, findings.list(), {})
     table = make_table(annotations)
+    objects = _check_objects(annotations, table, settings, findings)
+    check_unlisted(annotations, findings)
+    files = _check_files(annotations, table, settings, findings)
+    if settings.split != "train":
+        findings.change("nothing_to_learn", lambda rule: replace(rule, severity="warning"))
+    counts = {
+        "images": len(table.images),
+        "annotations": len(annotations.original.get("annotations") or ()),
+        "objects": int((~table.crowd).sum()),
+        "classes": len(objects),
+        "images read": files.chosen,
+        "depth maps": files.depth,
+    }
+    images, maps = shlex.quote(str(annotations.image_root)), shlex.quote(str(settings.depth or "depth"))
+    found = fill_remedies(findings.list(), images, maps)
+    shown = find_shown(annotations, table, found)
+    return CheckReport(
+        settings,
+        annotations,
+        counts,
+        objects,
+        shown.findings,
+        shown.boxes,
+        files.decoded,
+        kinds=count_kinds(annotations),
+        marks=shown.marks,
+        samples=shown.samples,
+    )
+
+
+def _check_objects(
+    annotations: AnnotationSet, table: BoxTable, settings: CheckSettings, findings: Findings
+) -> Mapping[str, int]:
+    """Check annotations without their images; return the number of objects by class."""
     add_notes(annotations.notes, findings, len(table.images))
     check_boxes(table.with_boxes(), findings, settings.min_size, settings.max_size)
     check_points(annotations, table, findings, settings.min_size, settings.max_size)
     check_outlines(annotations, table, findings)
-    objects = check_objects(table, annotations, findings)
-    check_unlisted(annotations, findings)
+    return check_objects(table, annotations, findings)
+
+
+@dataclass(frozen=True)
+class _FileCheck:
+    """Numbers of images chosen for decoding and of depth maps, and the decoded images."""
+
+    chosen: int
+    depth: int
+    decoded: DecodedImages
+
+
+def _check_files(
+    annotations: AnnotationSet, table: BoxTable, settings: CheckSettings, findings: Findings
+) -> _FileCheck:
+    """Check images and depth maps."""
     existing = [image for image in table.images if image.number not in annotations.missing]
     depth = find_depth_files(existing, settings.depth, findings) if settings.depth else {}
     chosen = choose_evenly(existing, settings.max_images)
@@ -143,31 +191,7 @@ def check_dataset(settings: CheckSettings, annotations: AnnotationSet | None = N
     )
     if len(decoded.unreadable) > MOST * len(chosen):
         findings.change("image_unreadable", lambda rule: replace(rule, severity="error"))
-    if settings.split != "train":
-        findings.change("nothing_to_learn", lambda rule: replace(rule, severity="warning"))
-    counts = {
-        "images": len(table.images),
-        "annotations": len(annotations.original.get("annotations") or ()),
-        "objects": int((~table.crowd).sum()),
-        "classes": len(objects),
-        "images read": len(chosen),
-        "depth maps": len(depth),
-    }
-    images, maps = shlex.quote(str(annotations.image_root)), shlex.quote(str(settings.depth or "depth"))
-    found = fill_remedies(findings.list(), images, maps)
-    shown = find_shown(annotations, table, found)
-    return CheckReport(
-        settings,
-        annotations,
-        counts,
-        objects,
-        shown.findings,
-        shown.boxes,
-        decoded,
-        kinds=count_kinds(annotations),
-        marks=shown.marks,
-        samples=shown.samples,
-    )
+    return _FileCheck(len(chosen), len(depth), decoded)
 
 
 def _read(settings: CheckSettings) -> AnnotationSet:

@@ -92,7 +92,7 @@ def _describe(report: CheckReport, annotations: AnnotationSet, corners: bool) ->
     if unreadable:
         notes.append(Note("left out", "image_unreadable", unreadable, "images that cannot be read"))
     if corners:
-        count = len(annotations.content["annotations"])
+        count = sum("bbox" in entry for entry in annotations.content["annotations"])
         notes.append(Note("repaired", "box_xyxy", count, "boxes converted from [x0, y0, x1, y1]"))
     kinds = ("repaired", "left out")
     chosen = sorted((note for note in notes if note.kind in kinds), key=lambda note: kinds.index(note.kind))

@@ -26,13 +26,33 @@ def weigh_by_box(annotations: Annotations) -> Tensor:
     return (~torch.cat(annotations["gt_has_mask"])).float()
 
 
+def weigh_by_score(annotations: Annotations) -> Tensor:
+    """Return the weight (M,) float32 of supervision by masks: ``gt_weight`` of each object."""
+    return torch.cat(annotations["gt_weight"])
+
+
+def weigh_mask_by_score(annotations: Annotations) -> Tensor:
+    """Return the weight (M,) float32 of supervision by masks: ``gt_weight`` for objects with a mask, else 0."""
+    return weigh_by_mask(annotations) * weigh_by_score(annotations)
+
+
+def _build_masks(cfg: CfgNode) -> list[WeightedSupervision]:
+    if cfg.INPUT.OBJECT_WEIGHT:
+        return [WeightedSupervision(MaskSupervision(cfg), weigh_by_score, ("gt_weight",))]
+    return [WeightedSupervision(MaskSupervision(cfg))]
+
+
+def _build_mixed(cfg: CfgNode) -> list[WeightedSupervision]:
+    masks = WeightedSupervision(MaskSupervision(cfg), weigh_by_mask, ("gt_has_mask",))
+    if cfg.INPUT.OBJECT_WEIGHT:
+        masks = WeightedSupervision(MaskSupervision(cfg), weigh_mask_by_score, ("gt_has_mask", "gt_weight"))
+    return [WeightedSupervision(BoxSupervision(cfg), weigh_by_box, ("gt_has_mask",)), masks]
+
+
 KINDS: dict[str, Callable[[CfgNode], list[WeightedSupervision]]] = {
     "box": lambda cfg: [WeightedSupervision(BoxSupervision(cfg))],
-    "mask": lambda cfg: [WeightedSupervision(MaskSupervision(cfg))],
-    "mixed": lambda cfg: [
-        WeightedSupervision(BoxSupervision(cfg), weigh_by_box, ("gt_has_mask",)),
-        WeightedSupervision(MaskSupervision(cfg), weigh_by_mask, ("gt_has_mask",)),
-    ],
+    "mask": _build_masks,
+    "mixed": _build_mixed,
 }
 
 

@@ -31,7 +31,7 @@ from ..points.heads import PointOutputs
 from ..points.initial import OwnerLabels, initial_labels
 from .base import global_mean
 
-SEG, OFFSET, AFFINITY, CENTER = "loss_seg", "loss_offset", "loss_affinity", "loss_center"
+SEG, OFFSET, AFFINITY, DIRECT, CENTER = "loss_seg", "loss_offset", "loss_affinity", "loss_seg_direct", "loss_center"
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ class PointLosses:
         seg: cross entropy of the hardest pixels, on the propagated class map.
         offset_initial, offset_refined: halves of the offset loss, against the first labels and those of S2I.
         affinity_initial, affinity_refined: halves of the affinity loss, for the segments of both label sets.
+        direct: mean cross entropy of the class map before its propagation; None if its weight is 0.
         center: squared error of the center map; None without center head.
         owned: 0-dim, share of the pixels of an object's class that have an owner by S2I; NaN without such pixels.
     """
@@ -51,6 +52,7 @@ class PointLosses:
     offset_refined: Tensor
     affinity_initial: Tensor
     affinity_refined: Tensor
+    direct: Tensor | None
     center: Tensor | None
     owned: Tensor
 
@@ -72,7 +74,8 @@ class PointLosses:
             OFFSET: self.offset_initial + self.offset_refined,
             AFFINITY: self.affinity_initial + self.affinity_refined,
         }
-        return losses if self.center is None else {**losses, CENTER: self.center}
+        optional = {DIRECT: self.direct, CENTER: self.center}
+        return losses | {name: loss for name, loss in optional.items() if loss is not None}
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,7 @@ class PointSupervision:
 
     Args:
         weights: factors of the seg, offset, affinity and center losses.
+        direct_weight: factor of the cross entropy of the class map before its propagation; 0 = off.
         affinity_scale, affinity_power, affinity_rows: see ``ops.affinity.propagate_and_compare``.
         s2i: refine the owners by the predicted offsets; otherwise the first labels count twice.
         i2s: propagate the class map and train the affinity.
@@ -112,6 +116,7 @@ class PointSupervision:
         self,
         *,
         weights: tuple[float, float, float, float] = (1.0, 0.01, 1.0, 0.0),
+        direct_weight: float = 0.0,
         affinity_scale: float = 1.0,
         affinity_power: float = 1.0,
         affinity_rows: int = 512,
@@ -128,6 +133,7 @@ class PointSupervision:
         center_sigma: float = 6.0,
     ) -> None:
         self.seg_weight, self.offset_weight, self.affinity_weight, self.center_weight = weights
+        self.direct_weight = direct_weight
         self.affinity_scale, self.affinity_power, self.affinity_rows = affinity_scale, affinity_power, affinity_rows
         self.s2i, self.i2s, self.initial_pairs, self.background_pairs = s2i, i2s, initial_pairs, background_pairs
         self.one_point_target, self.min_area = one_point_target, min_area
@@ -140,6 +146,7 @@ class PointSupervision:
         node = cfg.MODEL.P2SEG
         return {
             "weights": (node.SEG_WEIGHT, node.OFFSET_WEIGHT, node.AFFINITY_WEIGHT, node.CENTER_WEIGHT),
+            "direct_weight": node.DIRECT_WEIGHT,
             "affinity_scale": node.AFFINITY_SCALE,
             "affinity_power": node.AFFINITY_POWER,
             "affinity_rows": node.AFFINITY_ROWS,
@@ -175,7 +182,8 @@ class PointSupervision:
             losses = [self._reduce(terms) for terms in stages]
             total = torch.stack(losses).mean(0)
             counts = torch.stack([terms.pixels for stage in stages for terms in stage]).sum(0)
-            return PointLosses(*total.unbind(), self._center(images, labels), counts[1] / counts[0])
+            optional = self._direct(images, labels), self._center(images, labels)
+            return PointLosses(*total.unbind(), *optional, counts[1] / counts[0])
 
     def _stages(self, image: GridOutputs, label: PointLabels) -> list[_ImageTerms]:
         probabilities = compact_probabilities(image.class_logits, label.classes)
@@ -269,6 +277,18 @@ class PointSupervision:
         count = selected_count(pixels, self.hard_share)
         threshold = find_threshold(values.detach().float(), count, sum_over_processes)
         return sum_hard(values, threshold) / count * world_size()
+
+    def _direct(self, images: Sequence[GridOutputs], labels: Sequence[PointLabels]) -> Tensor | None:
+        """Return the weighted mean cross entropy of the pixels of known class, before the propagation."""
+        if self.direct_weight == 0:
+            return None
+        sums, counts = [], []
+        for image, label in zip(images, labels, strict=True):
+            maps = upsample_grid(compact_probabilities(image.class_logits, label.classes), image.size)
+            class_map = compact_labels(label.class_map, label.classes)
+            sums.append(pixel_cross_entropy(maps[None], class_map[None]).sum())
+            counts.append((class_map != UNKNOWN).sum().to(maps.dtype))
+        return self.direct_weight * global_mean(torch.stack(sums), torch.stack(counts))
 
     def _center(self, images: Sequence[GridOutputs], labels: Sequence[PointLabels]) -> Tensor | None:
         """Return the weighted loss of the center map, whose pixels all have weight 1."""

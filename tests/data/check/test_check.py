@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from check_toy import FAULTS, NOTED, WIDTH, change, coco, rectangle
+from check_faults import FAULTS, NOTED
+from check_toy import WIDTH, change, coco, rectangle
 from PIL import Image
 
 from depthbox.data.check.check import CheckError, CheckSettings, check_dataset

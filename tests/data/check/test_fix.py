@@ -4,6 +4,7 @@ import json
 import math
 
 import pytest
+from check_points_toy import to_points
 from check_toy import add, as_corners, as_fractions, change, coco, sensor_depth
 
 from depthbox.data.check.check import CheckSettings, check_dataset
@@ -100,3 +101,29 @@ def test_the_annotations_are_not_overwritten(data):
     with pytest.raises(ValueError, match="would overwrite the annotations"):
         write_fixed(check(data), data / "images" / ".." / "boxes.json")
     assert (data / "boxes.json").read_bytes() == before
+
+
+def test_annotations_of_no_kind_are_left_out_of_the_copy_and_points_stay(data):
+    content = coco()
+    to_points(content, data)
+    change("annotations", 0, point_coords=...)(content, data)
+    del content["annotations"][0]["point_labels"]
+    content["annotations"][1]["point_coords"].append([-4, 3])
+    content["annotations"][1]["point_labels"].append(1)
+    assert check(data, content).errors == 1
+    assert "left out: 1 annotations without box, outline or point" in "\n".join(fix(data, content))
+    again = check(data, name="out/fixed.json")
+    assert again.findings == () and again.kinds == {"masks": 0, "boxes": 0, "points": 23}
+
+
+def test_corners_in_a_mixed_file_are_converted_and_points_stay(data):
+    content = coco()
+    as_corners(content, data)
+    point = content["annotations"][2]
+    x0, y0, x1, y1 = point.pop("bbox")
+    point["point_coords"] = [[(x0 + x1) / 2, (y0 + y1) / 2]]
+    assert "repaired: 23 boxes converted" in "\n".join(fix(data, content))
+    fixed = json.loads((data / "out" / "fixed.json").read_text())
+    assert "bbox" not in fixed["annotations"][2] and fixed["annotations"][2]["point_coords"] == point["point_coords"]
+    assert fixed["annotations"][0]["bbox"] == coco()["annotations"][0]["bbox"]
+    assert {finding.rule.kind for finding in check(data, name="out/fixed.json").findings} == {"image_mixed"}

@@ -152,8 +152,8 @@ def test_content_without_masks_is_an_error() -> None:
 
 @pytest.mark.parametrize(("kind", "pattern"), [("random", "random"), ("center", "cent??")])
 def test_points_of_real_nuclei_are_those_recorded(test_data_dir: Path, kind: str, pattern: str) -> None:
-    from depthbox.data.datasets import read_annotation_file
     from depthbox.io.annotations.canonical import canonicalize, repaired_coco
+    from depthbox.io.annotations.detect import read_annotation_file
 
     (recorded,) = (test_data_dir / "points").glob(f"nuclei128_train_{pattern}.json")
     raw = read_annotation_file(str(test_data_dir / "dsb2018_nuclei128" / "instances_train.json"))

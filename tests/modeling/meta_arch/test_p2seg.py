@@ -28,6 +28,7 @@ def answer(network: torch.nn.Module, *samples: dict[str, Any]) -> list[Any]:
         ({"MODEL__P2SEG__STAGES": 2}, LOSSES),
         ({"MODEL__P2SEG__INITIAL_PAIRS": "classes"}, LOSSES),
         ({"MODEL__P2SEG__CENTER_WEIGHT": 2.0}, [*LOSSES, "loss_center"]),
+        ({"MODEL__P2SEG__DIRECT_WEIGHT": 1.0}, [*LOSSES, "loss_seg_direct"]),
         (POINTS, [*LOSSES, *LEARNED]),
     ],
 )

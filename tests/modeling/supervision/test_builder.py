@@ -101,3 +101,57 @@ def test_losses_of_one_name_are_added_and_the_weight_is_per_object(make_model, m
     one, other = build(1.0), build(0.0)
     assert one != other
     assert build(1.0, 0.0) == pytest.approx(one + other)
+
+
+def mask_loss(make_model, make_input, weights, kind="mask", **overrides):
+    """Return the mask loss of an image whose three objects have the given weights."""
+    model = make_model(MODEL__MASK_SUPERVISION=kind, **overrides)
+    x = make_input(3, has_mask=[True, True, kind == "mask"])
+    if weights is not None:
+        x["instances"].gt_weight = torch.tensor(weights)
+    losses = model([x])
+    return {name: float(loss.detach()) for name, loss in losses.items()}
+
+
+@pytest.mark.parametrize("kind", ["mask", "mixed"])
+def test_equal_weights_change_no_loss_and_the_default_reads_none(make_model, make_input, kind):
+    plain = mask_loss(make_model, make_input, None, kind)
+    assert mask_loss(make_model, make_input, [0.1, 0.2, 0.3], kind) == plain, "weights are not read without the key"
+    weighed = mask_loss(make_model, make_input, [1.0, 1.0, 1.0], kind, INPUT__OBJECT_WEIGHT="score")
+    assert weighed == plain
+
+
+def test_the_mask_loss_is_the_mean_weighted_by_the_scores(make_model, make_input):
+    def of(weights):
+        return mask_loss(make_model, make_input, weights, INPUT__OBJECT_WEIGHT="score")["loss_mask"]
+
+    alone = [of([float(n == k) for n in range(3)]) for k in range(3)]
+    assert len(set(alone)) == 3
+    both = of([1.0, 1.0, 0.0])
+    share = (both - alone[1]) / (alone[0] - alone[1])  # of the queries of object 0 among those of 0 and 1
+    assert 0 < share < 1
+    expected = (share * alone[0] + (1 - share) * 0.5 * alone[1]) / (share + (1 - share) * 0.5)
+    assert of([1.0, 0.5, 0.0]) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["mask", "mixed"])
+def test_a_fallback_trains_box_and_class_only(make_model, make_input, kind):
+    weights = [0.0, 0.0, 0.0 if kind == "mask" else 1.0]
+    plain = mask_loss(make_model, make_input, None, kind)
+    weighed = mask_loss(make_model, make_input, weights, kind, INPUT__OBJECT_WEIGHT="score")
+    assert weighed["loss_mask"] == 0 < plain["loss_mask"]
+    others = plain.keys() - {"loss_mask"}
+    assert {name: weighed[name] for name in others} == {name: plain[name] for name in others}
+
+
+def test_boxes_weigh_1_in_mixed_supervision(make_model, make_input):
+    """The box losses of the object without a mask do not depend on the weights."""
+    one = mask_loss(make_model, make_input, [0.2, 0.9, 0.3], "mixed", INPUT__OBJECT_WEIGHT="score")
+    other = mask_loss(make_model, make_input, [0.9, 0.2, 0.0], "mixed", INPUT__OBJECT_WEIGHT="score")
+    assert one["loss_projection"] == other["loss_projection"] > 0 and one["loss_mask"] != other["loss_mask"]
+
+
+@pytest.mark.parametrize("kind", list(builder.KINDS))
+def test_the_mapper_provides_the_weights_that_the_criterion_reads(make_cfg, kind):
+    cfg = make_cfg(MODEL__MASK_SUPERVISION=kind, INPUT__OBJECT_WEIGHT="score")
+    assert ("gt_weight" in MaskCriterion(cfg).fields) == ("gt_weight" in required_fields(cfg)) == (kind != "box")

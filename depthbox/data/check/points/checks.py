@@ -26,6 +26,7 @@ _SHARE_OUTSIDE = 0.1
 _PERCENT = 100.0
 _IMPROBABLE = 1e-3
 _TOLERANCE = 1.0  # pixels that a point may pass the border of a rounded box
+_WORDS = (("mask", "masks"), ("box", "boxes"), ("point", "points"))
 _APART = 1e7  # pixels between groups in a tree of all points, more than any image has
 
 Values = NDArray[np.float64]
@@ -56,6 +57,8 @@ def check_points(annotations: AnnotationSet, table: BoxTable, findings: Findings
         findings: takes the problems.
         min_size, max_size: the network's input in pixels, as in ``check_boxes``.
     """
+    if not _has_points(annotations):
+        return
     _check_mixed(annotations, table, findings)
     given = read_given_points(annotations, table.images)
     if findings.count("points_normalized") or _check_swapped(given, findings) or _check_percent(given, findings):
@@ -70,6 +73,14 @@ def count_kinds(annotations: AnnotationSet) -> dict[str, int]:
     """Return the number of objects by their strongest annotation: ``masks``, ``boxes`` and ``points``; no crowds."""
     kinds = [object_kind(entry) for entry in annotations.content["annotations"] if not entry["iscrowd"]]
     return {"masks": kinds.count("mask"), "boxes": kinds.count("box"), "points": kinds.count("point")}
+
+
+def _has_points(annotations: AnnotationSet) -> bool:
+    """Return whether an object has points, or had points that cannot be used."""
+    if any("point_coords" in entry for entry in annotations.content["annotations"]):
+        return True
+    given = annotations.original.get("annotations") or ()
+    return any("point_coords" in entry for entry in given if isinstance(entry, dict))
 
 
 def _check_swapped(given: GivenPoints, findings: Findings) -> bool:
@@ -103,13 +114,13 @@ def _check_percent(given: GivenPoints, findings: Findings) -> bool:
 
 def _check_mixed(annotations: AnnotationSet, table: BoxTable, findings: Findings) -> None:
     """Find images whose objects are annotated by points and by stronger kinds, and state their share."""
-    kinds = [object_kind(entry) for entry in annotations.content["annotations"]]
-    counts = np.zeros((len(table.images), 3), dtype=np.int64)
     order = ("mask", "box", "point")
-    np.add.at(counts, (table.image, [order.index(kind) for kind in kinds]), ~table.crowd)
+    kinds = np.array([order.index(object_kind(entry)) for entry in annotations.content["annotations"]], dtype=np.int64)
+    counts = np.zeros((len(table.images), 3), dtype=np.int64)
+    np.add.at(counts, (table.image, kinds), ~table.crowd)
     mixed = np.flatnonzero((counts[:, 2] > 0) & (counts[:, :2].sum(1) > 0))
     for place in mixed:
-        words = [f"{n} {word}" for n, word in zip(counts[place], ("masks", "boxes", "points"), strict=True) if n]
+        words = [f"{n} {one if n == 1 else many}" for n, (one, many) in zip(counts[place], _WORDS, strict=True) if n]
         findings.add("image_mixed", Example(", ".join(words), table.images[place].file_name))
     share = len(mixed) / max(1, int((counts.sum(1) > 0).sum()))
     findings.change(

@@ -37,7 +37,7 @@ class PointMark:
 
 @dataclass(frozen=True)
 class ShownObjects:
-    """What the drawings of a report show.
+    """Content of the drawings of a report.
 
     Attributes:
         findings: the findings; their worst examples have points.

@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 import pytest
-from check_toy import HEIGHT, WIDTH, as_percent, coco, mix, swap_points, to_points, with_points
+from check_points_toy import as_percent, mix, swap_points, to_points, with_points
+from check_toy import HEIGHT, WIDTH, coco
 
 from depthbox.data.check.check import CheckSettings, check_dataset
 from depthbox.data.check.report import report_json, summary
@@ -185,6 +186,13 @@ def test_the_share_of_mixed_images_is_stated(data):
     finding = found(planted(data, mix))["image_mixed"]
     assert finding.count == 1 and finding.rule.title.endswith("(17 % of the images)")
     assert str(finding.first[0]) == "sub/img0.png: 2 masks, 2 points"
+
+    def mix_three(content, folder):
+        mix(content, folder)
+        del content["annotations"][2]["segmentation"]
+
+    finding = found(planted(data, mix_three))["image_mixed"]
+    assert str(finding.first[0]) == "sub/img0.png: 1 mask, 1 box, 2 points"
 
 
 def test_a_few_small_boxes_are_tiny_and_many_are_points(data):

@@ -3,7 +3,8 @@
 import json
 
 import pytest
-from check_toy import coco, to_points
+from check_points_toy import to_points
+from check_toy import coco
 
 from depthbox.data.check.check import CheckSettings, check_dataset
 from depthbox.data.check.points.given import given_points
