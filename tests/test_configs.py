@@ -64,8 +64,8 @@ def test_every_config_builds(path: Path) -> None:
     if cfg.MODEL.META_ARCHITECTURE == "P2Seg":
         assert model.heads.class_head[2].out_channels == cfg.MODEL.P2SEG.NUM_CLASSES + 1
         return
-    if cfg.MODEL.META_ARCHITECTURE != "DepthBox":
-        assert type(model).__name__ == cfg.MODEL.META_ARCHITECTURE
+    if cfg.MODEL.META_ARCHITECTURE == "GeneralizedRCNN":
+        assert model.roi_heads.mask_head.predictor.out_channels == cfg.MODEL.ROI_HEADS.NUM_CLASSES
         return
     expected = {"box": 233, "mask": 169}[cfg.MODEL.MASK_SUPERVISION] + (9 if cfg.MODEL.DEPTH.LAYER else 0)
     assert model.mask_head.num_params == model.controller.weight.shape[0] == expected
@@ -140,19 +140,6 @@ def test_config_differs_from_its_neighbor_in_one_point(row: str, other: str, key
     assert differences(row, other) == {f"MODEL.{key}" for key in keys.split()}
 
 
-def test_published_settings_of_p2seg() -> None:
-    voc, coco, resnet = (load(f"p2seg/{name}") for name in ("voc_hrnet48", "coco_hrnet48", "voc_R_101"))
-    for cfg in (voc, coco, resnet):
-        solver, node = cfg.SOLVER, cfg.MODEL.P2SEG
-        assert (solver.OPTIMIZER, solver.BASE_LR, solver.IMS_PER_BATCH, solver.WEIGHT_DECAY) == ("ADAM", 5e-5, 8, 0.0)
-        assert (solver.WARMUP_ITERS, solver.WARMUP_FACTOR, solver.POLY_POWER) == (2000, 0.001, 0.9)
-        assert solver.LR_SCHEDULER_NAME == "WarmupPolyLR" and node.SEMANTIC.SOURCE == "files"
-        weights = (node.SEG_WEIGHT, node.OFFSET_WEIGHT, node.AFFINITY_WEIGHT, node.DIRECT_WEIGHT)
-        assert weights == (1.0, 0.01, 1.0, 0.0) and node.AFFINITY_POWER == 1.0
-    assert (voc.SOLVER.MAX_ITER, coco.SOLVER.MAX_ITER) == (50000, 200000)
-    assert (voc.MODEL.P2SEG.NUM_CLASSES, coco.MODEL.P2SEG.NUM_CLASSES) == (20, 80)
-
-
 def test_the_ablation_of_points_crosses_source_s2i_i2s_and_depth() -> None:
     rows = {}
     for path in CONFIGS:
@@ -187,6 +174,19 @@ def test_stage_b_has_the_schedule_of_12_epochs(name: str, images: int) -> None:
     assert ours.DATASETS == paper.DATASETS and ours.TEST.EVALUATOR == paper.TEST.EVALUATOR
     classes = 20 if "voc" in name else 80
     assert ours.MODEL.FCOS.NUM_CLASSES == paper.MODEL.ROI_HEADS.NUM_CLASSES == classes
+
+
+def test_published_settings_of_p2seg() -> None:
+    voc, coco, resnet = (load(f"p2seg/{name}") for name in ("voc_hrnet48", "coco_hrnet48", "voc_R_101"))
+    for cfg in (voc, coco, resnet):
+        solver, node = cfg.SOLVER, cfg.MODEL.P2SEG
+        assert (solver.OPTIMIZER, solver.BASE_LR, solver.IMS_PER_BATCH, solver.WEIGHT_DECAY) == ("ADAM", 5e-5, 8, 0.0)
+        assert (solver.WARMUP_ITERS, solver.WARMUP_FACTOR, solver.POLY_POWER) == (2000, 0.001, 0.9)
+        assert solver.LR_SCHEDULER_NAME == "WarmupPolyLR" and node.SEMANTIC.SOURCE == "files"
+        weights = (node.SEG_WEIGHT, node.OFFSET_WEIGHT, node.AFFINITY_WEIGHT, node.DIRECT_WEIGHT)
+        assert weights == (1.0, 0.01, 1.0, 0.0) and node.AFFINITY_POWER == 1.0
+    assert (voc.SOLVER.MAX_ITER, coco.SOLVER.MAX_ITER) == (50000, 200000)
+    assert (voc.MODEL.P2SEG.NUM_CLASSES, coco.MODEL.P2SEG.NUM_CLASSES) == (20, 80)
 
 
 def test_method_is_the_same_on_both_datasets() -> None:

@@ -19,9 +19,9 @@ from ..io.processes import die_with_parent, ignore_stop_signals
 from .sampler import ResumableBatchSampler, TrainingStream
 from .samples import LoadedSample, Mapper, Record, SampleBatches, SampleDataset, SampleError
 
-RecordCheck = Callable[[Sequence[Record], str], None]
 # Node of MODEL with the number of classes of a meta-architecture.
 _CLASS_NODES = {"DepthBox": "FCOS", "P2Seg": "P2SEG", "GeneralizedRCNN": "ROI_HEADS", "RetinaNet": "RETINANET"}
+RecordCheck = Callable[[Sequence[Record], str], None]
 
 __all__ = ["SampleError", "build_test_loader", "build_train_loader", "load_records"]
 

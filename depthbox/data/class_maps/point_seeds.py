@@ -30,19 +30,9 @@ def build_seed_map(
 ) -> NDArray[np.uint8]:
     """Return the seeds of a class map that is learned from points.
 
-<<<<<<< HEAD
-    Foreground: discs around the points, and ground truth masks. Background: discs around background points, the ridges
-    of the Voronoi diagram of the points and the border of the image, both farther than 3 pixels from any point, and the
-    pixels outside of all boxes if every object has a box or mask.
-||||||| b6a7dcd
-    Foreground: discs around the points, and ground truth masks. Background: discs around background points, the ridges of
-    the Voronoi diagram of the points, the border of the image, each farther than 3 pixels from any point, and the pixels
-    outside of all boxes if every object has a box or mask.
-=======
     Foreground: discs around the points, and ground truth masks. Background: discs around background points, the ridges
     of the Voronoi diagram of the points, the border of the image, each farther than 3 pixels from any point, and the
     pixels outside of all boxes if every object has a box or mask.
->>>>>>> classmaps
 
     Args:
         points: points of the image.
