@@ -86,7 +86,7 @@ def _point(
     if "bbox" not in entry:
         name = record.get("file_name", "an image")
         raise ValueError(
-            f"annotation {entry.get('id', '(no id)')} of {name} has neither a positive point nor a box: add point_coords "
-            "or bbox (`depthbox check` lists all such objects)"
+            f"annotation {entry.get('id', '(no id)')} of {name} has neither a positive point nor a box: add "
+            "point_coords or bbox (`depthbox check` lists all such objects)"
         )
     return (region[0] + region[2]) / 2, (region[1] + region[3]) / 2

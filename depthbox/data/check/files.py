@@ -14,7 +14,7 @@ from .findings import Example, Findings
 from .records import ImageRecord
 
 # Formats whose annotation file lists the images; readers of the others name images without annotations themselves.
-_LISTING = ("coco", "cvat", "labelstudio", "openimages")
+_LISTING = ("coco", "cvat", "labelstudio", "openimages", "points")
 
 
 def check_unlisted(annotations: AnnotationSet, findings: Findings) -> None:

@@ -24,6 +24,7 @@ FORMAT_NAMES: dict[Format, str] = {
     "labelstudio": "Label Studio",
     "labelme": "LabelMe",
     "openimages": "Open Images",
+    "points": "CSV of points",
 }
 # A command that fits on a line, which stays whole.
 _COMMAND = re.compile(rf"`depthbox [^`]{{,{WIDTH - 22}}}`")

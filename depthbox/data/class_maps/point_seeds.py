@@ -31,7 +31,7 @@ def build_seed_map(
     """Return the seeds of a class map that is learned from points.
 
     Foreground: discs around the points, and ground truth masks. Background: discs around background points, the ridges
-    of the Voronoi diagram of the points and the border of the image, both farther than 3 pixels from any point, and the
+    of the Voronoi diagram of the points, the border of the image, each farther than 3 pixels from any point, and the
     pixels outside of all boxes if every object has a box or mask.
 
     Args:

@@ -15,6 +15,7 @@ from .readers.image_files import canonical_split, is_folder
 from .readers.labelme import labelme_splits, read_labelme
 from .readers.labelstudio import read_label_studio
 from .readers.openimages import open_images_splits, read_open_images
+from .readers.points_table import points_table_splits, read_points_table
 from .readers.voc import read_voc, read_voc_table, voc_splits, voc_table_splits
 from .readers.yolo import read_yolo, yolo_splits
 from .records import AnnotationError, Format, RawAnnotations
@@ -51,6 +52,8 @@ def splits_of(source: str | os.PathLike[str]) -> tuple[str, ...]:
             return labelme_splits(found.path)
         if found.kind == "openimages":
             return open_images_splits(found.path)
+        if found.kind == "points":
+            return points_table_splits(found.path)
         if found.kind == "coco":
             return tuple(split for split in find_coco_files(found.path) if split)
         return ()
@@ -127,6 +130,8 @@ def _read(found: LocatedAnnotations, images: Path | None, split: str, progress: 
         return read_labelme(path, images, split, progress)
     if found.kind == "openimages":
         return read_open_images(path, images, split, progress)
+    if found.kind == "points":
+        return read_points_table(path, images, split)
     files = find_coco_files(path)
     file = files.get("") or files.get(split)
     return None if file is None else read_coco(file, images, split)

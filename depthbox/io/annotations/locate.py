@@ -8,6 +8,8 @@ from pathlib import Path
 from .readers.coco_files import ROBOFLOW_NAME, find_coco_files
 from .readers.image_files import child_folders, is_file, is_folder, list_files, split_folders
 from .readers.openimages import find_open_images_tables, is_open_images_table
+from .readers.points_table import find_points_tables, is_points_table
+from .readers.tables import TABLE_SUFFIXES
 from .readers.voc import is_voc_table
 from .readers.voc.layout import find_voc_files
 from .readers.yolo import find_source_file
@@ -62,12 +64,17 @@ def _file_format(path: Path) -> Format:
         if tag in _XML_FORMATS:
             return _XML_FORMATS[tag]
         raise AnnotationError(f"{path} is neither Pascal VOC nor CVAT: its first element is <{tag[:40]}>; {_give()}")
-    if suffix == ".csv":
+    if suffix in TABLE_SUFFIXES:
         if is_open_images_table(path):
             return "openimages"
         if is_voc_table(path):
             return "voc"
-        raise AnnotationError(f"{path} has neither the columns of Open Images nor of Pascal VOC boxes; {_give()}")
+        if is_points_table(path):
+            return "points"
+        raise AnnotationError(
+            f"{path} has neither the columns of Open Images nor of Pascal VOC boxes nor of points (image, x, y, class);"
+            f" {_give()}"
+        )
     refuse_file(path)
     raise AnnotationError(f"{path} is not an annotation file that can be read; {_give()}")
 
@@ -117,7 +124,9 @@ def _first_json(folder: Path) -> list[Path]:
 def _csv_format(folder: Path) -> Format | None:
     if find_open_images_tables(folder):
         return "openimages"
-    return "voc" if is_table(folder) else None
+    if is_table(folder):
+        return "voc"
+    return "points" if find_points_tables(folder) else None
 
 
 def is_table(path: Path) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
-Format = Literal["coco", "yolo", "voc", "cvat", "labelstudio", "labelme", "openimages"]
+Format = Literal["coco", "yolo", "voc", "cvat", "labelstudio", "labelme", "openimages", "points"]
 CocoContent = dict[str, Any]
 T = TypeVar("T")
 # "repaired": corrected without doubt; "left out": not used; "contradiction": used, but probably not as meant.

@@ -18,7 +18,8 @@ from .records import AnnotationError, Format
 
 ACCEPTED = (
     "a COCO JSON file, the data.yaml of YOLO, a folder of Pascal VOC, the annotations.xml of CVAT for images 1.1,"
-    " a Label Studio JSON export, a folder of LabelMe JSON files or a CSV file of Open Images"
+    " a Label Studio JSON export, a folder of LabelMe JSON files, a CSV file of Open Images"
+    " or a CSV file of points (image, x, y, class)"
 )
 _AS_COCO = "export the annotations as COCO"
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".rar", ".7z")
@@ -119,6 +120,7 @@ _Signature = tuple[Callable[[dict[str, Any]], bool], str, str]
 _LISTS: tuple[_Signature, ...] = (
     (_has("image_id", "score"), "a list of COCO results", "give the annotations, not the predictions"),
     (_has("image_id", "bbox"), "a list of annotations without images", "give the complete COCO JSON file"),
+    (_has("image_id", "point_coords"), "a list of annotations without images", "give the complete COCO JSON file"),
     (_has("data_row"), "a Labelbox export", _AS_COCO),
     (_has("Labeled Data"), "a Labelbox export", _AS_COCO),
     (_has("image", "annotations"), "CreateML JSON", _AS_COCO),

@@ -24,6 +24,7 @@ COCO = {"images": [], "annotations": [], "categories": []}
 LABELME = {"shapes": [], "imagePath": "000.png", "imageHeight": 1, "imageWidth": 1}
 TASK = {"id": 1, "data": {"image": "000.png"}, "annotations": [{"result": []}]}
 OPEN_IMAGES = "ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax,IsGroupOf\n000,x,/m/1,1,0,0.5,0,0.5,0\n"
+POINTS = "image,x,y,class\n000.png,10,20,a\n"
 TABLE = "filename,width,height,class,xmin,ymin,xmax,ymax\n000.png,96,64,a,1,1,20,20\n"
 
 
@@ -57,7 +58,7 @@ def write_all(folder):
     for kind, content in (("labelme", LABELME), ("labelstudio", [TASK]), ("coco", COCO)):
         save_image(folder / kind / "000.png", (1, 1) if kind == "labelme" else (96, 64))
         dump(folder / kind / "000.json", content)
-    for kind, text in (("openimages", OPEN_IMAGES), ("table", TABLE)):
+    for kind, text in (("openimages", OPEN_IMAGES), ("table", TABLE), ("points", POINTS)):
         save_image(folder / kind / "000.png")
         write_text(folder / kind / "boxes.csv", text)
     files = {
@@ -66,6 +67,7 @@ def write_all(folder):
         "cvat": "job.xml",
         "openimages": "boxes.csv",
         "table": "boxes.csv",
+        "points": "boxes.csv",
     }
     return {
         kind: (folder / kind, folder / kind / files.get(kind, "000.json"))

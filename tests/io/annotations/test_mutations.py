@@ -92,6 +92,7 @@ def write_dataset(folder, kind):
         shapes = (
             '<box label="a" xtl="1" ytl="2" xbr="30" ybr="40" rotation="10"/>'
             '<polygon label="b" points="1,2;30,2;30,9"/><ellipse label="a" cx="9" cy="9" rx="3" ry="4"/>'
+            '<points label="a" points="5,6;7,8"/>'
             '<mask label="a" rle="1,2,3" left="1" top="2" width="3" height="2"/>'
         )
         image = f'<image id="0" name="000.png" width="96" height="64" subset="train">{shapes}</image>'
@@ -106,6 +107,7 @@ def write_dataset(folder, kind):
             {"label": "a", "points": [[1, 2], [30, 40]], "shape_type": "rectangle", "group_id": None},
             {"label": "a", "points": [[1, 2], [30, 40], [1, 9]], "shape_type": "polygon", "group_id": 1},
             {"label": "b", "points": [[9, 9], [9, 12]], "shape_type": "circle", "difficult": True},
+            {"label": "b", "points": [[9, 9]], "shape_type": "point"},
         ]
         content = {"shapes": shapes, "imagePath": "../images/000.png", "imageHeight": 64, "imageWidth": 96}
         return [write_text(folder / "images/000.json", json.dumps(content))]
@@ -113,6 +115,7 @@ def write_dataset(folder, kind):
         value = {"x": 1, "y": 2, "width": 30, "height": 40, "rotation": 5, "rectanglelabels": ["a"]}
         polygon = {"points": [[1, 2], [30, 40], [1, 9]], "polygonlabels": ["b"]}
         result = [{"id": "x", "type": "rectanglelabels", "value": value}, {"type": "polygonlabels", "value": polygon}]
+        result.append({"type": "keypointlabels", "value": {"x": 5, "y": 6, "keypointlabels": ["c"]}})
         task = {"id": 1, "data": {"image": "/data/upload/1/000.png?d=a"}, "annotations": [{"result": result}]}
         return [write_text(folder / "export.json", json.dumps([task]))]
     header = "ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax,IsGroupOf\n"
@@ -120,6 +123,8 @@ def write_dataset(folder, kind):
     rows = "000,x,/m/1,1,0.1,0.5,0.2,0.5,0\n001,x,/m/2,1,0,0.5,0,0.5,1\n"
     if kind == "openimages":
         return [write_text(folder / "boxes.csv", header + rows), folder / "class-descriptions.csv"]
+    if kind == "points":
+        return [write_text(folder / "points.csv", "image;x;y;class\n000.png;10,5;20;a\n001.png;3;4;b\n001.png;;;\n")]
     return [
         write_text(folder / "boxes.csv", "filename,width,height,class,xmin,ymin,xmax,ymax\n000.png,96,64,a,1,2,30,40\n")
     ]
@@ -132,14 +137,19 @@ def require_sound(raw):
     assert images
     for entry in raw.content["annotations"]:
         assert entry["image_id"] in images and entry["category_id"] in categories
-        assert len(entry["bbox"]) == 4 and all(math.isfinite(value) for value in entry["bbox"])
-        assert min(entry["bbox"][2:]) >= 0 and math.isfinite(entry["area"])
+        assert math.isfinite(entry["area"])
+        if "bbox" in entry:
+            assert len(entry["bbox"]) == 4 and all(math.isfinite(value) for value in entry["bbox"])
+            assert min(entry["bbox"][2:]) >= 0
+        else:
+            assert entry["point_coords"] and len(entry["point_coords"]) == len(entry["point_labels"])
+            assert all(math.isfinite(value) for point in entry["point_coords"] for value in point)
     for image in raw.content["images"]:
         assert (raw.image_root / image["file_name"]).is_file() and ".." not in Path(image["file_name"]).parts
     json.dumps(raw.content, allow_nan=False)
 
 
-@pytest.mark.parametrize("kind", ["yolo", "yolo_list", "voc", "cvat", "labelme", "labelstudio", "openimages", "table"])
+@pytest.mark.parametrize("kind", ["yolo", "yolo_list", "voc", "cvat", "labelme", "labelstudio", "openimages", "table", "points"])
 def test_mutated_files_are_read_or_refused(tmp_path, kind, monkeypatch):
     rng = random.Random(kind)
     files = write_dataset(tmp_path, kind)

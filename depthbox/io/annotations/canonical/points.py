@@ -57,7 +57,8 @@ def read_points(entry: Mapping[str, Any], height: int, width: int) -> PointReadi
     if is_empty(coords) and not is_empty(entry.get("keypoints")):
         return _read_keypoints(entry["keypoints"], height, width)
     if is_empty(coords):
-        return NO_POINTS if is_empty(labels) else PointReading([], [], {"point_labels_differ": 1}, True)
+        given = not is_empty(labels)
+        return PointReading([], [], {"point_labels_differ": 1} if given else {}, given)
     rules: Counter[str] = Counter()
     pairs = _to_pairs(coords, rules)
     flags = _to_labels(labels, len(pairs), rules)
@@ -94,8 +95,8 @@ def read_background_points(given: Sequence[Any], height: int, width: int) -> Poi
 
 def describe_points(entry: Mapping[str, Any]) -> str:
     """Return the points of an annotation of any kind in words, for notes."""
-    keys = ("keypoints",) if is_empty(entry.get("point_coords")) else ("point_coords", "point_labels")
-    return ", ".join(f"{key} {shorten(entry[key])}" for key in keys if key in entry)
+    keys = ("point_labels", "keypoints") if is_empty(entry.get("point_coords")) else ("point_coords", "point_labels")
+    return ", ".join(f"{key} {shorten(entry[key])}" for key in keys if not is_empty(entry.get(key)))
 
 
 def _read_keypoints(value: Any, height: int, width: int) -> PointReading:

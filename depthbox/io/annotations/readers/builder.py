@@ -136,8 +136,8 @@ def compare_sizes(objects: Sequence[LabeledShape], stated: Size, size: Size) -> 
     """
     if stated == size:
         return "same"
-    right = max((entry.shape.bbox[0] + entry.shape.bbox[2] for entry in objects), default=0.0)
-    bottom = max((entry.shape.bbox[1] + entry.shape.bbox[3] for entry in objects), default=0.0)
+    right = max((entry.shape.far_corner[0] for entry in objects), default=0.0)
+    bottom = max((entry.shape.far_corner[1] for entry in objects), default=0.0)
     fits_stated = bottom <= stated[0] + 1 and right <= stated[1] + 1
     fits_file = bottom <= size[0] + 1 and right <= size[1] + 1
     if any(entry.shape.is_rle for entry in objects):  # masks have the stated size
@@ -160,11 +160,14 @@ def _annotation(number: int, image_id: int, entry: LabeledShape) -> dict[str, An
         "id": number,
         "image_id": image_id,
         "category_id": entry.label,
-        "bbox": list(shape.bbox),
+        **({} if shape.bbox is None else {"bbox": list(shape.bbox)}),
         "area": shape.area,
         "iscrowd": 0,
         **entry.extra,
     }
+    if shape.points:
+        annotation["point_coords"] = [list(point) for point in shape.points]
+        annotation["point_labels"] = [1] * len(shape.points)
     if shape.segmentation is not None:
         annotation["segmentation"] = shape.segmentation
     return annotation

@@ -11,11 +11,27 @@ from ..records import AnnotationError, RawAnnotations
 from .builder import ContentBuilder, Size
 from .documents import parse_number, parse_numbers, read_xml, track
 from .image_files import ImageFolder, canonical_split, find_image_folder, is_file, list_files
-from .rules import IMAGE_NOT_FOUND, IMAGE_TAGS, OBJECT_UNREADABLE, OBJECT_WITHOUT_CLASS, SHAPE_UNSUPPORTED
-from .shapes import LabeledShape, ObjectShape, Point, ellipse_shape, mask_shape, polygon_shape, rotated_box_shape
+from .rules import (
+    IMAGE_NOT_FOUND,
+    IMAGE_TAGS,
+    OBJECT_UNREADABLE,
+    OBJECT_WITHOUT_CLASS,
+    POINTS_OF_ONE_OBJECT,
+    SHAPE_UNSUPPORTED,
+)
+from .shapes import (
+    LabeledShape,
+    ObjectShape,
+    Point,
+    ellipse_shape,
+    mask_shape,
+    point_shape,
+    polygon_shape,
+    rotated_box_shape,
+)
 
-_AREAS = ("box", "polygon", "ellipse", "mask")
-_OTHER_SHAPES = ("polyline", "points", "cuboid", "skeleton")
+_OBJECTS = ("box", "polygon", "ellipse", "mask", "points")
+_OTHER_SHAPES = ("polyline", "cuboid", "skeleton")
 # Masks are decoded in memory; larger ones are errors.
 _MOST_PIXELS = 2**28
 
@@ -42,7 +58,8 @@ def read_cvat(
 ) -> RawAnnotations | None:
     """Return the annotations of a CVAT file.
 
-    Boxes, rotated boxes, polygons, ellipses and masks are objects. Classes are in the order of the project's labels.
+    Boxes, rotated boxes, polygons, ellipses and masks are objects, and so is each element of points, with all of its
+    points. Classes are in the order of the project's labels.
 
     Args:
         source: the XML file, or the folder that holds it.
@@ -101,7 +118,7 @@ def _load(source: Path) -> Element:
 
 def _classes(root: Element, entries: list[Element]) -> tuple[dict[str, str] | None, tuple[str, ...]]:
     """Return the classes in the order of the project, or None and the names in the file if it does not list them."""
-    used = {(shape.get("label") or "").strip() for entry in entries for shape in entry if shape.tag in _AREAS} - {""}
+    used = {(shape.get("label") or "").strip() for entry in entries for shape in entry if shape.tag in _OBJECTS} - {""}
     meta = root.find("meta")
     labels = [] if meta is None else list(meta.iter("label"))
     names = dict.fromkeys((label.findtext("name") or "").strip() for label in labels)
@@ -125,13 +142,14 @@ def _objects(entry: Element, name: str, size: Size, builder: ContentBuilder) -> 
             builder.notes.add(IMAGE_TAGS, case)
         elif element.tag in _OTHER_SHAPES:
             builder.notes.add(SHAPE_UNSUPPORTED, case)
-        elif element.tag in _AREAS:
+        elif element.tag in _OBJECTS:
             shape = _shape(element, size)
             if shape is None:
                 builder.notes.add(OBJECT_UNREADABLE, case)
             elif not label:
                 builder.notes.add(OBJECT_WITHOUT_CLASS, case)
             else:
+                builder.notes.add(POINTS_OF_ONE_OBJECT, case, int(len(shape.points) > 1))
                 objects.append(LabeledShape(label, shape))
     return objects
 
@@ -139,6 +157,9 @@ def _objects(entry: Element, name: str, size: Size, builder: ContentBuilder) -> 
 def _shape(element: Element, size: Size) -> ObjectShape | None:
     if element.tag == "box":
         return _box(element)
+    if element.tag == "points":
+        points = _points(element.get("points", ""))
+        return point_shape(points) if points else None
     if element.tag == "polygon":
         points = _points(element.get("points", ""))
         return polygon_shape(points) if points and len(points) >= 3 else None

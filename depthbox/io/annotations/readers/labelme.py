@@ -27,9 +27,9 @@ from .rules import (
     OBJECT_WITHOUT_CLASS,
     SHAPE_UNSUPPORTED,
 )
-from .shapes import LabeledShape, ObjectShape, Point, box_shape, ellipse_shape, mask_shape, polygon_shape
+from .shapes import LabeledShape, ObjectShape, Point, box_shape, ellipse_shape, mask_shape, point_shape, polygon_shape
 
-_AREAS = ("rectangle", "polygon", "circle", "mask", "rotation")
+_OBJECTS = ("rectangle", "polygon", "circle", "mask", "rotation", "point")
 _MOST_PIXELS = 2**28
 
 
@@ -59,8 +59,8 @@ def read_labelme(
 ) -> RawAnnotations | None:
     """Return the annotations of LabelMe files.
 
-    Rectangles, polygons, circles and masks are objects; polygons with the same label and ``group_id`` are parts of one
-    object. Classes are sorted by name and the same in every split.
+    Rectangles, polygons, circles, masks and points are objects; polygons with the same label and ``group_id`` are parts
+    of one object. Classes are sorted by name and the same in every split.
 
     Args:
         source: one JSON file, or a folder of them.
@@ -168,7 +168,7 @@ def _part(shape: Any, size: Size, case: str, builder: ContentBuilder) -> _ShapeP
         builder.notes.add(OBJECT_UNREADABLE, case)
         return None
     kind, label = shape.get("shape_type") or "polygon", shape.get("label")
-    if kind not in _AREAS:
+    if kind not in _OBJECTS:
         builder.notes.add(SHAPE_UNSUPPORTED, f"{case}: {kind}")
         return None
     if not _is_label(label):
@@ -187,6 +187,8 @@ def _part(shape: Any, size: Size, case: str, builder: ContentBuilder) -> _ShapeP
 def _shape(kind: str, points: Sequence[Point], shape: Mapping[str, Any], size: Size) -> ObjectShape | None:
     if kind == "mask":
         return _mask(points, shape.get("mask"), size)
+    if kind == "point" and len(points) == 1:
+        return point_shape(points)
     if kind == "rectangle" and len(points) >= 2:
         xs, ys = [x for x, _ in points], [y for _, y in points]
         return box_shape(min(xs), min(ys), max(xs), max(ys))
@@ -236,10 +238,10 @@ def _labels(files: Iterable[Path]) -> set[str]:
 
 
 def _class_names(content: Mapping[str, Any] | None) -> set[str]:
-    """Return the class names of the areas in a file, readable or not."""
+    """Return the class names of the objects in a file, readable or not."""
     shapes = [] if content is None else [shape for shape in content["shapes"] if isinstance(shape, dict)]
-    areas = [shape for shape in shapes if (shape.get("shape_type") or "polygon") in _AREAS]
-    return {str(label) for shape in areas if _is_label(label := shape.get("label"))}
+    objects = [shape for shape in shapes if (shape.get("shape_type") or "polygon") in _OBJECTS]
+    return {str(label) for shape in objects if _is_label(label := shape.get("label"))}
 
 
 def _is_label(label: Any) -> bool:

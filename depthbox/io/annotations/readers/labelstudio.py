@@ -24,10 +24,10 @@ from .rules import (
     TASK_ANNOTATED_TWICE,
     TASK_NOT_ANNOTATED,
 )
-from .shapes import LabeledShape, ObjectShape, ellipse_shape, polygon_shape, rotated_box_shape
+from .shapes import LabeledShape, ObjectShape, ellipse_shape, point_shape, polygon_shape, rotated_box_shape
 
-_AREAS = {"rectangle", "polygon", "ellipse"}
-_OTHER_SHAPES = {"brush", "bitmask", "keypoint", "vector", "video", "videorectangle"}
+_OBJECTS = {"rectangle", "polygon", "ellipse", "keypoint"}
+_OTHER_SHAPES = {"brush", "bitmask", "vector", "video", "videorectangle"}
 _UPLOAD_PREFIX = re.compile(r"^[0-9a-f]{8}-(?=.)")
 
 
@@ -50,8 +50,8 @@ def is_label_studio(content: Any) -> bool:
 def read_label_studio(source: Path, images: Path | None = None, progress: bool = True) -> RawAnnotations:
     """Return the annotations of an export.
 
-    Rectangles, polygons and ellipses are objects. Images are found by the base name of their URL, with or without the
-    prefix that an upload adds. Classes are sorted by name.
+    Rectangles, polygons, ellipses and key points are objects. Images are found by the base name of their URL, with or
+    without the prefix that an upload adds. Classes are sorted by name.
 
     Args:
         source: the JSON file, or the folder that holds it alone.
@@ -178,7 +178,7 @@ def _objects(
         where = f"{case}, region {number}"
         if kind in _OTHER_SHAPES:
             builder.notes.add(SHAPE_UNSUPPORTED, f"{where}: {kind}")
-        if kind not in _AREAS:
+        if kind not in _OBJECTS:
             continue
         # The class of a plain rectangle is in another region with the same id.
         found = _labels(region) or (labels[str(region["id"])] if "id" in region else [])
@@ -215,6 +215,9 @@ def _shape(kind: str, value: Any, size: Size) -> ObjectShape | None:
     if kind == "polygon":
         points = parse_points(value.get("points")) or []
         return polygon_shape([(x * across, y * down) for x, y in points]) if len(points) >= 3 else None
+    if kind == "keypoint":
+        point = parse_numbers(value.get(key) for key in ("x", "y"))
+        return None if point is None else point_shape([(point[0] * across, point[1] * down)])
     angle = parse_number(value.get("rotation") or 0)
     sides = ("width", "height") if kind == "rectangle" else ("radiusX", "radiusY")
     found = parse_numbers(value.get(key) for key in ("x", "y", *sides))

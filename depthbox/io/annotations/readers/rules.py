@@ -40,8 +40,14 @@ OBJECT_WITHOUT_CLASS = NoteRule(
 SHAPE_UNSUPPORTED = NoteRule(
     "left out",
     "shape_unsupported",
-    "shapes that are neither a box nor an outline of an area",
-    "Draw these objects as boxes, polygons or masks.",
+    "shapes that are neither a box nor an outline of an area nor points",
+    "Draw these objects as boxes, polygons, masks or points.",
+)
+POINTS_OF_ONE_OBJECT = NoteRule(
+    "contradiction",
+    "points_of_one_object",
+    "shapes with several points, used as one object with several points each",
+    "If each point is an object of its own, draw each of them as a shape of its own.",
 )
 COORDINATES_SWAPPED = NoteRule(
     "repaired", "coordinates_swapped", "boxes with exchanged corners: minimum and maximum were put in order"
@@ -162,6 +168,7 @@ READER_RULES: tuple[NoteRule, ...] = (
     OBJECT_UNREADABLE,
     OBJECT_WITHOUT_CLASS,
     SHAPE_UNSUPPORTED,
+    POINTS_OF_ONE_OBJECT,
     COORDINATES_SWAPPED,
     SIZE_RESCALED,
     SIZE_OF_FILE_USED,

@@ -1,4 +1,4 @@
-"""Boxes and outlines of objects in pixels, as COCO stores them."""
+"""Boxes, outlines and points of objects in pixels, as COCO stores them."""
 
 from __future__ import annotations
 
@@ -17,17 +17,26 @@ _DECIMALS = 3
 
 @dataclass(frozen=True)
 class ObjectShape:
-    """Box and outline of an object in pixels.
+    """Box and outline, or points, of an object in pixels.
 
     Attributes:
-        bbox: x, y, width, height.
-        segmentation: COCO polygons or an uncompressed RLE; None = only the box is known.
-        area: of the outline if there is one, otherwise of the box.
+        bbox: x, y, width, height; None = only points are known.
+        segmentation: COCO polygons or an uncompressed RLE; None = only the box or points are known.
+        area: of the outline if there is one, otherwise of the box; 0 for points.
+        points: points (x, y) on the object.
     """
 
-    bbox: tuple[float, float, float, float]
+    bbox: tuple[float, float, float, float] | None
     segmentation: list[list[float]] | dict[str, Any] | None = None
     area: float = 0.0
+    points: tuple[Point, ...] = ()
+
+    @property
+    def far_corner(self) -> Point:
+        """Return the largest x and the largest y of the box, or of the points."""
+        if self.bbox is None:
+            return max(x for x, _ in self.points), max(y for _, y in self.points)
+        return self.bbox[0] + self.bbox[2], self.bbox[1] + self.bbox[3]
 
     @property
     def is_rle(self) -> bool:
@@ -36,6 +45,9 @@ class ObjectShape:
 
     def scaled(self, across: float, down: float) -> ObjectShape:
         """Return the shape in an image resized by ``across`` in x and ``down`` in y; masks cannot be resized."""
+        points = tuple((_round(x * across), _round(y * down)) for x, y in self.points)
+        if self.bbox is None:
+            return ObjectShape(None, points=points)
         x, y, width, height = self.bbox
         polygons = None
         if isinstance(self.segmentation, list):
@@ -44,7 +56,7 @@ class ObjectShape:
                 for polygon in self.segmentation
             ]
         bbox = (_round(x * across), _round(y * down), _round(width * across), _round(height * down))
-        return ObjectShape(bbox, polygons, _round(self.area * across * down))
+        return ObjectShape(bbox, polygons, _round(self.area * across * down), points)
 
 
 @dataclass(frozen=True)
@@ -54,6 +66,11 @@ class LabeledShape:
     label: Any
     shape: ObjectShape
     extra: dict[str, Any] = field(default_factory=dict)
+
+
+def point_shape(points: Sequence[Point]) -> ObjectShape:
+    """Return the shape of an object of which one or more points are known."""
+    return ObjectShape(None, points=tuple((_round(x), _round(y)) for x, y in points))
 
 
 def box_shape(x0: float, y0: float, x1: float, y1: float) -> ObjectShape:

@@ -9,6 +9,7 @@ from pathlib import Path
 from ..records import AnnotationError
 from .rules import shorten
 
+TABLE_SUFFIXES = (".csv", ".tsv")
 _HEADER_LENGTH = 65536
 _MAX_BYTES = 4 * 2**30  # the boxes of Open Images have about 2 GB
 
@@ -52,4 +53,4 @@ def read_rows(path: Path, required: Sequence[str]) -> Iterator[dict[str, str]]:
 
 
 def _separator(line: str) -> str:
-    return ";" if line.count(";") > line.count(",") else ","
+    return max(",;\t", key=line.count)

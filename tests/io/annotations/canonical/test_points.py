@@ -75,7 +75,7 @@ def test_points_beside_a_box_or_mask_are_kept() -> None:
         ({"point_coords": [[3, 4]], "point_labels": [0]}, {}),
         ({"keypoints": [3, 4]}, {"point_malformed": 1}),
         ({"keypoints": "nose"}, {"point_malformed": 1}),
-        ({"keypoints": [3, None, 2]}, {"point_malformed": 1, "point_repaired": 1}),
+        ({"keypoints": [3, None, 2]}, {"point_malformed": 1}),
         ({"keypoints": [3, 4, 0]}, {}),
         ({"keypoints": [WIDTH, 4, 2, math.nan, 4, 1]}, {"point_outside": 1, "point_not_finite": 1}),
     ],

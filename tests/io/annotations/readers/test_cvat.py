@@ -103,6 +103,8 @@ def test_masks_are_cropped_to_the_image(tmp_path):
         '<box label="a" xtl="1" ytl="nan" xbr="3" ybr="4"/>',
         '<box label="a"/>',
         '<polygon label="a" points="1,2;3,4"/>',
+        '<points label="a" points="1,2;3"/>',
+        '<points label="a" points=""/>',
         '<polygon label="a" points="1,2;3;4,5"/>',
         '<polygon label="a"/>',
         '<ellipse label="a" cx="1"/>',
@@ -114,10 +116,30 @@ def test_broken_shapes_are_left_out(tmp_path, shape):
 
 
 def test_other_shapes_are_left_out(tmp_path):
-    shapes = '<points label="a" points="1,2"/><polyline label="a" points="1,2;3,4"/><cuboid label="a"/><tag label="a"/>'
+    shapes = '<skeleton label="a"/><polyline label="a" points="1,2;3,4"/><cuboid label="a"/><tag label="a"/>'
     raw = read_cvat(write_cvat(tmp_path, image("000.jpg", shapes + BOX.replace('"a"', '""') + BOX)))
     assert len(boxes_of(raw)) == 1
     assert rules_of(raw) == {"shape_unsupported": 3, "image_tags": 1, "object_without_class": 1}
+
+
+def test_points_are_objects_beside_boxes(tmp_path):
+    shapes = '<points label="a" points="10.25,20"/><points label="b" points="1,2;3,4.5"/><points points="1,2"/>' + BOX
+    raw = read_cvat(write_cvat(tmp_path, image("000.jpg", shapes)))
+    one, several, box = raw.content["annotations"]
+    assert (one["point_coords"], one["point_labels"], one["area"]) == ([[10.25, 20]], [1], 0)
+    assert (several["point_coords"], several["point_labels"]) == ([[1, 2], [3, 4.5]], [1, 1])
+    assert "bbox" not in one and "bbox" not in several
+    assert box["bbox"] == [1, 2, 29, 38] and "point_coords" not in box
+    assert [entry["name"] for entry in raw.content["categories"]] == ["zebra", "a", "b"]
+    assert rules_of(raw) == {"points_of_one_object": 1, "object_without_class": 1}
+
+
+def test_points_of_resized_images_are_scaled(tmp_path):
+    more = f'width="{2 * WIDTH}" height="{2 * HEIGHT}"'
+    entry = image("000.jpg", '<points label="a" points="180,20;41,100.5"/>', more)
+    raw = read_cvat(write_cvat(tmp_path, entry))
+    assert raw.content["annotations"][0]["point_coords"] == [[90, 10], [20.5, 50.25]]
+    assert "resized_after_annotation" in rules_of(raw)
 
 
 def test_images_without_objects_are_kept(tmp_path):

@@ -102,9 +102,18 @@ def test_difficult_objects_are_ignored(tmp_path):
     assert "ignore" not in only(tmp_path, {**BOX, "difficult": False})
 
 
+def test_points_are_objects(tmp_path):
+    shapes = [shape([[1.5, 2]], kind="point"), BOX, {**shape([[9, 8]], kind="point"), "group_id": 1}]
+    point, box, grouped = read_labelme(write_labelme(tmp_path, shapes=shapes)).content["annotations"]
+    assert (point["point_coords"], point["point_labels"], point["area"]) == ([[1.5, 2]], [1], 0)
+    assert "bbox" not in point and "bbox" in box and grouped["point_coords"] == [[9, 8]]
+
+
 def test_what_cannot_be_used_is_noted(tmp_path):
     bad = [
-        shape([[1, 2]], kind="point"),
+        shape([[1, 2], [3, 4]], kind="point"),
+        shape([], kind="point"),
+        shape([[1, 2], [3, 4]], kind="linestrip"),
         shape([[1, 2], [3, 4]], kind="line"),
         shape([[1, 2], [3, 4]], label=""),
         shape([[1, 2], [3, 4]], label=None),
@@ -121,7 +130,7 @@ def test_what_cannot_be_used_is_noted(tmp_path):
     ]
     raw = read_labelme(write_labelme(tmp_path, shapes=[BOX, *bad]))
     assert len(boxes_of(raw)) == 1
-    assert rules_of(raw) == {"shape_unsupported": 2, "object_without_class": 2, "object_unreadable": 10}
+    assert rules_of(raw) == {"shape_unsupported": 2, "object_without_class": 2, "object_unreadable": 12}
 
 
 @pytest.mark.parametrize(

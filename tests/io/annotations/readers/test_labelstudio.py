@@ -106,16 +106,25 @@ def test_classes_in_a_region_of_their_own(tmp_path):
     assert not boxes_of(raw) and rules_of(raw) == {"object_without_class": 1}
 
 
+def test_key_points_in_percent_are_objects(tmp_path):
+    point = {"type": "keypointlabels", "value": {"x": 25, "y": 50, "width": 0.5, "keypointlabels": ["k"]}}
+    broken = {"type": "keypointlabels", "value": {"x": None, "y": 50, "keypointlabels": ["k"]}}
+    raw = read_label_studio(write_export(tmp_path, task(regions=[point, region(), broken])))
+    entry, box = raw.content["annotations"]
+    assert (entry["point_coords"], entry["point_labels"], entry["area"]) == ([[WIDTH / 4, HEIGHT / 2]], [1], 0)
+    assert "bbox" not in entry and box["bbox"] == list(BOX) and rules_of(raw) == {"object_unreadable": 1}
+    assert [category["name"] for category in raw.content["categories"]] == ["a", "k"]
+
+
 def test_what_cannot_be_used_is_noted(tmp_path):
     several = region()
     several["value"]["rectanglelabels"] = ["a", "b"]
     broken = region()
     broken["value"]["x"] = None
     brush = {"type": "brushlabels", "value": {"format": "rle", "rle": [1], "brushlabels": ["a"]}}
-    point = {"type": "keypointlabels", "value": {"x": 1, "y": 1, "keypointlabels": ["a"]}}
     choice = {"type": "choices", "value": {"choices": ["day"]}}
     tasks = [
-        task(regions=[several, broken, brush, point, choice]),
+        task(regions=[several, broken, brush, choice]),
         task("/data/upload/gone.png", [region()]),
         task("/x/001.png", [region(image_rotation=90)]),
         {**task("/x/001.png"), "annotations": []},
@@ -126,7 +135,7 @@ def test_what_cannot_be_used_is_noted(tmp_path):
     assert rules_of(raw) == {
         "object_with_several_classes": 1,
         "object_unreadable": 1,
-        "shape_unsupported": 2,
+        "shape_unsupported": 1,
         "annotation_without_image": 1,
         "image_rotated_in_tool": 1,
         "task_not_annotated": 2,

@@ -58,13 +58,14 @@ def write_tables(folder, header, first, rows, name):
     [
         labelme_shape("ghost", "line"),
         labelme_shape("ghost", "point", [[3, 4]]),
+        labelme_shape("ghost", "point", [[3, 4], [5, 6]]),
         labelme_shape("  "),
         labelme_shape("ghost", "polygon", [[1, 2], ["x", 4], [5, 6]]),
         labelme_shape("ghost", "circle", [[1, 2]]),
     ],
-    ids=["line", "point", "blank label", "unreadable point", "circle of one point"],
+    ids=["line", "point", "two points", "blank label", "unreadable point", "circle of one point"],
 )
-def test_labelme_shapes_that_are_left_out_do_not_change_the_classes_of_one_split_alone(tmp_path, part, shape):
+def test_labelme_shapes_do_not_change_the_classes_of_one_split_alone(tmp_path, part, shape):
     found = classes_by_split(write_labelme(tmp_path, {part: [shape]}))
     assert found["train"] == found["val"] == found["test"]
     assert "car" in found["train"] and all(name.strip() for name in found["train"])

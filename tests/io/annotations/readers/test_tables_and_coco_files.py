@@ -30,6 +30,11 @@ def test_semicolons_separate_if_there_are_more_of_them(tmp_path):
     assert list(read_rows(table, ["b"])) == [{"a": "1,5", "b": "2", "c,d": "3", "line": "2"}]
 
 
+def test_tabs_separate_if_there_are_more_of_them(tmp_path):
+    table = write_text(tmp_path / "a.csv", "a\tb\tc,d\n1,5\t2\t3\n")
+    assert list(read_rows(table, ["b"])) == [{"a": "1,5", "b": "2", "c,d": "3", "line": "2"}]
+
+
 @pytest.mark.parametrize("content", [b"a,b\n\xff\xfe,1\n", b'a,b\n"' + b"x" * 140_000 + b'",1\n'])
 def test_broken_tables_name_file_and_remedy(tmp_path, content):
     (tmp_path / "a.csv").write_bytes(content)
