@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,13 +15,11 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from .annotations import transform_mask
+from .class_maps.build import build_class_maps
 from .class_maps.point_seeds import UNKNOWN, build_seed_map, draw_discs
+from .class_maps.source import ClassMapSource
 from .mapper import BoxDepthMapper
 from .points import MASK, ImagePoints, forget_annotations, read_points
-
-ClassMapSource = Callable[
-    [Mapping[str, Any], NDArray[np.uint8], ImagePoints, NDArray[np.float32] | None], NDArray[np.uint8]
-]
 
 
 class PointMapper(BoxDepthMapper):
@@ -71,7 +69,7 @@ class PointMapper(BoxDepthMapper):
         node = cfg.MODEL.P2SEG.SEMANTIC
         return {
             **{key: arguments[key] for key in ("is_train", "augmentations", "image_format")},
-            "class_maps": _build_source(cfg) if is_train else None,
+            "class_maps": build_class_maps(cfg) if is_train else None,
             "depth": is_train and cfg.INPUT.DEPTH.ENABLED,
             "seeds": is_train and node.SOURCE == "points",
             "seed_radius": node.SEED_RADIUS,
@@ -152,12 +150,6 @@ class PointMapper(BoxDepthMapper):
         for _, number, mask in sorted(masks, key=lambda item: -item[0]):
             owner[mask] = number + 1
         return owner
-
-
-def _build_source(cfg: CfgNode) -> ClassMapSource | None:
-    from .class_maps.build import build_class_maps
-
-    return build_class_maps(cfg)
 
 
 def build_mapper(cfg: CfgNode, is_train: bool) -> BoxDepthMapper:

@@ -96,6 +96,7 @@ HEALTHY: Mapping[str, str] = {
     "pseudo_labels": (
         "nearly every box is matched. The share of reliable masks grows, or is a third or more from the start."
     ),
+    "class_maps": "nearly every learned class map is used, and the share of pixels of known class grows.",
     "accuracy": "AP rises and levels off. Box AP is above mask AP, and mask AP is far above that of filled boxes.",
     "step_time": "constant. Waiting for data takes a small part of a step; the teacher adds up to one half.",
 }

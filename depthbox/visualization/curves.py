@@ -50,6 +50,7 @@ PANELS: Mapping[str, PanelSpec] = {
         "Pseudo labels of the teacher (shares of boxes, mean score)",
         ("distill/matched", "distill/reliable", "distill/score"),
     ),
+    "class_maps": PanelSpec("Learned class maps (shares of images and pixels)", ("semantic/*",)),
     "accuracy": PanelSpec(
         "AP",
         (*_AP_LABELS, "teacher_segm/AP", "*/bbox/AP", "*/segm/AP", "*/boxfill/AP", "*segm/mAP*"),

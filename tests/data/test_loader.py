@@ -72,9 +72,7 @@ def test_objects_without_a_box_are_named_before_the_first_sample(catalog):
     name = catalog("loader-points", [record(0), {**record(1), "annotations": [with_point]}])
     MetadataCatalog.get(name).json_file = "points.json"
     arguments = {"augmentations": [], "image_format": "RGB"}
-    with pytest.raises(
-        ValueError, match=r"points\.json has 1 objects without a box \(such as annotation 7 of 1\.p"
-    ):
+    with pytest.raises(ValueError, match=r"points\.json has 1 objects without a box \(such as annotation 7 of 1\.p"):
         build_train_loader(config(name), BoxDepthMapper(True, **arguments))
     build_train_loader(config(name), PointMapper(True, **arguments, class_maps=lambda *_: None))
     build_train_loader(config(name), draw)
