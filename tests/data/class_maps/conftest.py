@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from class_map_toy import make_cells
 from numpy.typing import NDArray
 
 from depthbox.data.points import ImagePoints
-from class_map_toy import make_cells
 
 
 @pytest.fixture

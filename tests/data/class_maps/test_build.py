@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from class_map_toy import SIZE, make_points
 from detectron2.config import CfgNode, get_cfg
 from numpy.typing import NDArray
 
@@ -15,7 +16,6 @@ from depthbox.data.class_maps.cache import CachedClassMaps
 from depthbox.data.class_maps.geodesic import GeodesicClassMaps
 from depthbox.data.class_maps.threshold import ThresholdClassMaps
 from depthbox.data.points import ImagePoints
-from class_map_toy import SIZE, make_points
 
 Cells = tuple[NDArray[np.uint8], NDArray[np.bool_], ImagePoints]
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from class_map_toy import SIZE, make_points
 from PIL import Image
 
 from depthbox.data.class_maps.files import ClassMapError, FileClassMaps, check_class_map, read_class_map
 from depthbox.data.points import BOX
-from class_map_toy import SIZE, make_points
 
 IMAGE = np.zeros((*SIZE, 3), dtype=np.uint8)
 

@@ -4,9 +4,9 @@ import heapq
 
 import numpy as np
 import pytest
+from class_map_toy import SIZE, draw_discs, make_points
 
 from depthbox.data.class_maps.geodesic import GeodesicClassMaps, build_steps, edge_cost, find_flat, find_nearest
-from class_map_toy import SIZE, draw_discs, make_points
 
 
 def test_nearest_seeds_equal_a_loop() -> None:

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from class_map_toy import SIZE, draw_discs, make_points
 from numpy.typing import NDArray
 
 from depthbox.data.class_maps.threshold import ThresholdClassMaps, find_foreground, measure_threshold
 from depthbox.data.points import ImagePoints
-from class_map_toy import SIZE, draw_discs, make_points
 
 Cells = tuple[NDArray[np.uint8], NDArray[np.bool_], ImagePoints]
 
