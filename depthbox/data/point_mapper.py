@@ -170,7 +170,7 @@ def move_points(coords: NDArray[np.float64], transforms: Transform, size: tuple[
 
 def inside_image(coords: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.bool_]:
     """Return which points (N, 2) lie in an image of (height, width); a point that is NaN does not."""
-    return ((coords >= 0) & (coords < (size[1], size[0]))).all(1)
+    return np.asarray(((coords >= 0) & (coords < (size[1], size[0]))).all(axis=1))
 
 
 def lost_pixels(

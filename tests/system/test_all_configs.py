@@ -118,8 +118,7 @@ def expected_losses(cfg: CfgNode) -> set[str]:
         node = cfg.MODEL.P2SEG.SEMANTIC
         learned = {"loss_seeds", "loss_class_color", *(["loss_class_depth"] if node.DEPTH else [])}
         direct = {"loss_seg_direct"} if cfg.MODEL.P2SEG.DIRECT_WEIGHT > 0 else set()
-        learned = learned if node.SOURCE == "points" else set()
-        return {"loss_seg", "loss_offset", "loss_affinity"} | direct | learned
+        return {"loss_seg", "loss_offset", "loss_affinity"} | direct | (learned if node.SOURCE == "points" else set())
     model = cfg.MODEL
     quality = "ctr" if model.FCOS.BOX_QUALITY == "centerness" else "iou"
     losses = {"loss_fcos_cls", "loss_fcos_loc", f"loss_fcos_{quality}"}

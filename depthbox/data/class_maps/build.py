@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,11 @@ from .source import ClassMap, ClassMapSource, DepthMap, RGBImage
 from .threshold import ThresholdClassMaps
 
 FOLDER = "class_maps"  # in OUTPUT_DIR
-_COMPUTED = {"auto": AutomaticClassMaps, "threshold": ThresholdClassMaps, "geodesic": GeodesicClassMaps}
+_COMPUTED: dict[str, Callable[[int], ClassMapSource]] = {
+    "auto": AutomaticClassMaps,
+    "threshold": ThresholdClassMaps,
+    "geodesic": GeodesicClassMaps,
+}
 
 
 def build_class_maps(cfg: CfgNode) -> ClassMapSource:
@@ -32,13 +36,12 @@ def build_class_maps(cfg: CfgNode) -> ClassMapSource:
     node = cfg.MODEL.P2SEG.SEMANTIC
     if node.SOURCE == "files" or (node.SOURCE == "auto" and _has_files(cfg)):
         return FileClassMaps(cfg.MODEL.P2SEG.NUM_CLASSES, node.SEED_RADIUS)
-    kind = _COMPUTED.get("auto" if node.SOURCE == "points" else node.SOURCE)
-    if kind is None:
+    name = "auto" if node.SOURCE == "points" else node.SOURCE
+    if name not in _COMPUTED:
         names = ", ".join(("files", *_COMPUTED, "points"))
         raise ValueError(f"MODEL.P2SEG.SEMANTIC.SOURCE is one of {names}, not '{node.SOURCE}'")
-    source = kind(node.SEED_RADIUS)
-    settings = f"{kind.__name__} {node.SEED_RADIUS}"
-    computed = CachedClassMaps(source, Path(cfg.OUTPUT_DIR) / FOLDER, settings)
+    source = _COMPUTED[name](node.SEED_RADIUS)
+    computed = CachedClassMaps(source, Path(cfg.OUTPUT_DIR) / FOLDER, f"{name} {node.SEED_RADIUS}")
     return computed if node.DEPTH else _WithoutDepth(computed)
 
 
