@@ -167,7 +167,8 @@ def move_points(coords: NDArray[np.float64], transforms: Transform, size: tuple[
 
 def inside_image(coords: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.bool_]:
     """Return which points (N, 2) lie in an image of (height, width); a point that is NaN does not."""
-    return ((coords >= 0) & (coords < (size[1], size[0]))).all(1)
+    inside = np.asarray(((coords >= 0) & (coords < (size[1], size[0]))).all(axis=1), dtype=np.bool_)
+    return inside
 
 
 def lost_pixels(
