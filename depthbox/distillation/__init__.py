@@ -2,7 +2,7 @@
 
 from .candidates import class_agnostic_candidates, find_candidates
 from .class_maps import ClassMapLabeler
-from .labelers import Labeler, build_labeler, teacher_start
+from .labelers import Labeler, build_labeler, has_teacher, teacher_start
 from .matching import DepthRule, DepthScorer, depth_consistency_score, match_instances, matching_scores
 from .pseudo_labels import TeacherLabeler
 from .teacher import ema_update, share_statistics
@@ -18,6 +18,7 @@ __all__ = [
     "depth_consistency_score",
     "ema_update",
     "find_candidates",
+    "has_teacher",
     "match_instances",
     "matching_scores",
     "share_statistics",

@@ -63,15 +63,21 @@ class TeacherStart:
     iteration: int
 
 
-def teacher_start(cfg: CfgNode) -> TeacherStart | None:
-    """Return the first iteration of the EMA teacher; None without teacher.
+def has_teacher(cfg: CfgNode) -> bool:
+    """Return whether the network of a config has an EMA teacher.
 
-    P2Seg has a teacher if its class map is learned (MODEL.P2SEG.SEMANTIC.SOURCE points), other networks if
+    P2Seg has one if its class map is learned (MODEL.P2SEG.SEMANTIC.SOURCE points), other networks if
     MODEL.DISTILL.ENABLED is True.
     """
+    if cfg.MODEL.get("META_ARCHITECTURE", "") == "P2Seg":
+        return bool(cfg.MODEL.P2SEG.SEMANTIC.SOURCE == "points")
+    return bool(cfg.MODEL.DISTILL.ENABLED)
+
+
+def teacher_start(cfg: CfgNode) -> TeacherStart | None:
+    """Return the first iteration of the EMA teacher; None without teacher, see ``has_teacher``."""
+    if not has_teacher(cfg):
+        return None
     if cfg.MODEL.META_ARCHITECTURE == "P2Seg":
-        node = cfg.MODEL.P2SEG.SEMANTIC
-        learned = node.SOURCE == "points"
-        return TeacherStart("MODEL.P2SEG.SEMANTIC.WARMUP_ITERS", node.WARMUP_ITERS) if learned else None
-    distill = cfg.MODEL.DISTILL
-    return TeacherStart("MODEL.DISTILL.START_ITER", distill.START_ITER) if distill.ENABLED else None
+        return TeacherStart("MODEL.P2SEG.SEMANTIC.WARMUP_ITERS", cfg.MODEL.P2SEG.SEMANTIC.WARMUP_ITERS)
+    return TeacherStart("MODEL.DISTILL.START_ITER", cfg.MODEL.DISTILL.START_ITER)

@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 
 from ..checkpoint.tensor_checks import load_exactly
 from ..checkpoint.training_state import TEACHER_HOOK, CheckpointError, State, find_teacher
-from ..distillation import teacher_start
+from ..distillation import has_teacher
 from ..io.yaml_files import parse_yaml
 
 _MAX_CONFIG = 10_000  # keys
@@ -98,11 +98,11 @@ def restore(parts: TrainingParts, state: State, source: Path | None) -> dict[str
             "new OUTPUT_DIR, without --resume."
         ) from error
     progress = dict(state["trainer"])
-    if teacher_start(parts.cfg) is None and TEACHER_HOOK in progress.get("hooks", {}):
+    if not has_teacher(parts.cfg) and TEACHER_HOOK in progress.get("hooks", {}):
         progress["hooks"] = {k: v for k, v in progress["hooks"].items() if k != TEACHER_HOOK}
         logging.getLogger(__name__).warning(
-            "The checkpoint %s holds a teacher, but this config has none (MODEL.DISTILL.ENABLED is False): training "
-            "continues without it",
+            "The checkpoint %s holds a teacher, but MODEL.DISTILL.ENABLED is False (for P2Seg: the class map is not "
+            "learned): training continues without it",
             source,
         )
     return progress

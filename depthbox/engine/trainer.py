@@ -23,7 +23,7 @@ from ..checkpoint.store import CheckpointStore, State
 from ..checkpoint.weights import load_weights
 from ..data.loader import build_train_loader
 from ..data.point_mapper import build_mapper
-from ..distillation import teacher_start
+from ..distillation import has_teacher
 from ..io.processes import postpone_signals
 from ..modeling.build import build_network
 from .distillation import SelfDistillation
@@ -91,7 +91,7 @@ class Trainer(StoppableTrainer):
     def build_hooks(self) -> list[HookBase | None]:
         """Build the hooks in the order in which they run; a checkpoint is complete before its evaluation begins."""
         cfg, main = self.cfg, comm.is_main_process()
-        self.distillation = SelfDistillation(cfg) if teacher_start(cfg) is not None else None
+        self.distillation = SelfDistillation(cfg) if has_teacher(cfg) else None
         scoring = (cfg.TEST.EVAL_PERIOD, cfg.TEST.BEST_METRIC, cfg.TEST.EVALUATE, self.distillation)
         evaluation = Evaluation(*scoring, self._evaluation.subject) if cfg.DATASETS.TEST else None
         images = ImageLogging(cfg) if main and cfg.VIS_PERIOD > 0 else None

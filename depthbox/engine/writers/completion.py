@@ -14,7 +14,7 @@ from torch import nn
 
 from ...checkpoint.evaluations import read_evaluation
 from ...checkpoint.store import CheckpointStore
-from ...distillation import teacher_start
+from ...distillation import has_teacher
 from ...errors import Stopped
 from ...io.write_errors import describe_shortage
 from .json_lines import find_last_iteration
@@ -85,7 +85,7 @@ def estimate_checkpoints(cfg: CfgNode, network: nn.Module) -> int:
     weights = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
     trained = sum(p.numel() * p.element_size() for p in network.parameters() if p.requires_grad)
     momenta = trained * _MOMENTA.get(cfg.SOLVER.get("OPTIMIZER", "SGD").upper(), 2)
-    one = weights * (1 if teacher_start(cfg) is None else 2) + momenta
+    one = weights * (2 if has_teacher(cfg) else 1) + momenta
     period, keep = cfg.SOLVER.CHECKPOINT_PERIOD, cfg.SOLVER.KEEP_CHECKPOINTS
     periodic = cfg.SOLVER.MAX_ITER // period if period > 0 else 0
     return one * ((min(periodic, keep) if keep > 0 else periodic) + 2) + (weights if cfg.DATASETS.TEST else 0)

@@ -128,10 +128,10 @@ def format_comparison(compared: Sequence[ComparedMasks]) -> str:
     lines = [f"{'method':32}  mIoU  >0.5  >0.75     AP   AP50  none  s/image"]
     for entry in compared:
         quality = entry.quality
+        shares = (100 * quality.mean_iou, 100 * quality.above_50, 100 * quality.above_75)
         time_text = "" if entry.seconds is None else f"{entry.seconds:9.2f}"
         lines.append(
-            f"{entry.name[:32]:32}{100 * quality.mean_iou:6.1f}{100 * quality.above_50:6.1f}{100 * quality.above_75:7.1f}"
-            f"{quality.ap['AP']:7.1f}{quality.ap['AP50']:7.1f}{quality.missing:6d}{time_text}"
+            f"{entry.name[:32]:32}{shares[0]:6.1f}{shares[1]:6.1f}{shares[2]:7.1f}{quality.ap['AP']:7.1f}{quality.ap['AP50']:7.1f}{quality.missing:6d}{time_text}"
         )
     return "\n".join(lines)
 

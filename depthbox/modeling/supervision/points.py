@@ -138,8 +138,10 @@ class PointSupervision:
             direct = self.direct_weight * direct_loss(images, labels) if self.direct_weight > 0 else None
             centers = outputs.centers is not None
             center = self.center_weight * center_map_loss(images, labels, self.center_sigma) if centers else None
-            owned = counts[1] / counts[0]
-            return PointLosses(total[0], total[1], total[2], total[3], total[4], direct, center, owned)
+            seg, offset, refined_offset, affinity, refined_affinity = total.unbind()
+            return PointLosses(
+                seg, offset, refined_offset, affinity, refined_affinity, direct, center, owned=counts[1] / counts[0]
+            )
 
     def _stages(self, image: GridOutputs, label: PointLabels) -> list[_ImageTerms]:
         probabilities = compact_probabilities(image.class_logits, label.classes)
