@@ -129,10 +129,9 @@ def format_comparison(compared: Sequence[ComparedMasks]) -> str:
     for entry in compared:
         quality = entry.quality
         shares = (100 * quality.mean_iou, 100 * quality.above_50, 100 * quality.above_75)
-        time_text = "" if entry.seconds is None else f"{entry.seconds:9.2f}"
-        lines.append(
-            f"{entry.name[:32]:32}{shares[0]:6.1f}{shares[1]:6.1f}{shares[2]:7.1f}{quality.ap['AP']:7.1f}{quality.ap['AP50']:7.1f}{quality.missing:6d}{time_text}"
-        )
+        line = f"{entry.name[:32]:32}{shares[0]:6.1f}{shares[1]:6.1f}{shares[2]:7.1f}"
+        line += f"{quality.ap['AP']:7.1f}{quality.ap['AP50']:7.1f}{quality.missing:6d}"
+        lines.append(line if entry.seconds is None else f"{line}{entry.seconds:9.2f}")
     return "\n".join(lines)
 
 
