@@ -68,3 +68,8 @@ def test_training_returns_the_trained_network(scenes: Path, tmp_path: Path) -> N
     assert Path(net.cfg.OUTPUT_DIR) == tmp_path / "run" and (tmp_path / "run/model_final.pth").is_file()
     assert net.cfg.SOLVER.MAX_ITER == 4 and net.classes.known
     assert net.predict(scenes / "train", threshold=0)[0].masks.shape[1:] == (64, 96)
+
+
+def test_stage_without_a_network_for_new_images_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="stage 'a' makes masks of points"):
+        depthbox.train(tmp_path / "points.json", stage="a")

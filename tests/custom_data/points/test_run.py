@@ -12,7 +12,6 @@ import torch
 import yaml
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-import depthbox
 from depthbox.cli.main import main
 from depthbox.data import datasets
 from depthbox.data.synthetic.write import write_dataset
@@ -232,11 +231,6 @@ def test_a_dry_run_writes_nothing_and_a_refused_run_leaves_nothing(point_scenes,
     ):
         assert main(train_words(point_scenes, output, *more)) == 2
         assert message in last_line(capsys) and not output.exists()
-
-
-def test_python_calls_get_the_network_for_new_images(point_scenes, tmp_path):
-    with pytest.raises(ValueError, match="stage 'a' makes masks of points"):
-        depthbox.train(point_scenes / "points.json", stage="a")
 
 
 @pytest.mark.slow
