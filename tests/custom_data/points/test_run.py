@@ -12,6 +12,7 @@ import torch
 import yaml
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
+import depthbox
 from depthbox.cli.main import main
 from depthbox.data import datasets
 from depthbox.data.synthetic.write import write_dataset
@@ -180,9 +181,8 @@ def test_the_stages_can_be_run_one_by_one(point_scenes, trained, tmp_path, capsy
     plan = capsys.readouterr().out
     assert "stage A" not in plan and "read from" in plan
     assert main(train_words(point_scenes, output, "--stage", "b")) == 0
-    for stage in "AB":
-        name = f"{stage}/model_final.pth"
-        assert equal(read_weights(output / name), read_weights(trained / name)), stage
+    for name in ("A/model_final.pth", "B/model_final.pth"):
+        assert equal(read_weights(output / name), read_weights(trained / name)), name
     first = (output / "B" / "model_final.pth").read_bytes()
     forget_datasets()
     assert main(train_words(point_scenes, output, "--stage", "b", "SEED", "3")) == 0
@@ -238,14 +238,13 @@ def test_a_dry_run_writes_nothing_and_a_refused_run_leaves_nothing(point_scenes,
 def test_a_run_that_is_killed_continues_bit_for_bit(moment, point_scenes, trained, tmp_path):
     output = tmp_path / "mine"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
-    words = [*MOMENTS[moment], *train_words(point_scenes, output)]
-    killed = subprocess.run([sys.executable, "-c", KILLER, *words], env=environment, capture_output=True, check=False)
+    command = [sys.executable, "-c", KILLER, *MOMENTS[moment], *train_words(point_scenes, output)]
+    killed = subprocess.run(command, env=environment, capture_output=True, check=False)
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()[-2000:]
     assert not (output / "B" / "model_final.pth").exists()
     forget_datasets()
     assert main(train_words(point_scenes, output, "--resume")) == 0
-    for stage in "AB":
-        name = f"{stage}/model_final.pth"
-        assert equal(read_weights(output / name), read_weights(trained / name)), stage
+    for name in ("A/model_final.pth", "B/model_final.pth"):
+        assert equal(read_weights(output / name), read_weights(trained / name)), name
     ours, expected = (json.loads((folder / "labels.json").read_text())["annotations"] for folder in (output, trained))
     assert ours == expected
