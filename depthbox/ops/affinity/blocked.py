@@ -56,7 +56,13 @@ class _Tiles:
         """Return A^beta: the affinity itself for the power 1."""
         if self._plan.power == 1:
             return affinity
-        return torch.pow(affinity, self._plan.power, out=self.buffer(1, r, c))
+        out, power = self.buffer(1, r, c), self._plan.power
+        if power not in (2, 4, 8, 16):
+            return torch.pow(affinity, power, out=out)
+        torch.mul(affinity, affinity, out=out)
+        for _ in range(int(power).bit_length() - 2):  # squaring is much faster than pow
+            out.mul_(out)
+        return out
 
 
 class _TiledAffinity(torch.autograd.Function):

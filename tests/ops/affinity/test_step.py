@@ -26,7 +26,7 @@ def make_masks(count: int = 4, cells: int = CELLS) -> Tensor:
 
 
 @pytest.mark.parametrize("rows", TILES)
-@pytest.mark.parametrize(("scale", "power"), [(1.0, 1.0), (0.3, 4.0), (2.0, 0.5)])
+@pytest.mark.parametrize(("scale", "power"), [(1.0, 1.0), (0.3, 4.0), (0.6, 8.0), (2.0, 0.5)])
 def test_propagation_is_the_weighted_mean_of_the_definition(rows: int, scale: float, power: float) -> None:
     features, values = torch.randn(3, CELLS, dtype=torch.float64), torch.rand(5, CELLS, dtype=torch.float64)
     actual = propagate(features, values, scale=scale, power=power, rows=rows)
