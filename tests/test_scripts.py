@@ -89,6 +89,21 @@ def test_the_synthetic_table_3_makes_its_data_and_initial_network_first(gpus: st
     assert f"--devices {'cuda:0 cuda:1' if gpus else 'cpu cpu cpu'} " in rows and "--seeds 0 1 2 " in rows
 
 
+def test_points_are_trained_and_compared_for_each_kind_and_seed() -> None:
+    files = {"POINTS": "p_{}.json", "IMAGES": "images", "TRUTH": "truth.json", "DEPTH": "depth"}
+    done = call(ROOT / "scripts" / "reproduce_points.sh", "--list", "A.SOLVER.MAX_ITER", "9", SEEDS="0 1", **files)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == 8
+    for number, (kind, seed) in enumerate([("random", 0), ("random", 1), ("centre", 0), ("centre", 1)]):
+        train, compare = lines[2 * number : 2 * number + 2]
+        assert f"--data p_{kind}.json" in train and f"--split-seed {seed} " in train and "--depth depth" in train
+        assert train.endswith("--resume A.SOLVER.MAX_ITER 9") and "--val-data" not in train
+        assert f"points/{kind}_{seed}/labels.json" in compare and ("--baselines" in compare) == (seed == 1)
+    missing = call(ROOT / "scripts" / "reproduce_points.sh", "--list", POINTS="p_{}.json")
+    assert missing.returncode == 2 and "POINTS needs IMAGES and TRUTH" in missing.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -22,6 +22,7 @@ MISTAKES = {
     "coco_test_dev": (["none.json", "--output", "out", "--info", "none.json"], "none.json does not exist"),
     "compare_labels": (["--json", "none.json", "--images", ".", "--weights", "none.pth"], "none.pth does not exist"),
     "convert_cityscapes": ([".", "--split", "val", "--output", "out.json"], "leftImg8bit"),
+    "compare_point_masks": (["--json", "a.json", "--images", ".", "--truth", "none.json"], "none.json"),
     "convert_voc": ([".", "--split", "val", "--output", "out.json"], "JPEGImages"),
     "demo": (["--config-file", "none.yaml", "--output", "out"], "none.yaml does not exist"),
     "generate_pseudo_depth": (
