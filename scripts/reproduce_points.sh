@@ -10,7 +10,7 @@
 #   KINDS=random SEEDS=0 scripts/reproduce_points.sh A.SOLVER.MAX_ITER 300
 #   scripts/reproduce_points.sh --list             print the commands without running them
 #
-# Variables: KINDS (default "random centre"), SEEDS (default "0 1 2"), OUTPUT (default output/points),
+# Variables: KINDS (default "random center"), SEEDS (default "0 1 2"), OUTPUT (default output/points),
 # POINTS (a file for each kind, with {} for the kind), IMAGES, TRUTH (masks of the same objects), DEPTH (folder, default
 # none), VAL_DATA and VAL_IMAGES (images with masks), NUM_GPUS (default 0, the CPU), PYTHON
 set -euo pipefail
@@ -22,7 +22,7 @@ if ((${#CONFIGS[@]})); then fail "this script builds its configs from the data: 
 if [[ -z "${POINTS:-}" ]]; then
   [[ -n "${DEPTHBOX_TEST_DATA:-}" ]] || fail "set POINTS, IMAGES and TRUTH, or DEPTHBOX_TEST_DATA"
   nuclei="$DEPTHBOX_TEST_DATA/dsb2018_nuclei128"
-  POINTS="$DEPTHBOX_TEST_DATA/points/nuclei128_train_{}.json" IMAGES="$nuclei/train" TRUTH="$nuclei/instances_train.json"
+  POINTS="$DEPTHBOX_TEST_DATA/points/nuclei128_train_{4}*.json" IMAGES="$nuclei/train" TRUTH="$nuclei/instances_train.json"
   VAL_DATA="${VAL_DATA:-$nuclei/instances_val.json}" VAL_IMAGES="${VAL_IMAGES:-$nuclei/val}"
 fi
 [[ -n "${IMAGES:-}" && -n "${TRUTH:-}" ]] || fail "POINTS needs IMAGES and TRUTH"
@@ -35,10 +35,14 @@ if [[ -n "${VAL_DATA:-}" ]]; then options+=(--val-data "$VAL_DATA" --val-images 
 depth=()
 if [[ -n "${DEPTH:-}" ]]; then depth=(--depth "$DEPTH"); fi
 
-read -ra kinds <<<"${KINDS:-random centre}"
+read -ra kinds <<<"${KINDS:-random center}"
 read -ra seeds <<<"${SEEDS:-0 1 2}"
 for kind in "${kinds[@]}"; do
   points="${POINTS//\{\}/$kind}"
+  if [[ "$points" == *"{4}"* ]]; then # the names of these files are spelled differently after four letters
+    points="$(compgen -G "${points//\{4\}/${kind:0:4}}" || true)"
+    [[ -n "$points" ]] || fail "DEPTHBOX_TEST_DATA has no points of the kind '$kind'"
+  fi
   baselines=() # all of them with the first seed
   for seed in "${seeds[@]}"; do
     folder="$output/${kind}_$seed"

@@ -95,7 +95,7 @@ def test_points_are_trained_and_compared_for_each_kind_and_seed() -> None:
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert len(lines) == 8
-    for number, (kind, seed) in enumerate([("random", 0), ("random", 1), ("centre", 0), ("centre", 1)]):
+    for number, (kind, seed) in enumerate([("random", 0), ("random", 1), ("center", 0), ("center", 1)]):
         train, compare = lines[2 * number : 2 * number + 2]
         assert f"--data p_{kind}.json" in train and f"--split-seed {seed} " in train and "--depth depth" in train
         assert train.endswith("--resume A.SOLVER.MAX_ITER 9") and "--val-data" not in train

@@ -127,6 +127,8 @@ def _add_points(cfg: CN) -> None:
     node.CENTER_WEIGHT = 0.0  # above 0 adds the center head; 200 in the kin method without points
     node.CENTER_SIGMA = 6.0  # pixels, standard deviation of the bump at each point
     node.FALLBACK_SIDE = 0  # pixels, side of the square of a point without a mask; 0 = 64 (the released code)
+    # Not in the paper: an object without a pixel gets those above this share of the probability at its point; 0 = off
+    node.WEAK_SHARE = 0.5
     node.KEEP_NEAR = True  # keep the component of the point and those nearer than their diameter; False: all
     map_node = node.SEMANTIC = CN()  # class map: class of each pixel, from which the method starts
     # "auto" = "files" if DATASETS.COCO_STYLE names class maps, else the rule that fits the images; "points" = learned.

@@ -136,6 +136,7 @@ _POINTS = {
     "AFFINITY_WEIGHT": _FACTOR,
     "CENTER_WEIGHT": _FACTOR,
     "CENTER_SIGMA": number(0, 1000, above=True),
+    "WEAK_SHARE": _SHARE,
     "FALLBACK_SIDE": _PIXELS_OR_ZERO,
     "SEMANTIC.SOURCE": choice("auto", "files", "threshold", "geodesic", "points"),
     "SEMANTIC.WARMUP_ITERS": _ITERATIONS,

@@ -108,7 +108,7 @@ def test_values_are_read_as_the_type_of_the_key(tmp_path: Path, key: str, value:
         ("MODEL.FPN.NORM", "XN", "'' .none., BN"),
         ("MODEL.MASK_SUPERVISION", "boxes", "box, mask or mixed"),
         ("MODEL.RESNETS.DEPTH", "51", "18, 34, 50, 101 or 152"),
-        ("SOLVER.LR_SCHEDULER_NAME", "Cosine", "WarmupMultiStepLR or WarmupCosineLR"),
+        ("SOLVER.LR_SCHEDULER_NAME", "Cosine", "WarmupMultiStepLR, WarmupCosineLR or WarmupPolyLR"),
         ("INPUT.MIN_SIZE_TRAIN", "()", "at least 1 values"),
         ("DATASETS.TRAIN", "coco", "a list of names of datasets"),
         ("DATASETS.COCO_STYLE", "[['a', 'b']]", "one per dataset"),

@@ -56,7 +56,7 @@ def without_files(entry: list[str], tmp_path: Path, *missing: int) -> list[str]:
     ("mistake", "error"),
     [
         ({"SOLVER__ACCUMULATION_STEPS": 3}, "must be a multiple of"),
-        ({"SOLVER__OPTIMIZER": "ADAM"}, r"SOLVER\.OPTIMIZER is .ADAM., but it must be SGD or ADAMW"),
+        ({"SOLVER__OPTIMIZER": "LAMB"}, r"SOLVER\.OPTIMIZER is .LAMB., but it must be SGD, ADAM or ADAMW"),
         ({"MODEL__WEIGHTS": "nowhere.pth"}, "the file nowhere.pth does not exist"),
         ({"TEST__EVALUATOR": "lvis"}, r"TEST\.EVALUATOR is .lvis., but it must be coco, cityscapes or voc_masks"),
         ({"TEST__EVALUATE": "pupil"}, r"TEST\.EVALUATE is .pupil., but it must be student, teacher or both"),

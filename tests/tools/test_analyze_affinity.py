@@ -54,7 +54,7 @@ def test_thresholds_can_be_chosen_and_depth_omitted(tool, scenes, tmp_path, caps
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--depth", "nowhere"], "depth files are missing"),
+        (["--depth", "nowhere"], "depth files .* are missing"),
         (["--color-thresholds", "1.5"], "between 0 and 1"),
         (["--depth-scales", "-1"], "above 0"),
     ],

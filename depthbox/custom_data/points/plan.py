@@ -23,7 +23,7 @@ from ..recipe import format_overrides, make_recipe
 from ..sources import OwnDataError
 from ..split import KindCounts, Split, describe_split, measure_objects
 from .networks import choose_labeler, choose_segmentor, is_labeler
-from .recipe import make_point_recipe, without_validation
+from .recipe import estimate_object_share, make_point_recipe, without_validation
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,9 @@ def configure_labeler(request: OwnRequest) -> OwnRun:
     model = choose_labeler(request.training.model, request.device)
     words = select_overrides(request.overrides, LABELER)
     facts = make_facts(request, model, read_overrides(words))
+    if not facts.object_share:
+        share = estimate_object_share(data.train.annotated, data.train.objects)
+        facts = dataclasses.replace(facts, object_share=share)
     tested = data.val is not None and data.val.kinds.mask == data.val.objects
     recipe = make_point_recipe(
         facts if tested else without_validation(facts),

@@ -31,6 +31,9 @@ class PointRates:
     Attributes:
         optimizer, rate, batch, decay: optimizer, learning rate at this reference batch size, and weight decay.
         crop: short side of the training crops in input pixels, the mean of ``scales``.
+        object_side: side of a typical object in input pixels at the test size, which is larger than that of boxes for
+            smaller objects.
+        zoom: bound of this enlargement.
         scales: bounds of the sizes of the crops relative to ``crop``.
         epochs: passes over the images.
         seen: bounds of the number of images seen in total.
@@ -40,6 +43,8 @@ class PointRates:
         min_area: pixels at the input size; smaller components of the class map give no first label.
         affinity_power: exponent of the affinity in the propagation of the class map.
         direct_weight: weight of the class loss before the propagation.
+        head_std: standard deviation of the initial filters of the heads; 0 = torch's rule.
+        fpn_norm: norm of the feature pyramid.
     """
 
     optimizer: str
@@ -50,19 +55,31 @@ class PointRates:
     epochs: int
     seen: tuple[int, int]
     scales: tuple[float, float] = (0.7, 1.3)
+    object_side: int = 40
+    zoom: float = 1.6
     warmup: float = 0.05
     longest_warmup: int = 2000
     semantic_warmup: float = 0.25
     min_area: int = 50
     affinity_power: float = 1.0
     direct_weight: float = 0.0
+    head_std: float = 0.001
+    fpn_norm: str = ""
 
 
 GPU = PointRates("ADAM", 5e-5, 8, 0.0, 416, 38, (24_000, 1_600_000))
 # As configs/p2seg/nuclei_points.yaml, which was tuned by hand.
 CPU = PointRates(
-    "ADAMW", 1e-3, 4, 0.01, 192, 24, (2_400, 12_000), warmup=0.035, min_area=20, affinity_power=8.0, direct_weight=1.0
+    *("ADAMW", 1e-3, 4, 0.01, 224, 17, (1_600, 12_000)),
+    scales=(0.85, 1.15),
+    warmup=0.05,
+    min_area=20,
+    affinity_power=8.0,
+    direct_weight=1.0,
+    head_std=0.0,
+    fpn_norm="GN",
 )
+_DENSITY = 0.4  # side of an object as a share of the distance between the points
 
 
 def make_point_recipe(facts: Facts, source: str, depth: bool) -> dict[str, Any]:
@@ -85,6 +102,8 @@ def make_point_recipe(facts: Facts, source: str, depth: bool) -> dict[str, Any]:
         "MODEL.P2SEG.MIN_AREA": rates.min_area,
         "MODEL.P2SEG.AFFINITY_POWER": rates.affinity_power,
         "MODEL.P2SEG.DIRECT_WEIGHT": rates.direct_weight,
+        "MODEL.P2SEG.HEAD_STD": rates.head_std,
+        "MODEL.FPN.NORM": rates.fpn_norm,
         "MODEL.P2SEG.SEMANTIC.SOURCE": source,
         "MODEL.P2SEG.SEMANTIC.WARMUP_ITERS": round(rates.semantic_warmup * total),
         "MODEL.P2SEG.SEMANTIC.DEPTH": depth,
@@ -111,10 +130,14 @@ def make_point_recipe(facts: Facts, source: str, depth: bool) -> dict[str, Any]:
 def point_input_keys(facts: Facts, rates: PointRates) -> dict[str, Any]:
     """Return the keys of the input size: training on crops at the scale of the whole images that are labeled.
 
-    Images that are not larger than a crop are used as a whole. The scale varies within ``PointRates.scales``.
+    Images that are not larger than a crop are used as a whole. The scale varies within ``PointRates.scales``. Images of
+    small objects are enlarged, unless the user gives a size.
     """
     sizes, _ = choose_sizes(facts)
     size = sizes[-1]
+    if facts.object_share and not facts.size:
+        zoom = clamp(rates.object_side / (facts.object_share * size), 1, rates.zoom)
+        size = round(zoom * size / STRIDE) * STRIDE
     crop = min(rates.crop, size)
     least, most = (math.ceil(share * crop / STRIDE) for share in rates.scales)
     return {
@@ -126,6 +149,11 @@ def point_input_keys(facts: Facts, rates: PointRates) -> dict[str, Any]:
         "INPUT.CROP.TYPE": "relative",
         "INPUT.CROP.SIZE": [round(crop / size, 3)] * 2,
     }
+
+
+def estimate_object_share(images: int, objects: int) -> float:
+    """Estimate the side of an object as a share of the image's side, from the number of objects per image."""
+    return _DENSITY / math.sqrt(max(objects / max(images, 1), 1))
 
 
 def choose_point_iterations(facts: Facts, rates: PointRates) -> int:

@@ -41,6 +41,7 @@ class P2Seg(nn.Module):
         mask_format: format of the predicted masks, "bitmask" or "rle", see ``DepthBox``.
         fallback_side: side of the square that replaces an empty mask, pixels; 0 = median of its class in the image.
         keep_near: keep the component of the point and components near it, see ``points.point_masks``.
+        weak_share: share of the probability at the point of an object without a pixel, see ``points.point_masks``.
 
     Attributes:
         training_stats: statistics of the last training step: losses before they are added, and the share of pixels of
@@ -64,6 +65,7 @@ class P2Seg(nn.Module):
         mask_format: str = "bitmask",
         fallback_side: int = 0,
         keep_near: bool = True,
+        weak_share: float = 0.0,
     ) -> None:
         super().__init__()
         if mask_format not in MASK_FORMATS:
@@ -71,7 +73,8 @@ class P2Seg(nn.Module):
         self.backbone, self.heads = backbone, heads
         self.supervision, self.class_maps = supervision, class_maps
         self.training_stats: dict[str, Tensor | float] = {}
-        self.mask_format, self.fallback_side, self.keep_near = mask_format, fallback_side, keep_near
+        self.mask_format, self.fallback_side = mask_format, fallback_side
+        self.keep_near, self.weak_share = keep_near, weak_share
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.pixel_mean: Tensor
         self.pixel_std: Tensor
@@ -95,6 +98,7 @@ class P2Seg(nn.Module):
             "mask_format": cfg.TEST.MASK_FORMAT,
             "fallback_side": node.FALLBACK_SIDE,
             "keep_near": node.KEEP_NEAR,
+            "weak_share": node.WEAK_SHARE,
         }
 
     @property
@@ -211,6 +215,7 @@ class P2Seg(nn.Module):
                 output_size=output_size,
                 stride=STRIDE,
                 keep_near=self.keep_near,
+                weak_share=self.weak_share,
                 regions=None if regions is None else regions.to(self.device),
             )
 

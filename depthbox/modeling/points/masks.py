@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .grouping import refine_owners
+from .weak_masks import add_weak_masks
 
 EMPTY_SCORE = 0.5  # score of an object without a pixel
 
@@ -41,6 +42,7 @@ def point_masks(
     output_size: tuple[int, int],
     stride: int = 4,
     keep_near: bool = True,
+    weak_share: float = 0.0,
     regions: Tensor | None = None,
 ) -> PointMasks:
     """Predict the mask of each point (P2Seg; masks of the points).
@@ -59,6 +61,7 @@ def point_masks(
         stride: input pixels per cell on each axis; the grid may extend beyond the image.
         keep_near: keep only the component that contains the point, and components that are nearer to it than their own
             diameter, that of a circle of equal area. Without a component at the point, its pixel replaces it.
+        weak_share: above 0, objects without a pixel get a mask by ``add_weak_masks``; 0 as in the paper.
         regions: (N, 4) float xyxy in the original image, the box outside which no pixel belongs to the object.
 
     Returns:
@@ -81,7 +84,10 @@ def point_masks(
     owner = refine_owners(channels[scores_map.argmax(0)], scaled, points, classes, regions)
     if keep_near:
         owner = keep_near_components(owner, points)
-    return _score(owner, scores_map, torch.searchsorted(present, classes) + 1)
+    numbers = torch.searchsorted(present, classes) + 1
+    if weak_share > 0:
+        owner = add_weak_masks(owner, scores_map, scaled, points, numbers, weak_share, regions)
+    return _score(owner, scores_map, numbers)
 
 
 def fallback_box(point: tuple[float, float], side: float, size: tuple[int, int]) -> tuple[float, float, float, float]:
