@@ -76,9 +76,8 @@ class GeodesicClassMaps:
 
 def edge_cost(image: RGBImage, depth: DepthMap | None) -> NDArray[np.float64]:
     """Return the cost (H, W) float64 of a step at each pixel, at least 1."""
-    lab = cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
-    cost = 1 + _COLOR * _gradient(lab)
-    return cost if depth is None else cost + _DEPTH * _gradient(depth[:, :, None])
+    cost = 1 + _COLOR * gradient_norm(convert_to_lab(image), _SMOOTHING)
+    return cost if depth is None else cost + _DEPTH * gradient_norm(depth[:, :, None], _SMOOTHING)
 
 
 def find_flat(depth: DepthMap) -> NDArray[np.bool_]:
@@ -124,9 +123,19 @@ def find_nearest(steps: csr_matrix, labels: NDArray[np.int64]) -> NearestSeeds:
     return NearestSeeds(distance.reshape(labels.shape), flat[np.maximum(source, 0)].reshape(labels.shape))
 
 
-def _gradient(values: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the norm (H, W) of the gradient of smoothed values (H, W, C), per pixel."""
-    smooth = cv2.GaussianBlur(values, (0, 0), _SMOOTHING).reshape(values.shape).astype(np.float64)
+def convert_to_lab(image: RGBImage) -> NDArray[np.float32]:
+    """Convert an RGB image (H, W, 3) uint8 to CIE Lab, (H, W, 3) float32."""
+    return np.asarray(cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2LAB), dtype=np.float32)
+
+
+def gradient_norm(values: NDArray[np.float32], smoothing: float) -> NDArray[np.float64]:
+    """Return the norm (H, W) of the gradient of values (H, W, C), per pixel.
+
+    Args:
+        values: (H, W, C) float32.
+        smoothing: standard deviation of the Gaussian that is applied first, pixels.
+    """
+    smooth = cv2.GaussianBlur(values, (0, 0), smoothing).reshape(values.shape).astype(np.float64)
     parts = [np.gradient(smooth, axis=axis) for axis in (0, 1) if smooth.shape[axis] > 1]
     return np.sqrt(sum((part**2).sum(axis=2) for part in parts) + np.zeros(values.shape[:2]))
 

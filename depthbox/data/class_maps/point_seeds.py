@@ -46,7 +46,7 @@ def build_seed_map(
     seeds = np.full(size, UNKNOWN, dtype=np.uint8)
     seeds[_between(points, size)] = 0
     if len(points) and (points.kinds != POINT).all():
-        seeds[~_covered(points.regions, size)] = 0
+        seeds[~inside_boxes(points.regions, size)] = 0
     draw_discs(seeds, points.background, np.zeros(len(points.background), dtype=np.int64), radius)
     draw_discs(seeds, points.coords, points.classes + 1, radius)
     if mask_owner is not None and len(points):
@@ -72,8 +72,9 @@ def _between(points: ImagePoints, size: tuple[int, int]) -> NDArray[np.bool_]:
     return ridge & (distance > _CLEARANCE)
 
 
-def _covered(regions: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.bool_]:
-    covered = np.zeros(size, dtype=bool)
-    for x0, y0, x1, y1 in regions:
-        covered[max(int(y0), 0) : max(int(np.ceil(y1)), 0), max(int(x0), 0) : max(int(np.ceil(x1)), 0)] = True
-    return covered
+def inside_boxes(boxes: NDArray[np.float64], size: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Return the pixels (H, W) bool that lie in at least one of the boxes (N, 4) xyxy."""
+    inside = np.zeros(size, dtype=bool)
+    for x0, y0, x1, y1 in boxes:
+        inside[max(int(y0), 0) : max(int(np.ceil(y1)), 0), max(int(x0), 0) : max(int(np.ceil(x1)), 0)] = True
+    return inside

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..points import POINT, ImagePoints
-from .point_seeds import UNKNOWN, draw_discs
+from .point_seeds import UNKNOWN, draw_discs, inside_boxes
 
 ClassMap = NDArray[np.uint8]
 RGBImage = NDArray[np.uint8]
@@ -55,14 +55,6 @@ def apply_knowledge(class_map: ClassMap, points: ImagePoints, radius: int) -> Cl
     draw_discs(result, points.background, np.zeros(len(points.background), dtype=np.int64), radius)
     draw_discs(result, points.coords[order], points.classes[order] + 1, radius)
     return result
-
-
-def inside_boxes(boxes: NDArray[np.float64], size: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Return the pixels (H, W) bool that lie in at least one of the boxes (N, 4) xyxy."""
-    inside = np.zeros(size, dtype=bool)
-    for x0, y0, x1, y1 in boxes:
-        inside[max(int(y0), 0) : max(int(np.ceil(y1)), 0), max(int(x0), 0) : max(int(np.ceil(x1)), 0)] = True
-    return inside
 
 
 def all_unknown(size: tuple[int, int]) -> ClassMap:

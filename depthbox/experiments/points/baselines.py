@@ -13,6 +13,7 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from ...data.class_maps.automatic import AutomaticClassMaps
+from ...data.class_maps.geodesic import convert_to_lab, gradient_norm
 from ...data.class_maps.point_seeds import build_seed_map
 from ...data.points import ImagePoints
 from ...io.images import RGBImage
@@ -23,6 +24,7 @@ Owners = NDArray[np.int64]  # (H, W), index of the object + 1, 0 = none
 _RADIUS = 2  # of the seeds, pixels
 _SIDE = 64.0  # of the square, pixels
 _DEPTH_WEIGHT = 200.0  # of the depth gradient beside the Lab gradient, taken from the literature and not tuned
+_SMOOTHING = 1.0  # pixels, before the gradients
 _NEIGHBORS = np.ones((3, 3), dtype=bool)
 
 
@@ -61,10 +63,9 @@ def watershed_owners(scene: PointScene) -> Owners:
     """Assign pixels by the watershed of the gradients of color and depth, from the points and the background seeds."""
     from skimage.segmentation import watershed
 
-    lab = cv2.cvtColor(scene.image.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
-    edges = _gradient(lab)
+    edges = gradient_norm(convert_to_lab(scene.image), _SMOOTHING)
     if scene.depth is not None:
-        edges = edges + _DEPTH_WEIGHT * _gradient(scene.depth[:, :, None])
+        edges = edges + _DEPTH_WEIGHT * gradient_norm(scene.depth[:, :, None], _SMOOTHING)
     markers = _markers(scene)
     found = np.asarray(watershed(edges, markers), dtype=np.int64)
     return np.where(found > len(scene.points), 0, found)
@@ -76,7 +77,7 @@ def random_walker_owners(scene: PointScene) -> Owners:
 
     from skimage.segmentation import random_walker
 
-    lab = cv2.cvtColor(scene.image.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    lab = convert_to_lab(scene.image)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the solver's tolerance and optional packages
         found = random_walker(lab, _markers(scene), beta=1000, mode="cg_j", tol=1e-2, channel_axis=-1)
@@ -155,9 +156,3 @@ def _markers(scene: PointScene) -> NDArray[np.int32]:
         x, y = scene.points.pixels()[index]
         cv2.circle(markers, (int(x), int(y)), _RADIUS, index + 1, -1)
     return markers
-
-
-def _gradient(values: NDArray[np.float32]) -> NDArray[np.float64]:
-    smooth = cv2.GaussianBlur(values, (0, 0), 1.0).reshape(values.shape)
-    rows, columns = np.gradient(smooth.astype(np.float64), axis=0), np.gradient(smooth.astype(np.float64), axis=1)
-    return np.sqrt((rows**2 + columns**2).sum(axis=2))
