@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from ...io.files import atomic_open
 from ...io.write_errors import require_writable
+from ..coco_content import build_coco_content
 from ..process_pool import map_in_processes
 from .frames import CityscapesFrame, find_frames
 from .instances import CLASSES, find_regions, read_id_map
@@ -177,14 +178,8 @@ def convert_frame(frame: CityscapesFrame, boxes_only: bool, min_area: int) -> Fr
 
 
 def _format_coco(info: Record, records: Sequence[FrameRecord]) -> bytes:
-    images: list[Record] = []
-    annotations: list[Record] = []
-    for image_id, record in enumerate(records, 1):
-        images.append({"id": image_id, **record.image})
-        for annotation in record.annotations:
-            annotations.append({"id": len(annotations) + 1, "image_id": image_id, **annotation})
-    content = {"info": info, "images": images, "annotations": annotations, "categories": CATEGORIES}
-    return json.dumps(content).encode()
+    images, objects = (record.image for record in records), (record.annotations for record in records)
+    return json.dumps(build_coco_content(info, images, objects, CATEGORIES)).encode()
 
 
 def _count(records: Sequence[FrameRecord]) -> ConversionReport:

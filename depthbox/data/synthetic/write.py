@@ -23,6 +23,7 @@ from ...io.files import atomic_open, remove_stale
 from ...io.folder_lock import lock_folder
 from ...io.untrusted.json_files import read_json
 from ...io.write_errors import describe_shortage
+from ..coco_content import build_coco_content
 from ..depth_io import DEPTH_SUFFIXES, write_depth
 from ..derived_points.sampling import POINT_KINDS, PointKind, choose_point
 from ..process_pool import map_in_processes
@@ -203,12 +204,7 @@ def _read_finished(target: Path, notes: Path, info: Record) -> dict[int, Record]
 
 
 def _format_coco(info: Record, records: list[Record], width: int, height: int) -> bytes:
-    images: list[Record] = []
-    annotations: list[Record] = []
-    for image_id, record in enumerate(records, 1):
-        images.append({"id": image_id, "file_name": record["file_name"], "width": width, "height": height})
-        for annotation in record["annotations"]:
-            annotations.append({"id": len(annotations) + 1, "image_id": image_id, **annotation})
+    images = ({"file_name": record["file_name"], "width": width, "height": height} for record in records)
+    objects = (record["annotations"] for record in records)
     categories = [{"id": label, "name": name, "supercategory": "shape"} for label, name in enumerate(CLASS_NAMES, 1)]
-    content = {"info": info, "images": images, "annotations": annotations, "categories": categories}
-    return json.dumps(content).encode()
+    return json.dumps(build_coco_content(info, images, objects, categories)).encode()

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from ...io.annotations.canonical import write_coco
 from ...io.write_errors import require_writable
+from ..coco_content import build_coco_content
 from ..process_pool import map_in_processes
 from .folder import CLASS_FOLDERS, VocImage, count_common, find_images, find_root
 from .objects import CLASSES, read_objects
@@ -127,7 +128,9 @@ def convert_voc(
     with map_in_processes(partial(convert_image, boxes_only=boxes_only), images, workers) as done:
         bar = tqdm(done, split, len(images), unit="image", disable=not progress, mininterval=_BAR_INTERVAL)
         records = list(bar)
-    write_coco(_make_content(split, records), output)
+    info = {"description": "PASCAL VOC 2012, instance segmentation", "split": split}
+    objects = (record.annotations for record in records)
+    write_coco(build_coco_content(info, (record.image for record in records), objects, CATEGORIES), output)
     in_val = count_common(folder, [image.name for image in images], "val") if split in ("train", "train_aug") else 0
     return _count(records, in_val, folder, [image.name for image in images])
 
@@ -146,17 +149,6 @@ def convert_image(image: VocImage, boxes_only: bool) -> VocRecord:
         annotations.append(annotation if boxes_only else annotation | {"segmentation": entry.rle})
     record = {"file_name": image.image.name, "height": height, "width": width}
     return VocRecord(record, annotations, sum(entry.mixed for entry in objects), image.objects is None)
-
-
-def _make_content(split: str, records: Sequence[VocRecord]) -> Record:
-    images: list[Record] = []
-    annotations: list[Record] = []
-    for image_id, record in enumerate(records, 1):
-        images.append({"id": image_id, **record.image})
-        for annotation in record.annotations:
-            annotations.append({"id": len(annotations) + 1, "image_id": image_id, **annotation})
-    info = {"description": "PASCAL VOC 2012, instance segmentation", "split": split}
-    return {"info": info, "images": images, "annotations": annotations, "categories": CATEGORIES}
 
 
 def _count(records: Sequence[VocRecord], in_val: int, folder: Path, names: Sequence[str]) -> VocReport:
